@@ -1,0 +1,62 @@
+# Everything from a fresh clone: make repro, make test. Needs Python 3.11 to 3.13 with pip, git and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
+            $(shell $(p) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(1)' 2>/dev/null && echo $(p))))
+
+# uv does not read pip's own setting for local wheels; hand it on.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup repro test lint lock clean
+
+help:  ## show this text
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## create .venv and install everything that requirements.lock names
+
+$(READY): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv; then \
+	  uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  echo "make: uv is not to be had; plain pip is slower but does the same" >&2; \
+	  $(BIN)/python -m pip install --quiet -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps -e .; \
+	fi
+	@touch $@
+
+repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anelab sync
+	dvc repro
+	anelab sync
+
+test: $(READY)  ## run the tests
+	python -m pytest
+
+lint: $(READY)  ## ruff and mypy --strict
+	ruff check .
+	ruff format --check .
+	mypy
+
+# CUDA's own libraries stay out: torch pins each of them itself, and its CPU builds need none.
+# The markers uv adds for the supported systems say nothing a supported system does not know.
+lock:  ## resolve requirements.lock anew, for Linux and macOS
+	@command -v uv >/dev/null || $(PYTHON) -m pip install --quiet uv
+	UV_FIND_LINKS= uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --group dev \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock.new
+	sed -E -i.bak -e '/^(nvidia-|cuda-|triton)/d' \
+	  -e "s/ ; \(python_full_version < '3.14' and sys_platform == 'darwin'\) or \(python_full_version < '3.14' and sys_platform == 'linux'\)$$//" requirements.lock.new
+	@! grep -n '://' requirements.lock.new
+	rm requirements.lock.new.bak && mv requirements.lock.new requirements.lock
+
+clean:  ## remove what can be made again: environment, caches, work in progress (not data, models, mlruns)
+	rm -rf $(VENV) .anelab .pytest_cache .mypy_cache .ruff_cache build src/anelab.egg-info
+	find src dashboards tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,130 @@
+"""params.yaml, read and judged as a whole: every mistake is reported at once, with its fix."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from anelab import workloads
+from anelab.errors import UsageError
+from anelab.workloads.config import Section, WorkloadConfig
+
+_BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE_LOADER):  # type: ignore[misc]  # its base is chosen at run time
+    """YAML 1.2's floats, as DVC reads them: 1e-3 is a number, not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+class Params(Section):
+    """The whole of params.yaml; `section(name)` gives one workload's part."""
+
+    workloads: list[str]
+    seed: int = Field(ge=0, le=2**32 - 1)
+
+    def section(self, workload: str) -> WorkloadConfig:
+        config: WorkloadConfig = getattr(self, workload)
+        return config.model_copy(update={"seed": self.seed})
+
+
+def load_params(path: Path, overrides: Iterable[str] = ()) -> Params:
+    """Read and check `path` with `overrides` ('key.path=value', values are YAML) laid over it.
+
+    Raises UsageError that lists every unknown key, wrong type and impossible value.
+    """
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path.name} is not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path.name} must be a mapping of keys to values")
+    for override in overrides:
+        raw = _override(raw, override)
+    return check_params(raw, path.name)
+
+
+def check_params(raw: Mapping[str, Any], where: str) -> Params:
+    model = _model(raw)
+    try:
+        return model.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        lines = [_explain(item, model) for item in error.errors()]
+        raise UsageError(_listed(where, lines)) from None
+
+
+def _listed(where: str, lines: list[str]) -> str:
+    count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    return f"{where} has {count}:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _override(raw: dict[str, Any], text: str) -> dict[str, Any]:
+    """`raw` with one 'a.b.c=value' applied; the input is left as it was."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"-S takes key=value, like -S mnist.training.max_epochs=3, but got {text!r}")
+    try:
+        parsed = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UsageError(f"-S {key}: {value!r} is not valid YAML: {error}") from None
+    return _with(raw, key.split("."), parsed)
+
+
+def _with(raw: Any, keys: list[str], value: Any) -> dict[str, Any]:
+    if not keys:
+        return value  # type: ignore[no-any-return]
+    inner = raw if isinstance(raw, dict) else {}
+    return {**inner, keys[0]: _with(inner.get(keys[0]), keys[1:], value)}
+
+
+def _model(raw: Mapping[str, Any]) -> type[Params]:
+    """Params with a section for each workload that exists; those in use must be there."""
+    wanted = raw.get("workloads")
+    required = {name for name in wanted if isinstance(name, str)} if isinstance(wanted, list) else set()
+    unknown = [name for name in required if name not in workloads.names()]
+    if unknown:
+        lines = [f"workloads: {name} is not a workload{_hint(name, workloads.names())}" for name in unknown]
+        raise UsageError(_listed("params.yaml", lines))
+    sections = {name for name in workloads.names() if name in required or name in raw}
+    fields: dict[str, Any] = {name: (workloads.config_class(name), ...) for name in sorted(sections)}
+    return create_model("Params", __base__=Params, **fields)
+
+
+def _explain(item: Any, model: type[BaseModel]) -> str:
+    """'key.path: what is wrong, what is allowed but got value'."""
+    path = [str(part) for part in item["loc"] if not _is_union_tag(part)]
+    key = ".".join(path)
+    if item["type"] == "extra_forbidden":
+        siblings = _keys_at(model, path[:-1])
+        return f"{key}: unknown key{_hint(path[-1], siblings)}"
+    if item["type"] == "missing":
+        return f"{key}: missing; add it"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}, but got {item['input']!r}"
+
+
+def _is_union_tag(part: object) -> bool:
+    return isinstance(part, str) and ("[" in part or part in ("str", "int", "float", "bool"))
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}"
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        model = model.model_fields[part].annotation  # type: ignore[assignment]
+    return list(model.model_fields)

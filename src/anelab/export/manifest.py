@@ -1,0 +1,72 @@
+"""manifest.json: what a consumer in any language needs to know of a model's files, and golden vectors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from anelab.export.onnx import operators, opset_of, signature
+from anelab.files import file_digest
+from anelab.workloads.base import Array, Arrays, GoldenCase, Graph, Predictor
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file: which graph it computes, in which variant."""
+
+    file: str
+    graph: Graph
+    variant: str
+
+
+def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
+    path = folder / artifact.file
+    model = onnx.load(path)
+    return {
+        "graph": artifact.graph.name,
+        "operators": operators(model),
+        "opset": opset_of(model),
+        "sha256": file_digest(path),
+        "signature": signature(artifact.graph),
+        "size_bytes": path.stat().st_size,
+        "variant": artifact.variant,
+    }
+
+
+def make_manifest(
+    folder: Path, artifacts: Iterable[Artifact], metadata: Mapping[str, str], golden: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "files": {artifact.file: describe_file(folder, artifact) for artifact in artifacts},
+        "golden": golden,
+        "metadata": dict(metadata),
+        "schema": SCHEMA,
+    }
+
+
+def golden_vectors(cases: Iterable[GoldenCase], predict: Predictor) -> list[dict[str, Any]]:
+    """Each case's record, what it becomes for every graph, and the float model's outputs for it."""
+    return [
+        {
+            "given": case.given,
+            "inputs": {graph: _named(arrays) for graph, arrays in case.inputs.items()},
+            "outputs": _named(predict(case.inputs["model"])),
+        }
+        for case in cases
+    ]
+
+
+def _named(arrays: Arrays) -> dict[str, Any]:
+    return {name: {"shape": list(array.shape), "values": _values(array)} for name, array in arrays.items()}
+
+
+def _values(array: Array) -> list[float]:
+    """Shortest decimals that give back the same float32, row by row."""
+    if array.dtype == np.float32:
+        return [float(str(value)) for value in array.ravel()]
+    return array.ravel().tolist()

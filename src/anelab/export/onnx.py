@@ -1,0 +1,79 @@
+"""ONNX at exactly the opset that was asked for, equal bytes for equal weights, no path inside."""
+
+import io
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from anelab.errors import AnelabError
+from anelab.files import replacing
+from anelab.workloads.base import Graph, Tensor
+
+TRACE_ROWS = 2
+
+
+def export_onnx(module: nn.Module, graph: Graph, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Trace `module` into a checked model with the graph's names and a dynamic batch.
+
+    The exporter of torch.export would return opset 18 whatever is asked and embed source paths, so the
+    tracing exporter is used. Raises AnelabError if the result is not at `opset`.
+    """
+    names = [tensor.name for tensor in (*graph.inputs, *graph.outputs)]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; see above why it is used
+        torch.onnx.export(
+            module.eval(),
+            tuple(_example(tensor) for tensor in graph.inputs),
+            buffer,  # type: ignore[arg-type]  # the tracing exporter writes to open files too
+            opset_version=opset,
+            dynamo=False,
+            input_names=[tensor.name for tensor in graph.inputs],
+            output_names=[tensor.name for tensor in graph.outputs],
+            dynamic_axes={name: {0: "n"} for name in names},
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    return _finished(model, opset, metadata)
+
+
+def _example(tensor: Tensor) -> torch.Tensor:
+    shape = [TRACE_ROWS, *(size if isinstance(size, int) else 1 for size in tensor.shape[1:])]
+    return torch.from_numpy(np.zeros(shape, tensor.dtype))
+
+
+def _finished(model: onnx.ModelProto, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    onnx.helper.set_model_props(model, {key: metadata[key] for key in sorted(metadata)})
+    onnx.checker.check_model(model, full_check=True)
+    if (found := opset_of(model)) != opset:
+        raise AnelabError(f"export.opset is {opset} but the exporter returned opset {found}")
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    return max(int(item.version) for item in model.opset_import if item.domain in ("", "ai.onnx"))
+
+
+def write_model(model: onnx.ModelProto, path: Path) -> None:
+    with replacing(path) as draft:
+        draft.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def operators(model: onnx.ModelProto) -> dict[str, int]:
+    """How often each operator occurs."""
+    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+
+
+def signature(graph: Graph) -> dict[str, Any]:
+    """Names, dtypes and shapes, as JSON."""
+    both = {"inputs": graph.inputs, "outputs": graph.outputs}
+    return {
+        side: [{"dtype": item.dtype, "name": item.name, "shape": list(item.shape)} for item in tensors]
+        for side, tensors in both.items()
+    }

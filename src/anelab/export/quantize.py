@@ -1,0 +1,60 @@
+"""Static INT8: QDQ, weights per channel, activation ranges from training rows."""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from anelab.workloads.base import Array, Arrays
+
+ROWS_AT_ONCE = 64
+
+
+class _Rows(CalibrationDataReader):  # type: ignore[misc]  # the base is untyped
+    def __init__(self, arrays: Arrays) -> None:
+        rows = len(next(iter(arrays.values())))
+        slabs = [slice(start, start + ROWS_AT_ONCE) for start in range(0, rows, ROWS_AT_ONCE)]
+        self._batches = iter([{name: array[slab] for name, array in arrays.items()} for slab in slabs])
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._batches, None)
+
+
+def calibration_rows(arrays: Arrays, count: int, seed: int) -> dict[str, Array]:
+    """`count` rows drawn without replacement, or all there are."""
+    rows = len(next(iter(arrays.values())))
+    chosen = np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:count])
+    return {name: array[chosen] for name, array in arrays.items()}
+
+
+def quantize_int8(model: onnx.ModelProto, calibration: Arrays, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """An INT8 model with the same names, shapes and opset.
+
+    The last node, which makes probabilities of scores, stays float: it costs nothing, and in 8 bits it
+    would round every probability to 1/256.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        ready, done = Path(folder, "ready.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(model, ready, skip_symbolic_shape=True)
+        _quietly(ready, done, calibration, model.graph.node[-1].name)
+        result = onnx.load(done)
+    onnx.helper.set_model_props(result, {key: metadata[key] for key in sorted(metadata)})
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _quietly(ready: Path, done: Path, calibration: Arrays, last: str) -> None:
+    options: dict[str, Any] = {"quant_format": QuantFormat.QDQ, "per_channel": True}
+    types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        quantize_static(ready, done, _Rows(calibration), nodes_to_exclude=[last], **options, **types)
+    finally:
+        logging.disable(before)

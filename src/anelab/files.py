@@ -1,0 +1,83 @@
+"""Files that are whole or absent: written under a temporary name, then renamed. Standard library only."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place, file or folder, if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        draft = holder / target.name
+        yield draft
+        _swap(draft, target, holder / "old")
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _swap(draft: Path, target: Path, old: Path) -> None:
+    if not target.is_dir() or target.is_symlink():
+        draft.replace(target)
+        return
+    target.replace(old)
+    try:
+        draft.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Like `replacing`, for a folder that exists and is empty when the block begins."""
+    with replacing(target) as draft:
+        draft.mkdir()
+        yield draft
+
+
+def write_text(target: Path, text: str) -> None:
+    with replacing(target) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no NaN, two-space indent, newline at the end."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(target: Path, value: Any) -> None:
+    write_text(target, canonical_json(value))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
+def dvc_md5(path: Path) -> str:
+    """The md5 by which DVC knows a file or folder (a folder's ends in '.dir'), as in dvc.lock."""
+    if path.is_file():
+        return file_digest(path, "md5")
+    entries = [
+        {"md5": file_digest(file, "md5"), "relpath": file.relative_to(path).as_posix()}
+        for file in path.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    ]
+    entries.sort(key=lambda entry: entry["relpath"])
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"

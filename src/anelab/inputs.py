@@ -1,0 +1,62 @@
+"""The DVC stage `inputs`, run at every `dvc repro`: what the user's data are now, and what the host is.
+
+It starts in a fraction of a second, so it imports PyYAML and the standard library only, and leaves
+judging the configuration to the stages that use it. `python -m anelab.inputs WORKLOAD`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anelab import sources
+from anelab.errors import AnelabError
+from anelab.files import write_json
+from anelab.host import host_facts
+from anelab.workspace import MARKER, Workspace
+
+
+def write_manifest(workload: str, source: str | list[str], workspace: Workspace) -> dict[str, Any]:
+    """Write and return data/raw/<workload>.manifest.json."""
+    listed = [] if source == sources.SIMULATE else [source] if isinstance(source, str) else source
+    addresses = [item for item in listed if sources.is_address(item)]
+    patterns = [item for item in listed if not sources.is_address(item)]
+    files = sources.expand(patterns, workspace.project, f"{workload}.data.source")
+    manifest = sources.manifest(files, addresses, workspace.state / "digests.json")
+    write_json(workspace.manifest(workload), manifest)
+    return manifest
+
+
+def write_host(workspace: Workspace) -> None:
+    write_json(workspace.host_report, host_facts())
+
+
+def main(workload: str) -> None:
+    workspace = Workspace.locate()
+    if workload == "host":
+        write_host(workspace)
+        return
+    params = yaml.load(
+        (workspace.project / MARKER).read_text(encoding="utf-8"),
+        Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+    )
+    write_manifest(workload, params[workload]["data"]["source"], workspace)
+
+
+def _explain(workload: str) -> str:
+    """What is wrong with params.yaml, from the full and slower reading of it."""
+    from anelab.config import load_params
+
+    load_params(Workspace.locate().project / Path(MARKER))
+    return f"{MARKER} has no readable {workload}.data.source"
+
+
+if __name__ == "__main__":
+    try:
+        try:
+            main(sys.argv[1])
+        except (KeyError, TypeError, yaml.YAMLError):
+            raise AnelabError(_explain(sys.argv[1])) from None
+    except AnelabError as error:
+        sys.exit(f"anelab: {error}")

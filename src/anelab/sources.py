@@ -1,0 +1,103 @@
+"""The user's data files: paths, folders, globs and addresses in `<workload>.data.source`. Standard library only."""
+
+import glob
+import os
+import shutil
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from anelab.errors import AnelabError
+from anelab.files import file_digest, read_json, replacing, write_json
+
+SIMULATE = "simulate"
+
+
+def is_address(source: str) -> bool:
+    return "://" in source
+
+
+def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
+    """Every file that `sources` name, in their order; a folder means the files in it, sorted.
+
+    Relative paths start at the project; in a queued experiment's scratch copy, at the real project
+    for what the copy lacks. Raises AnelabError, naming `key`, for a pattern that matches nothing.
+    """
+    found = [path for source in sources for path in _matches(source, project, key)]
+    return list(dict.fromkeys(found))
+
+
+def _matches(pattern: str, project: Path, key: str) -> list[Path]:
+    roots = [project, *([Path(os.environ["DVC_ROOT"])] if "DVC_ROOT" in os.environ else [])]
+    for root in roots:
+        hits = sorted(glob.glob(str(root / Path(pattern).expanduser()), recursive=True))
+        files = [file for hit in hits for file in _files(Path(hit))]
+        if files:
+            return files
+    raise AnelabError(
+        f"{key}: {pattern!r} matches no file, looked for from {project}; "
+        f"give a path, a folder or a glob that exists, or {SIMULATE}"
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    return [path]
+
+
+def fetch(address: str, folder: Path) -> Path:
+    """Download 'https://host/file#sha256=...' (or #md5=...) into `folder`.
+
+    Raises AnelabError without a checksum, if the download fails, or if the content is another one.
+    """
+    url, _, fragment = address.partition("#")
+    algorithm, _, wanted = fragment.partition("=")
+    if algorithm not in ("sha256", "md5") or not wanted:
+        raise AnelabError(f"{address}: an address needs its checksum: {url}#sha256=... or {url}#md5=...")
+    target = folder / url.rstrip("/").rpartition("/")[2]
+    try:
+        with replacing(target) as draft, urllib.request.urlopen(url) as answer, draft.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+    except (OSError, ValueError) as error:
+        raise AnelabError(f"{url}: cannot be fetched ({error})") from None
+    if (found := file_digest(target, algorithm)) != wanted.lower():
+        target.unlink()
+        raise AnelabError(f"{url}: its {algorithm} is {found}, but {wanted} was expected")
+    return target
+
+
+def manifest(files: list[Path], addresses: list[str], cache: Path) -> dict[str, Any]:
+    """Name, size and sha256 of each file, without folders: moving the data changes nothing."""
+    return {
+        "addresses": addresses,
+        "files": [
+            {"name": path.name, "sha256": digest, "size_bytes": path.stat().st_size}
+            for path, digest in zip(files, _digests(files, cache), strict=True)
+        ],
+        "simulated": not files and not addresses,
+    }
+
+
+def _digests(files: list[Path], cache: Path) -> list[str]:
+    known = _read_cache(cache)
+    fresh = {str(path.resolve()): _digest(path, known.get(str(path.resolve()))) for path in files}
+    if any(known.get(path) != entry for path, entry in fresh.items()):
+        write_json(cache, known | fresh)
+    return [fresh[str(path.resolve())][2] for path in files]
+
+
+def _digest(path: Path, known: list[Any] | None) -> list[Any]:
+    """[size, mtime in ns, sha256], read anew only if the file's size or mtime changed."""
+    stat = path.stat()
+    if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
+        return known
+    return [stat.st_size, stat.st_mtime_ns, file_digest(path)]
+
+
+def _read_cache(cache: Path) -> dict[str, list[Any]]:
+    try:
+        return dict(read_json(cache))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,1 @@
+"""One module for each DVC stage: reads the configuration, calls the packages, writes files."""

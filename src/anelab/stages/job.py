@@ -1,0 +1,180 @@
+"""What every stage shares: its key, its place to work, its receipt, and publication at the end."""
+
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import anelab
+from anelab import workloads
+from anelab.config import Params
+from anelab.errors import AnelabError
+from anelab.files import canonical_json, dvc_md5, sha256_text, write_json
+from anelab.tracking.provenance import provenance
+from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder
+from anelab.workloads.base import AnyWorkload
+from anelab.workloads.config import WorkloadConfig
+from anelab.workspace import Workspace
+
+PACKAGE = Path(anelab.__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """One workload in one workspace, under one configuration."""
+
+    workspace: Workspace
+    params: Params
+    name: str
+
+    @cached_property
+    def config(self) -> WorkloadConfig:
+        return self.params.section(self.name)
+
+    @property
+    def workload(self) -> AnyWorkload:
+        return workloads.get(self.name)
+
+    @property
+    def raw(self) -> Path:
+        return self.workspace.raw(self.name)
+
+    @property
+    def prepared(self) -> Path:
+        return self.workspace.prepared(self.name)
+
+    @property
+    def reports(self) -> Path:
+        return self.workspace.reports(self.name)
+
+    def output(self, stage: str) -> Path:
+        """models/<workload>/<stage>"""
+        return self.workspace.models(self.name) / stage
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage found, for its receipt."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    datasets: list[Dataset] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's inputs, all of them: sections of the workload's configuration, packages of ours (paths
+    in src/anelab; the workload's own is added), and files. `run(job, work, key)` does the work."""
+
+    name: str
+    sections: tuple[str, ...]
+    code: tuple[str, ...]
+    inputs: Callable[[Job], Mapping[str, Path]]
+    run: Callable[[Job, Path, str], Outcome]
+
+    def packages(self, workload: str) -> tuple[str, ...]:
+        shared = ("workloads/*.py", f"workloads/{workload}", f"stages/{self.name}.py")
+        return (*self.code, *shared)
+
+
+def input_key(stage: Stage, job: Job) -> str:
+    """sha256 over all that decides the stage's outputs: equal keys give equal outputs on one machine."""
+    return sha256_text(
+        canonical_json(
+            {
+                "code": code_digests(stage.packages(job.name)),
+                "inputs": {name: _digest(path, stage) for name, path in stage.inputs(job).items()},
+                "params": params_of(stage, job),
+                "stage": stage.name,
+                "workload": job.name,
+            }
+        )
+    )
+
+
+def code_digests(patterns: tuple[str, ...]) -> dict[str, str]:
+    """DVC's md5 of each file or folder that `patterns` name in src/anelab."""
+    paths = sorted({path for pattern in patterns for path in PACKAGE.glob(pattern)})
+    return {path.relative_to(PACKAGE).as_posix(): dvc_md5(path) for path in paths}
+
+
+def params_of(stage: Stage, job: Job) -> dict[str, Any]:
+    """The configuration the stage reads, flat, by dotted key below the workload's section."""
+    chosen = {name: value for name, value in job.config.model_dump().items() if name in stage.sections}
+    return {"seed": job.params.seed, **_flat(chosen)}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _digest(path: Path, stage: Stage) -> str:
+    if not path.exists():
+        raise AnelabError(f"{stage.name} needs {path}, which is not there; run the stages before it, or `dvc repro`")
+    return dvc_md5(path)
+
+
+def execute(stage: Stage, job: Job) -> Receipt:
+    """Run the stage, write its receipt, and publish it if the store answers."""
+    with _alone(job):
+        key = input_key(stage, job)
+        work = work_folder(job.workspace, job.name, key)
+        work.mkdir(parents=True, exist_ok=True)
+        started = _now_ms()
+        outcome = stage.run(job, work, key)
+        receipt = Receipt(job.name, stage.name, key, params_of(stage, job), **vars(outcome))
+        receipt.write(receipt_path(job.workspace, job.name, stage.name))
+        tags = provenance(job.workspace.project)
+        execution = {"tags": tags, "started_ms": started, "ended_ms": _now_ms()}
+        write_json(work / f"{stage.name}.execution.json", execution)
+    publish_quietly(job.workspace, receipt)
+    return receipt
+
+
+def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
+    """Publication is a view: a server that is down costs a warning, never a result."""
+    from anelab.tracking.store import open_store
+
+    try:
+        store = open_store(workspace)
+        from anelab.tracking.runs import publish
+
+        with store.writing():
+            publish(store, workspace, receipt)
+    except Exception as error:  # whatever MLflow or its server does must not fail a finished stage
+        reason = str(error).strip().partition("\n")[0]
+        warn(f"{receipt.stage} of {receipt.workload} is done but not in MLflow yet: {reason}")
+
+
+def warn(message: str) -> None:
+    print(f"anelab: warning: {message}", file=sys.stderr)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """One stage of a workload at a time in a workspace."""
+    lock = job.workspace.state / "locks" / f"{job.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnelabError(
+                f"another process is running a stage of {job.name} in {job.workspace.root}; wait for it, "
+                "or give this one its own --workspace"
+            ) from None
+        yield
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,40 @@
+"""search: better values for the workload's own search space, or params.yaml's own without a search."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from anelab.files import dvc_md5, replacing_folder, write_json, write_text
+from anelab.stages.job import Job, Outcome, Stage
+from anelab.tracking.receipt import Dataset
+
+
+def _inputs(job: Job) -> Mapping[str, Path]:
+    return {"prepared": job.prepared}
+
+
+def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.training.fit import Observer
+    from anelab.training.observers import progress_bar
+    from anelab.training.search import search
+
+    show: Observer | None = None
+    if sys.stderr.isatty():
+        show = progress_bar(f"search {job.name}", job.config.search.n_trials, "trial", ("value",))
+    found = search(job.workload, job.config, job.prepared, work, show)
+    trials = [asdict(trial) for trial in found.trials]
+    values = found.best.values if found.best else {}
+    with replacing_folder(job.output("search")) as out:
+        write_text(out / "best.yaml", yaml.safe_dump(values, sort_keys=True) if values else "{}\n")
+        write_json(out / "trials.json", {"metric": found.metric, "trials": trials})
+    metrics = {f"best_validation_{job.config.metric_name}": found.best.value} if found.best else {}
+    report = {**metrics, "best_trial": found.best.number if found.best else None, "trials": len(trials)}
+    write_json(job.reports / "search.json", report)
+    dataset = Dataset(job.name, dvc_md5(job.prepared), "search")
+    return Outcome(metrics=metrics, datasets=[dataset], trials=trials, reports=["search.json"])
+
+
+STAGE = Stage("search", ("metric", "data", "model", "training", "search"), ("training",), _inputs, _run)

@@ -1,0 +1,81 @@
+"""train: the best checkpoint, its figures on the test set, and the classical answers beside it."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anelab.files import dvc_md5, replacing_folder, write_json
+from anelab.stages.job import Job, Outcome, Stage
+from anelab.tracking.receipt import Dataset
+from anelab.workloads.base import Arrays, Split
+
+
+def _inputs(job: Job) -> Mapping[str, Path]:
+    return {"best.yaml": job.output("search") / "best.yaml", "prepared": job.prepared}
+
+
+def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.training.checkpoint import save_checkpoint
+    from anelab.training.evaluate import evaluate_module
+    from anelab.training.fit import fit
+    from anelab.training.observers import make_observers
+    from anelab.training.search import apply_values
+
+    values = yaml.safe_load((job.output("search") / "best.yaml").read_text()) or {}
+    config = apply_values(job.config, values)
+    fitted = fit(job.workload, config, job.prepared, work, make_observers(config, f"train {job.name}", work))
+    test = job.workload.load(config, job.prepared, "test")
+    rows, figures = evaluate_module(job.workload, config, fitted.module, test)
+    with replacing_folder(job.output("train")) as out:
+        best = {
+            "module": fitted.module.state_dict(),
+            "values": values,
+            "workload": job.name,
+            "input_key": key,
+        }
+        save_checkpoint(out / "best.ckpt", best)
+        save_checkpoint(out / "last.ckpt", fitted.last_state)
+    (work / "last.ckpt").unlink(missing_ok=True)
+    progress = fitted.progress
+    parameters = sum(parameter.numel() for parameter in fitted.module.parameters())
+    report = {
+        "baselines": _baselines(job, test),
+        "best_epoch": progress.best_epoch + 1,
+        "epochs": progress.epoch,
+        "parameters": parameters,
+        "test": figures,
+        "validation": {config.metric_name: progress.best_value},
+    }
+    write_json(job.reports / "train.json", report)
+    _write_plots(job, progress.history, rows, test)
+    metrics = {f"test_{name}": value for name, value in figures.items()}
+    metrics["parameters"] = float(parameters)
+    digest = dvc_md5(job.prepared)
+    datasets = [Dataset(job.name, digest, "train")]
+    return Outcome(metrics, datasets, progress.history, reports=["train.json"])
+
+
+def _baselines(job: Job, test: Split) -> dict[str, dict[str, float]]:
+    answers = job.workload.baselines(job.config, test)
+    return {name: job.workload.metrics(rows, test) for name, rows in answers.items()}
+
+
+def _write_plots(job: Job, history: Sequence[Mapping[str, float]], rows: Arrays, test: Split) -> None:
+    epochs = [{"epoch": number, **figures} for number, figures in enumerate(history, start=1)]
+    tables = {"history": epochs, **job.workload.plots(rows, test)}
+    with replacing_folder(job.reports / "plots") as out:
+        for name, records in tables.items():
+            _write_table(out / f"{name}.csv", records)
+
+
+def _write_table(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+
+
+STAGE = Stage("train", ("metric", "data", "model", "training"), ("training",), _inputs, _run)

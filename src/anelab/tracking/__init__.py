@@ -1,0 +1,1 @@
+"""MLflow: where the store is, what a run records, the registry. Nothing else imports MLflow."""

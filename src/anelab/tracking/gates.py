@@ -1,0 +1,106 @@
+"""What a candidate must pass to become champion. Verdicts are data: figures, limits and a reason."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from anelab.export.parity import Parity
+from anelab.statistics import Interval, grouped_bootstrap
+from anelab.workloads.base import AnyWorkload, Arrays, Split
+from anelab.workloads.config import Tolerance, WorkloadConfig
+
+COMPARISONS_BEFORE_WARNING = 20
+Verdict = Literal["pass", "fail", "not compared"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One verdict. `reason` is a sentence for a person; `figures` are for programs."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    figures: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def passed(gates: Mapping[str, Gate] | list[Gate]) -> bool:
+    values = gates.values() if isinstance(gates, Mapping) else gates
+    return all(gate.verdict != "fail" for gate in values)
+
+
+def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> Gate:
+    value, threshold = metrics[config.metric_name], config.registry.threshold
+    ok = config.sign * value >= config.sign * threshold
+    wanted = "at least" if config.sign > 0 else "at most"
+    reason = f"{config.metric_name} is {value:.6g}, {wanted} {threshold:g} is asked"
+    return Gate("quality", "pass" if ok else "fail", reason, {"value": value, "threshold": threshold})
+
+
+def size_gate(config: WorkloadConfig, size_bytes: int) -> Gate:
+    limit = config.registry.max_size_bytes
+    reason = f"the model has {size_bytes:,} bytes, at most {limit:,} are allowed"
+    verdict: Verdict = "pass" if size_bytes <= limit else "fail"
+    return Gate("size", verdict, reason, {"size_bytes": size_bytes, "max_size_bytes": limit})
+
+
+def parity_gate(parity: Parity, tolerance: Tolerance, sign: int) -> Gate:
+    broken = parity.breaches(tolerance, sign)
+    reason = "; ".join(broken) or f"largest error {parity.max_absolute:.3g} over {parity.rows} test rows"
+    figures = {"max_absolute": parity.max_absolute}
+    if parity.agreement is not None:
+        figures["agreement"] = parity.agreement
+    return Gate("parity", "fail" if broken else "pass", reason, figures)
+
+
+def debug_gate(config: WorkloadConfig) -> Gate:
+    """A model of a debug preset may be registered, to try things out, but never be champion."""
+    preset = config.training.debug
+    reason = f"trained with training.debug={preset}" if preset else "trained on all of its data"
+    return Gate("training", "fail" if preset else "pass", reason, {})
+
+
+def champion_gate(
+    workload: AnyWorkload,
+    config: WorkloadConfig,
+    split: Split,
+    candidate: Arrays,
+    champion: Arrays,
+) -> Gate:
+    """Not worse: the 95 % interval of candidate minus champion, on the same rows, stays above -margin.
+
+    `candidate` and `champion` are rows of `split`. Pairing removes what both find hard; whole groups
+    are drawn, so related rows do not count as independent evidence.
+    """
+
+    def gain(rows: np.ndarray[Any, np.dtype[np.int64]]) -> float:
+        part = split.take(rows)
+        ours, theirs = (_figure(workload, config, side, rows, part) for side in (candidate, champion))
+        return config.sign * (ours - theirs)
+
+    interval = grouped_bootstrap(gain, split.groups, config.registry.resamples, config.seed)
+    return _champion_verdict(config, interval)
+
+
+def _champion_verdict(config: WorkloadConfig, interval: Interval) -> Gate:
+    margin = config.registry.margin
+    ok = interval.low >= -margin
+    reason = (
+        f"{config.metric_name} gain over the champion {interval.point:+.6g} "
+        f"[{interval.low:+.6g}, {interval.high:+.6g}], the lower bound must reach {-margin:g}"
+    )
+    figures = {"gain": interval.point, "low": interval.low, "high": interval.high, "margin": margin}
+    return Gate("champion", "pass" if ok else "fail", reason, figures)
+
+
+def not_compared(why: str) -> Gate:
+    return Gate("champion", "not compared", why, {})
+
+
+def _figure(workload: AnyWorkload, config: WorkloadConfig, side: Arrays, rows: Any, part: Split) -> float:
+    figures = workload.metrics({name: array[rows] for name, array in side.items()}, part)
+    return figures.get(config.metric_name, float("nan"))

@@ -1,0 +1,194 @@
+"""Registered models: one version is one folder, known by the sha256 of its model.onnx."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import mlflow.artifacts
+import mlflow.onnx
+import numpy as np
+import onnx
+from mlflow.entities import Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from anelab.errors import AnelabError
+from anelab.files import file_digest, read_json
+from anelab.tracking.store import Store
+
+SHA_TAG = "anelab.sha256"
+ALIASES = ("champion", "challenger")
+RUNTIME = ["mlflow", "numpy", "onnx", "onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model about to be a version: its files by the name they get in the version's folder."""
+
+    model: str
+    experiment: str
+    files: Mapping[str, Path]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    dataset: tuple[str, str]
+    run_id: str | None
+
+    @property
+    def sha256(self) -> str:
+        return file_digest(self.files["model.onnx"])
+
+
+def find_version(store: Store, model: str, sha256: str) -> ModelVersion | None:
+    """The version of `model` whose model.onnx has that sha256."""
+    versions = store.client.search_model_versions(f"name = '{model}'", max_results=1000)
+    same = [version for version in versions if version.tags.get(SHA_TAG) == sha256]
+    return min(same, key=lambda version: int(version.version)) if same else None
+
+
+def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
+    """The candidate's version, made if it is not there; its tags are set anew."""
+    version = find_version(store, candidate.model, candidate.sha256)
+    if version is None:
+        version = _register(store, candidate)
+    for key, value in candidate.tags.items():
+        store.client.set_model_version_tag(candidate.model, version.version, key, value)
+    return version
+
+
+def _register(store: Store, candidate: Candidate) -> ModelVersion:
+    experiment = store.experiment(candidate.experiment)
+    logged = store.client.create_logged_model(
+        experiment, candidate.model, candidate.run_id, candidate.tags, model_type="onnx"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "model")
+        _save_flavor(folder, candidate, logged.model_id)
+        store.client.log_model_artifacts(logged.model_id, str(folder))
+    store.client.finalize_logged_model(logged.model_id, "READY")
+    _log_metrics(store, candidate, logged.model_id)
+    _ensure_model(store, candidate.model)
+    return store.client.create_model_version(
+        candidate.model,
+        f"models:/{logged.model_id}",
+        candidate.run_id,
+        tags={SHA_TAG: candidate.sha256},
+        model_id=logged.model_id,
+    )
+
+
+def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
+    """MLflow's onnx flavor around the candidate's files, which are copied as they are."""
+    manifest = read_json(candidate.files["manifest.json"])
+    signature = next(item["signature"] for item in manifest["files"].values() if item["graph"] == "model")
+    mlflow.onnx.save_model(
+        onnx.load(candidate.files["model.onnx"]),
+        folder,
+        mlflow_model=Model(run_id=candidate.run_id, model_id=model_id),
+        signature=ModelSignature(_schema(signature["inputs"]), _schema(signature["outputs"])),
+        pip_requirements=RUNTIME,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        metadata=manifest["metadata"],
+        save_as_external_data=False,
+    )
+    for name, path in candidate.files.items():
+        copyfile(path, folder / name)
+
+
+def _schema(tensors: list[dict[str, Any]]) -> Schema:
+    return Schema(
+        [
+            TensorSpec(
+                np.dtype(item["dtype"]),
+                tuple(size if isinstance(size, int) else -1 for size in item["shape"]),
+                item["name"],
+            )
+            for item in tensors
+        ]
+    )
+
+
+def _log_metrics(store: Store, candidate: Candidate, model_id: str) -> None:
+    """Figures on the test set, attached to the model and to the data they were measured on."""
+    if candidate.run_id is None:
+        return
+    name, digest = candidate.dataset
+    now = store.client.get_logged_model(model_id).creation_timestamp
+    figures = [
+        Metric(
+            key,
+            value,
+            now,
+            0,
+            model_id=model_id,
+            dataset_name=name,
+            dataset_digest=digest,
+            run_id=candidate.run_id,
+        )
+        for key, value in candidate.metrics.items()
+    ]
+    store.client.log_batch(candidate.run_id, metrics=figures)
+
+
+def _ensure_model(store: Store, model: str) -> None:
+    try:
+        store.client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def download(store: Store, version: ModelVersion, folder: Path) -> Path:
+    """The version's folder, copied into `folder`. Raises AnelabError if its files are gone."""
+    try:
+        place = mlflow.artifacts.download_artifacts(
+            f"models:/{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
+        )
+    except (MlflowException, OSError) as error:
+        raise AnelabError(
+            f"the files of {version.name} version {version.version} cannot be read ({error}); "
+            "if the repository was moved, run `anelab sync`"
+        ) from None
+    return Path(place)
+
+
+def resolve(store: Store, model: str, reference: str) -> ModelVersion:
+    """A version by number or alias. Raises AnelabError that lists what there is."""
+    try:
+        if reference.isdigit():
+            return store.client.get_model_version(model, reference)
+        return store.client.get_model_version_by_alias(model, reference)
+    except MlflowException:
+        versions = store.client.search_model_versions(f"name = '{model}'")
+        there = ", ".join(sorted((item.version for item in versions), key=int)) or "none"
+        raise AnelabError(f"{model} has no version or alias {reference}; its versions are: {there}") from None
+
+
+def aliases_of(store: Store, version: ModelVersion) -> list[str]:
+    aliases: dict[str, str] = store.client.get_registered_model(version.name).aliases
+    return sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
+
+
+def set_alias(store: Store, model: str, alias: str, version: ModelVersion | None) -> None:
+    """Point `alias` at `version`, or at nothing. No write if it is so already."""
+    current = store.client.get_registered_model(model).aliases.get(alias)
+    if version is not None and str(current) != str(version.version):
+        store.client.set_registered_model_alias(model, alias, version.version)
+    if version is None and current is not None:
+        store.client.delete_registered_model_alias(model, alias)
+
+
+def delete_version(store: Store, model: str, reference: str) -> ModelVersion:
+    """Delete a version. Raises AnelabError if an alias points at it."""
+    version = resolve(store, model, reference)
+    if held := aliases_of(store, version):
+        raise AnelabError(
+            f"{model} version {version.version} is {' and '.join(held)}; "
+            "promote another version first (`anelab model promote`)"
+        )
+    store.client.delete_model_version(model, version.version)
+    return version

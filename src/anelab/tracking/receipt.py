@@ -1,0 +1,63 @@
+"""What one stage did, as a file: enough to rebuild its MLflow run anywhere, at any time.
+
+A receipt is a function of the stage's inputs alone: no time, no path, no run id. When and where it was
+made goes into an execution record beside the work in progress, which is not versioned.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anelab.errors import AnelabError
+from anelab.files import read_json, write_json
+from anelab.workspace import Workspace
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data a stage read, known by DVC's md5 of it."""
+
+    name: str
+    digest: str
+    context: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """`history` has one mapping of figures a step; `trials` one record a child run; `reports` are
+    files under reports/<workload>/ that go along as artifacts."""
+
+    workload: str
+    stage: str
+    input_key: str
+    params: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    datasets: list[Dataset] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        write_json(path, {"schema": SCHEMA, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Receipt":
+        try:
+            content = read_json(path)
+            if content.pop("schema") != SCHEMA:
+                raise AnelabError(f"{path}: was written by another version of anelab; run `dvc repro -f`")
+            datasets = [Dataset(**item) for item in content.pop("datasets")]
+            return cls(datasets=datasets, **content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise AnelabError(f"{path}: is not a receipt ({error}); run `dvc repro -f`") from None
+
+
+def receipt_path(workspace: Workspace, workload: str, stage: str) -> Path:
+    return workspace.reports(workload) / "receipts" / f"{stage}.json"
+
+
+def work_folder(workspace: Workspace, workload: str, input_key: str) -> Path:
+    """Where one execution keeps its work in progress and its execution record."""
+    return workspace.state / "work" / workload / input_key[:16]

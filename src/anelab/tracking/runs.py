@@ -1,0 +1,123 @@
+"""Receipts as MLflow runs. Publishing is idempotent: a run is known by its input key."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Run as MlflowRun
+
+from anelab.files import read_json
+from anelab.tracking.receipt import Receipt, work_folder
+from anelab.tracking.store import Store
+from anelab.workspace import Workspace
+
+KEY_TAG = "anelab.input_key"
+ITEMS_AT_ONCE = 100
+PARAM_LENGTH = 6000
+
+
+def find_run(store: Store, workload: str, input_key: str) -> MlflowRun | None:
+    """The finished run of that input key; what a broken publication left behind is removed."""
+    query = f"tags.`{KEY_TAG}` = '{input_key}'"
+    runs = store.client.search_runs([store.experiment(workload)], query)
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    for run in runs:
+        if run.info.status != "FINISHED":
+            _remove(store, run)
+    return finished[0] if finished else None
+
+
+def _remove(store: Store, run: MlflowRun) -> None:
+    query = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    for child in store.client.search_runs([run.info.experiment_id], query):
+        store.client.delete_run(child.info.run_id)
+    store.client.delete_run(run.info.run_id)
+
+
+def publish(store: Store, workspace: Workspace, receipt: Receipt) -> bool:
+    """Make the receipt's run, with a child run for each trial, unless it is there. Whether it was made."""
+    if find_run(store, receipt.workload, receipt.input_key):
+        return False
+    execution = _execution(workspace, receipt)
+    run_id = _start(store, receipt, execution["tags"], execution["started_ms"])
+    _log(store, run_id, receipt, execution)
+    for trial in receipt.trials:
+        _publish_trial(store, run_id, receipt, trial, execution)
+    for report in receipt.reports:
+        path = workspace.reports(receipt.workload) / report
+        if path.is_file():
+            store.client.log_artifact(run_id, str(path))
+    store.client.set_terminated(run_id, end_time=execution["ended_ms"])
+    return True
+
+
+def _execution(workspace: Workspace, receipt: Receipt) -> dict[str, Any]:
+    """When and where the stage ran; a result that DVC restored from its cache says so."""
+    path = work_folder(workspace, receipt.workload, receipt.input_key) / f"{receipt.stage}.execution.json"
+    if path.is_file():
+        return dict(read_json(path))
+    now = int(time.time() * 1000)
+    return {"tags": {"anelab.restored": "true"}, "started_ms": now, "ended_ms": now}
+
+
+def _start(store: Store, receipt: Receipt, tags: dict[str, str], started_ms: int) -> str:
+    name = f"{receipt.stage}-{receipt.input_key[:8]}"
+    own = {"anelab.workload": receipt.workload, "anelab.stage": receipt.stage, KEY_TAG: receipt.input_key}
+    source = {
+        "mlflow.source.name": f"anelab {receipt.stage} {receipt.workload}",
+        "mlflow.source.type": "LOCAL",
+    }
+    experiment = store.experiment(receipt.workload)
+    run = store.client.create_run(experiment, started_ms, {**tags, **source, **own}, name)
+    return str(run.info.run_id)
+
+
+def _log(store: Store, run_id: str, receipt: Receipt, execution: dict[str, Any]) -> None:
+    ended = execution["ended_ms"]
+    params = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in receipt.params.items()]
+    figures = [Metric(key, value, ended, 0) for key, value in receipt.metrics.items()]
+    if execution["started_ms"] != ended:
+        figures.append(Metric("duration_s", (ended - execution["started_ms"]) / 1000, ended, 0))
+    for step, row in enumerate(receipt.history):
+        figures += [Metric(key, value, ended, step) for key, value in row.items()]
+    _log_batches(store, run_id, figures, params)
+    if receipt.datasets:
+        store.client.log_inputs(run_id, [_dataset(item) for item in receipt.datasets])
+
+
+def _dataset(item: Any) -> DatasetInput:
+    entity = MlflowDataset(item.name, item.digest, "local", f'{{"uri": "data/prepared/{item.name}"}}')
+    return DatasetInput(entity, [InputTag("mlflow.data.context", item.context)])
+
+
+def _publish_trial(
+    store: Store, parent: str, receipt: Receipt, trial: dict[str, Any], execution: dict[str, Any]
+) -> None:
+    ended = execution["ended_ms"]
+    tags = {
+        "mlflow.parentRunId": parent,
+        "anelab.workload": receipt.workload,
+        "anelab.stage": "trial",
+        "anelab.trial": str(trial["number"]),
+    }
+    experiment = store.experiment(receipt.workload)
+    run = store.client.create_run(experiment, execution["started_ms"], tags, f"trial-{trial['number']}")
+    params = [Param(key, str(value)) for key, value in trial["values"].items()]
+    figures = [Metric("curve", value, ended, step) for step, value in enumerate(trial["curve"])]
+    _log_batches(store, run.info.run_id, [*figures, Metric("value", trial["value"], ended, 0)], params)
+    store.client.set_terminated(run.info.run_id, end_time=ended)
+
+
+def _log_batches(store: Store, run_id: str, metrics: Sequence[Metric], params: Sequence[Param]) -> None:
+    """The backend takes at most 1,000 metrics and 100 parameters at a time."""
+    for part in _parts(params):
+        store.client.log_batch(run_id, params=part)
+    for many in _parts(metrics, 10 * ITEMS_AT_ONCE):
+        store.client.log_batch(run_id, metrics=many)
+
+
+def _parts(items: Sequence[Any], size: int = ITEMS_AT_ONCE) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

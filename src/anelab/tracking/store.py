@@ -1,0 +1,144 @@
+"""Which MLflow store is used, and a client of it."""
+
+import fcntl
+import os
+import re
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anelab.errors import AnelabError
+from anelab.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PROBE_SECONDS = 3
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class StoreUnreachableError(AnelabError):
+    """The tracking server does not answer. Nothing is lost: `anelab sync` catches up later."""
+
+
+def store_uri(workspace: Workspace) -> str:
+    """MLFLOW_TRACKING_URI if set, else the SQLite database embedded in the workspace's mlruns/."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.store_root / 'mlruns' / 'mlflow.db'}"
+
+
+class StoreFailedError(AnelabError):
+    """The store answered, but could not do what was asked."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `root` is the folder of the embedded one, None for a server or database."""
+
+    uri: str
+    root: Path | None
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """A client of this store, which also becomes MLflow's own default: its registry looks up
+        logged models through the default, whatever client it was called on."""
+        import mlflow
+        from mlflow import MlflowClient
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def experiment(self, workload: str) -> str:
+        """The id of the workload's experiment, created if need be."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(workload)
+        if found:
+            return str(found.experiment_id)
+        place = (self.root / "artifacts" / workload).as_uri() if self.root else None
+        try:
+            return str(self.client.create_experiment(workload, artifact_location=place))
+        except MlflowException:  # another process made it meanwhile
+            again = self.client.get_experiment_by_name(workload)
+            if again is None:
+                raise
+            return str(again.experiment_id)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One writer of the embedded store at a time, others wait; a server looks after itself.
+
+        Raises StoreFailedError where MLflow raises."""
+        from mlflow.exceptions import MlflowException
+
+        with self._locked():
+            try:
+                yield
+            except MlflowException as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise StoreFailedError(f"the MLflow store {without_password(self.uri)} failed: {reason}") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self.root is None:
+            yield
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def open_store(workspace: Workspace) -> Store:
+    """Raises StoreUnreachableError, within seconds, if a server is named that does not answer."""
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    uri = store_uri(workspace)
+    if uri.startswith(("http://", "https://")):
+        _probe(uri)
+    embedded = workspace.store_root / "mlruns" if "MLFLOW_TRACKING_URI" not in os.environ else None
+    store = Store(uri, embedded)
+    _silence()
+    try:
+        with store.writing():
+            store.client.search_experiments(max_results=1)
+    except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
+        reason = str(error).strip().partition("\n")[0]
+        raise StoreUnreachableError(
+            f"the MLflow store {without_password(store.uri)} cannot be opened: {reason}; "
+            "see MLFLOW_TRACKING_URI, then run `anelab sync`"
+        ) from None
+    return store
+
+
+def _probe(uri: str) -> None:
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise StoreUnreachableError(
+            f"the MLflow server {without_password(uri)} does not answer ({reason}); "
+            "results are in data/, models/ and reports/: start it or unset MLFLOW_TRACKING_URI, then run `anelab sync`"
+        ) from None
+
+
+def without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def _silence() -> None:
+    """Alembic tells of every migration of a new database, MLflow of every version it makes."""
+    import logging
+
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry", "mlflow.tracking"):
+        logging.getLogger(name).setLevel(logging.WARNING)

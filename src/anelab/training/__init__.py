@@ -1,0 +1,1 @@
+"""One training loop for every workload, and the search around it."""

@@ -1,0 +1,120 @@
+"""Optuna's search over a workload's own space, one `fit` a trial.
+
+Deterministic: a seeded TPE, trials asked and told one after the other, trial 0 with the values that
+params.yaml has. The journal under `work` is Optuna's; `Search` is what leaves this module.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anelab.training.fit import Observer, fit
+from anelab.workloads.base import AnyWorkload, Trial
+from anelab.workloads.config import WorkloadConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial: its values by dotted key, the metric after each epoch, and the best of them."""
+
+    number: int
+    values: dict[str, Any]
+    curve: list[float]
+    value: float
+
+
+@dataclass(frozen=True)
+class Search:
+    metric: str
+    trials: list[TrialRecord] = field(default_factory=list)
+    best: TrialRecord | None = None
+    """None if there was no search; its values then are those of params.yaml."""
+
+
+def apply_values(config: WorkloadConfig, values: Mapping[str, Any]) -> WorkloadConfig:
+    """`config` with dotted keys set, checked again as params.yaml is."""
+    raw = config.model_dump()
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        reduce(lambda node, part: node[part], parents, raw)[last] = value
+    return type(config).model_validate(raw).model_copy(update={"seed": config.seed})
+
+
+def search(
+    workload: AnyWorkload,
+    config: WorkloadConfig,
+    prepared: Path,
+    work: Path,
+    observer: Observer | None = None,
+) -> Search:
+    """Run `search.n_trials` trials. Equal inputs give equal trials, on one machine."""
+    if config.search.n_trials == 0:
+        return Search(config.metric)
+    study = _study(config, work)
+    study.enqueue_trial(_own_values(workload, config))
+    trials = []
+    for number in range(config.search.n_trials):
+        trial = study.ask()
+        trials.append(_run(workload, config, prepared, trial))
+        study.tell(trial, trials[-1].value)
+        if observer:
+            observer(number, {"value": trials[-1].value})
+    return Search(config.metric, trials, max(trials, key=lambda record: config.sign * record.value))
+
+
+def _study(config: WorkloadConfig, work: Path) -> "optuna.Study":
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    work.mkdir(parents=True, exist_ok=True)
+    journal = work / "search.journal"
+    journal.unlink(missing_ok=True)
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=5),
+        direction="maximize" if config.sign > 0 else "minimize",
+        study_name=work.parent.name,
+    )
+
+
+def _run(workload: AnyWorkload, config: WorkloadConfig, prepared: Path, trial: "optuna.Trial") -> TrialRecord:
+    with warnings.catch_warnings():  # params.yaml's own values may lie outside the space: they are tried all the same
+        warnings.filterwarnings("ignore", message="Fixed parameter")
+        values = workload.suggest(trial, config)
+    chosen = apply_values(config, values)
+    epochs = min(config.search.max_epochs, config.training.max_epochs)
+    shorter = chosen.model_copy(update={"training": chosen.training.model_copy(update={"max_epochs": epochs})})
+    progress = fit(workload, shorter, prepared).progress
+    curve = [figures[f"validation_{config.metric_name}"] for figures in progress.history]
+    return TrialRecord(trial.number, values, curve, progress.best_value)
+
+
+def _own_values(workload: AnyWorkload, config: WorkloadConfig) -> dict[str, Any]:
+    return workload.suggest(_OwnValues(config), config)
+
+
+class _OwnValues(Trial):
+    """Answers every question with the configuration's own value for that key."""
+
+    def __init__(self, config: WorkloadConfig) -> None:
+        self._config = config
+
+    def _value(self, name: str) -> Any:
+        return reduce(getattr, name.split("."), self._config)
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return float(self._value(name))
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        return int(self._value(name))
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return self._value(name)

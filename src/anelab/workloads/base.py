@@ -1,0 +1,191 @@
+"""The one interface: a workload says what is learned; everything after it is shared.
+
+Export, parity, benchmarks, registry, serving and dashboard see only graphs, row-aligned arrays and
+predictors. A workload never imports MLflow, DVC, Optuna or a runtime.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from anelab.workloads.config import WorkloadConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor as Values
+    from torch import nn
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Arrays = Mapping[str, Array]
+Batch = Mapping[str, "Values"]
+Predictor = Callable[[Arrays], Arrays]
+"""Named inputs to named outputs, row by row: torch, ONNX Runtime, Core ML, its evaluator, HTTP alike."""
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, NumPy dtype and shape; "n" is the batch, "L" a bucketed length."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One exported computation. "model" always exists; "raw" takes bytes and is ONNX only."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    formats: frozenset[str] = frozenset({"onnx", "coreml"})
+    buckets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows in one order: inputs by graph name, targets, the bootstrap unit of each row, and context
+    that belongs to the split as a whole (a reference set, base scores)."""
+
+    inputs: Mapping[str, Arrays]
+    targets: Arrays
+    groups: Array
+    context: Any = None
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def take(self, rows: Array) -> "Split":
+        inputs = {name: _take(arrays, rows) for name, arrays in self.inputs.items()}
+        return Split(inputs, _take(self.targets, rows), self.groups[rows], self.context)
+
+
+def _take(arrays: Arrays, rows: Array) -> dict[str, Array]:
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What `prepare` found: JSON values only, no paths and no times."""
+
+    origin: str
+    rows: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One record as a user has it, and the arrays (batch of one) that every graph must be fed for it."""
+
+    given: dict[str, Any]
+    inputs: Mapping[str, Arrays]
+
+
+class Trial(Protocol):
+    """What `suggest` may ask; names are dotted keys of the workload's own configuration."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+C = TypeVar("C", bound=WorkloadConfig)
+
+
+class Workload(ABC, Generic[C]):
+    """Stateless: everything a method needs comes in through its arguments."""
+
+    name: ClassVar[str]
+    preprocessing: ClassVar[str]
+    """Version of the contract between bytes, floats and outputs; changes when any of them does."""
+
+    def simulate(self, config: C, out: Path) -> None:
+        """Write default raw data into the folder `out`, as real files, a function of the seed alone."""
+        raise NotImplementedError(f"{self.name} has no default data")
+
+    @abstractmethod
+    def prepare(self, config: C, files: Sequence[Path], out: Path) -> DataCard:
+        """Read raw files, check them, split them, and write what `load` reads into the folder `out`."""
+
+    @abstractmethod
+    def load(self, config: C, prepared: Path, split: str) -> Split:
+        """The rows of "train", "validation" or "test"."""
+
+    @abstractmethod
+    def suggest(self, trial: Trial, config: C) -> dict[str, Any]:
+        """One point of the search space: dotted keys of `config` and their values."""
+
+    @abstractmethod
+    def build(self, config: C, prepared: Path) -> "nn.Module":
+        """A fresh module, heads that only training needs included."""
+
+    @abstractmethod
+    def batches(self, config: C, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
+        """The training batches of one epoch, a function of seed, epoch and rank."""
+
+    @abstractmethod
+    def step(self, module: "nn.Module", batch: Batch, backward: Callable[["Values"], None]) -> Mapping[str, "Values"]:
+        """Compute the loss, call `backward` on it (more than once for cached gradients), and return
+        detached scalars to log, "loss" among them."""
+
+    def on_epoch(self, module: "nn.Module", epoch: int) -> None:
+        """Called before each training epoch: schedules of temperature, masking, curriculum."""
+
+    def calibrate(self, module: "nn.Module", config: C, validation: Split) -> None:
+        """Fit what is fitted after training, in place, on validation rows: a temperature, a threshold."""
+
+    def describe(self, config: C) -> dict[str, str]:
+        """What a model's metadata must say beside its name: the label, the classes."""
+        return {}
+
+    @abstractmethod
+    def graphs(self, config: C) -> tuple[Graph, ...]:
+        """What is exported, "model" first."""
+
+    @abstractmethod
+    def deployed(self, module: "nn.Module", graph: Graph) -> "nn.Module":
+        """The module in evaluation mode behind `graph`: its inputs positionally, outputs in order."""
+
+    @abstractmethod
+    def rows(self, outputs: Arrays, split: Split) -> Arrays:
+        """Per-row scores kept for paired statistics; "decision" is an integer where one is made."""
+
+    @abstractmethod
+    def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
+        """Pure figures of rows against the split's targets; the headline metric is among them."""
+
+    def baselines(self, config: C, split: Split) -> Mapping[str, Arrays]:
+        """Rows of the classical answers to the same question, by name."""
+        return {}
+
+    def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Tables to plot (name to records), such as a confusion matrix."""
+        return {}
+
+    def golden(self, config: C) -> Sequence[GoldenCase]:
+        """Small cases of the preprocessing that any language can check."""
+        return ()
+
+    def finish(self, predict: Predictor, config: C, prepared: Path, out: Path) -> None:
+        """Write what lives beside the model into the folder `out`, such as a nearest-neighbour index."""
+
+
+AnyWorkload = Workload[Any]
+
+
+def shuffled_batches(config: WorkloadConfig, rows: int, epoch: int, rank: int = 0) -> Iterator[Array]:
+    """Row indices of each batch of an epoch in which every row appears once, in random order."""
+    order = np.random.default_rng([config.seed, epoch, rank]).permutation(rows)
+    size = config.training.batch_size
+    for start in range(0, rows, size):
+        yield order[start : start + size]

@@ -1,0 +1,104 @@
+"""The sections of params.yaml that every workload has. A workload's own Config extends these."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from anelab.sources import SIMULATE
+
+METRIC = r"^(max|min):[a-z0-9_]+$"
+
+
+class Section(BaseModel):
+    """A frozen part of params.yaml: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(Section):
+    source: str | list[str]
+
+    @field_validator("source")
+    @classmethod
+    def _simulate_or_list(cls, source: str | list[str]) -> str | list[str]:
+        if (isinstance(source, str) and source != SIMULATE) or not source:
+            raise ValueError(f"must be {SIMULATE} or a list of paths and globs, like [reads/*.fastq.gz]")
+        return source
+
+    @property
+    def simulated(self) -> bool:
+        return self.source == SIMULATE
+
+
+class SplitConfig(Section):
+    """Shares of the rows; what is left is training data."""
+
+    validation: float = Field(0.15, gt=0, lt=0.5)
+    test: float = Field(0.15, gt=0, lt=0.5)
+
+
+class TrainingConfig(Section):
+    max_epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, le=1)
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    schedule: Literal["constant", "cosine", "linear", "onecycle"] = "constant"
+    patience: int | None = Field(None, ge=1)
+    accumulate: int = Field(1, ge=1)
+    clip_norm: float | None = Field(None, gt=0)
+    device: Literal["auto", "cpu", "mps", "cuda"] = "auto"
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    threads: int = Field(1, ge=1)
+    tensorboard: bool = False
+    debug: Literal["fast-dev-run", "overfit", "limit"] | None = None
+
+
+class SearchConfig(Section):
+    n_trials: int = Field(ge=0)
+    max_epochs: int = Field(ge=1)
+
+
+class Tolerance(Section):
+    """How far an artifact may be from the trained module on the test set."""
+
+    max_absolute: float = Field(gt=0)
+    min_agreement: float = Field(ge=0, le=1)
+    max_metric_loss: float = Field(ge=0)
+
+
+class ExportConfig(Section):
+    opset: int = Field(13, ge=13, le=20)
+    int8: bool = True
+    calibration_rows: int = Field(512, ge=8)
+    float_tolerance: Tolerance
+    int8_tolerance: Tolerance
+
+
+class RegistryConfig(Section):
+    threshold: float
+    margin: float = Field(ge=0)
+    max_size_bytes: int = Field(gt=0)
+    variant: Literal["fp32", "int8"] = "fp32"
+    resamples: int = Field(1000, ge=100)
+
+
+class WorkloadConfig(Section):
+    """One workload's section of params.yaml, with the top-level seed handed down."""
+
+    metric: str = Field(pattern=METRIC)
+    data: DataConfig
+    split: SplitConfig
+    training: TrainingConfig
+    search: SearchConfig
+    export: ExportConfig
+    registry: RegistryConfig
+    seed: int = Field(0, ge=0, exclude=True)
+
+    @property
+    def metric_name(self) -> str:
+        return self.metric.partition(":")[2]
+
+    @property
+    def sign(self) -> int:
+        """+1 where more of the headline metric is better, -1 where less is."""
+        return 1 if self.metric.startswith("max:") else -1

@@ -1,0 +1,1 @@
+"""Handwritten digits: the classic, small enough to read in one sitting."""

@@ -1,0 +1,185 @@
+"""28 x 28 grey images to ten digits."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, pad
+
+from anelab.errors import AnelabError
+from anelab.workloads.affine import fold_into_conv, fold_into_linear
+from anelab.workloads.base import (
+    SPLITS,
+    Arrays,
+    Batch,
+    DataCard,
+    GoldenCase,
+    Graph,
+    Split,
+    Tensor,
+    Trial,
+    Workload,
+    shuffled_batches,
+)
+from anelab.workloads.metrics import calibration_table, class_figures, confusion_table
+from anelab.workloads.mnist.config import Config
+from anelab.workloads.mnist.idx import read_idx, write_idx
+from anelab.workloads.splits import stratified_split
+
+MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images
+PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+
+
+class Mnist(Workload[Config]):
+    name = "mnist"
+    preprocessing = "mnist/1"
+
+    def simulate(self, config: Config, out: Path) -> None:
+        """scikit-learn's 1,797 digits of 8 x 8, enlarged: not MNIST, and the data card says so."""
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        tripled = np.kron(digits.images * (255 / 16), np.ones((3, 3)))
+        images = np.pad(tripled.round().astype(np.uint8), ((0, 0), (2, 2), (2, 2)))
+        rows = np.arange(len(images))
+        parts = stratified_split(digits.target, rows, config.split, config.seed)
+        for prefix, chosen in (("t10k", parts["test"]), ("train", np.setdiff1d(rows, parts["test"]))):
+            write_idx(out / f"{prefix}-images-idx3-ubyte.gz", images[chosen])
+            write_idx(out / f"{prefix}-labels-idx1-ubyte.gz", digits.target[chosen].astype(np.uint8))
+
+    def prepare(self, config: Config, files: Sequence[Path], out: Path) -> DataCard:
+        """The files' own test set; validation rows are taken from the training files."""
+        data = {part: read_idx(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
+        share = config.split.model_copy(update={"test": 0.0})
+        labels = data["train-labels"]
+        parts = stratified_split(labels, np.arange(labels.size), share, config.seed)
+        classes = {}
+        for name in SPLITS:
+            prefix, rows = ("t10k", slice(None)) if name == "test" else ("train", parts[name])
+            image, label = data[f"{prefix}-images"][rows], data[f"{prefix}-labels"][rows]
+            _check(image, label, prefix)
+            np.save(out / f"{name}.image.npy", image[:, None])
+            np.save(out / f"{name}.label.npy", label)
+            classes[name] = {str(digit): int((label == digit).sum()) for digit in range(10)}
+        origin = "scikit-learn's digits, 8 x 8 enlarged to 28 x 28: NOT MNIST" if config.data.simulated else "IDX files"
+        rows_of = {name: sum(counts.values()) for name, counts in classes.items()}
+        return DataCard(origin, rows_of, classes, warnings=[origin] if config.data.simulated else [])
+
+    def load(self, config: Config, prepared: Path, split: str) -> Split:
+        image, label = np.load(prepared / f"{split}.image.npy"), np.load(prepared / f"{split}.label.npy")
+        inputs = {"model": {"input": image.astype(np.float32) / 255}, "raw": {"input": image}}
+        return Split(inputs, {"label": label.astype(np.int64)}, np.arange(len(label)))
+
+    def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
+        return {
+            "training.learning_rate": trial.suggest_float("training.learning_rate", 3e-4, 3e-2, log=True),
+            "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.4),
+        }
+
+    def build(self, config: Config, prepared: Path) -> nn.Module:
+        return {"mlp": _mlp, "cnn": _cnn}[config.model.architecture](config.model.dropout)
+
+    def batches(self, config: Config, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
+        """Images normalised and, to train on more than was drawn, moved by up to `shift_pixels`."""
+        reach, rng = config.model.shift_pixels, np.random.default_rng([config.seed, epoch, rank, 1])
+        image = pad((torch.from_numpy(train.inputs["model"]["input"]) - MEAN) / STD, [reach] * 4, value=-MEAN / STD)
+        label = torch.from_numpy(train.targets["label"])
+        for rows in shuffled_batches(config, len(train), epoch, rank):
+            top, left = rng.integers(0, 2 * reach + 1, 2)
+            index = torch.from_numpy(rows)
+            yield {"input": image[index, :, top : top + 28, left : left + 28], "label": label[index]}
+
+    def step(
+        self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
+    ) -> Mapping[str, torch.Tensor]:
+        loss = cross_entropy(module(batch["input"]), batch["label"])
+        backward(loss)
+        return {"loss": loss.detach()}
+
+    def describe(self, config: Config) -> dict[str, str]:
+        return {"label": "digit", "output": "probability of each digit"}
+
+    def graphs(self, config: Config) -> tuple[Graph, ...]:
+        output, shape = (Tensor("output", "float32", ("n", 10)),), ("n", 1, 28, 28)
+        return (
+            Graph("model", (Tensor("input", "float32", shape),), output),
+            Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
+        )
+
+    def deployed(self, module: nn.Module, graph: Graph) -> nn.Module:
+        """[0, 1] floats or bytes to probabilities, the normalisation folded into the first layer."""
+        assert isinstance(module, nn.Sequential)
+        pixel = 1 / 255 if graph.name == "raw" else 1.0
+        layers = [layer for layer in module if not isinstance(layer, nn.Dropout)]
+        first = next(index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
+        layers[first] = _folded(layers[first], pixel / STD, -MEAN / STD)
+        cast = [_ToFloat()] if graph.name == "raw" else []
+        return nn.Sequential(*cast, *layers, nn.Softmax(dim=1)).eval()
+
+    def rows(self, outputs: Arrays, split: Split) -> Arrays:
+        return {"probability": outputs["output"], "decision": outputs["output"].argmax(axis=1)}
+
+    def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
+        return class_figures(rows["probability"], split.targets["label"])
+
+    def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        top, hit = rows["probability"].max(axis=1), rows["decision"] == split.targets["label"]
+        digits = [str(digit) for digit in range(10)]
+        table = confusion_table(rows["decision"], split.targets["label"], digits)
+        return {"confusion": table, "calibration": calibration_table(top, hit)}
+
+    def golden(self, config: Config) -> Sequence[GoldenCase]:
+        ramp = (np.arange(784) % 256).astype(np.uint8).reshape(1, 1, 28, 28)
+        inputs: dict[str, Arrays] = {
+            "raw": {"input": ramp},
+            "model": {"input": ramp.astype(np.float32) / 255},
+        }
+        return [GoldenCase({"pixels": "byte i of 784, row by row, is i modulo 256"}, inputs)]
+
+
+def _mlp(dropout: float) -> nn.Sequential:
+    """784-128-64-10, 109,386 parameters."""
+    wide = [nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*wide, nn.Linear(128, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 10))
+
+
+def _cnn(dropout: float) -> nn.Sequential:
+    """Three 3 x 3 convolutions without padding, so that normalisation folds; 9,234 parameters."""
+    block1 = [nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2)]
+    block2 = [nn.Conv2d(12, 20, 3), nn.BatchNorm2d(20), nn.ReLU()]
+    block3 = [nn.Conv2d(20, 20, 3), nn.BatchNorm2d(20), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*block1, *block2, *block3, nn.Flatten(), nn.Dropout(dropout), nn.Linear(320, 10))
+
+
+class _ToFloat(nn.Module):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.to(torch.float32)
+
+
+def _folded(layer: nn.Module, scale: float, shift: float) -> nn.Module:
+    if isinstance(layer, nn.Conv2d):
+        return fold_into_conv(layer, scale, shift)
+    assert isinstance(layer, nn.Linear)
+    return fold_into_linear(layer, torch.tensor(scale), torch.tensor(shift))
+
+
+def _find(files: Sequence[Path], part: str) -> Path:
+    """The one file whose name begins with, say, train-images."""
+    found = [path for path in files if path.name.startswith(part)]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in files) or "nothing"
+        raise AnelabError(f"mnist.data.source needs one file named {part}*, but it has {len(found)}; it holds {names}")
+    return found[0]
+
+
+def _check(image: np.ndarray[Any, Any], label: np.ndarray[Any, Any], prefix: str) -> None:
+    if image.shape[1:] != (28, 28) or len(image) != len(label):
+        raise AnelabError(f"{prefix}: images must be 28 x 28, one a label, but got {image.shape} and {label.shape}")
+    if label.size and label.max() > 9:
+        raise AnelabError(f"{prefix}-labels: labels must be 0 to 9 but got {label.max()}")
+
+
+WORKLOAD = Mnist()

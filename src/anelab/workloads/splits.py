@@ -1,0 +1,25 @@
+"""Train, validation and test rows: seeded, stratified, and never splitting a group."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.workloads.config import SplitConfig
+
+Indices = NDArray[np.int64]
+
+
+def stratified_split(strata: NDArray[Any], groups: NDArray[Any], shares: SplitConfig, seed: int) -> dict[str, Indices]:
+    """Row indices by split. `strata` and `groups` are [n]; a group goes where its highest stratum goes."""
+    names, member = np.unique(groups, return_inverse=True)
+    stratum = np.zeros(len(names), np.int64)
+    np.maximum.at(stratum, member, strata.astype(np.int64))
+    part = np.empty(len(names), np.int64)
+    rng = np.random.default_rng([seed, 1])
+    for value in np.unique(stratum):
+        chosen = rng.permutation(np.flatnonzero(stratum == value))
+        test, validation = (round(share * chosen.size) for share in (shares.test, shares.validation))
+        part[chosen] = np.repeat([2, 1, 0], [test, validation, chosen.size - test - validation])
+    rows = part[member]
+    return {name: np.flatnonzero(rows == code) for code, name in enumerate(("train", "validation", "test"))}

@@ -1,0 +1,62 @@
+"""Where things lie: the project (params.yaml, code) and the workspace (data, models, reports, store)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from anelab.errors import UsageError
+
+MARKER = "params.yaml"
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` (default: the working directory) that has params.yaml."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / MARKER).is_file():
+            return folder
+    raise UsageError(f"no {MARKER} in {start} or any folder above it; run anelab inside a clone of the project")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`project` holds params.yaml; `root` holds what the stages write."""
+
+    project: Path
+    root: Path
+
+    @classmethod
+    def locate(cls, root: Path | None = None) -> "Workspace":
+        project = find_project()
+        return cls(project, root.resolve() if root else project)
+
+    def manifest(self, workload: str) -> Path:
+        return self.root / "data" / "raw" / f"{workload}.manifest.json"
+
+    def raw(self, workload: str) -> Path:
+        return self.root / "data" / "raw" / workload
+
+    def prepared(self, workload: str) -> Path:
+        return self.root / "data" / "prepared" / workload
+
+    def models(self, workload: str) -> Path:
+        return self.root / "models" / workload
+
+    def reports(self, workload: str) -> Path:
+        return self.root / "reports" / workload
+
+    @property
+    def host_report(self) -> Path:
+        return self.root / "reports" / "host.json"
+
+    @property
+    def state(self) -> Path:
+        """Work in progress and caches, ignored by git and DVC."""
+        return self.root / ".anelab"
+
+    @property
+    def store_root(self) -> Path:
+        """Where mlruns/ lives. DVC runs queued experiments in a scratch copy and names the real root."""
+        if self.root == self.project and (dvc_root := os.environ.get("DVC_ROOT")):
+            return Path(dvc_root)
+        return self.root
