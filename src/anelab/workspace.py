@@ -55,6 +55,11 @@ class Workspace:
         return self.root / ".anelab"
 
     @property
+    def is_scratch(self) -> bool:
+        """Whether this is the copy in which DVC runs a queued experiment."""
+        return self.store_root != self.root
+
+    @property
     def store_root(self) -> Path:
         """Where mlruns/ lives. DVC runs queued experiments in a scratch copy and names the real root."""
         if self.root == self.project and (dvc_root := os.environ.get("DVC_ROOT")):

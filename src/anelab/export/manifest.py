@@ -41,8 +41,12 @@ def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
 def make_manifest(
     folder: Path, artifacts: Iterable[Artifact], metadata: Mapping[str, str], golden: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    """The manifest of the files in `folder`; what is no artifact is a companion, such as an index."""
+    files = {artifact.file: describe_file(folder, artifact) for artifact in artifacts}
+    beside = sorted(path for path in folder.iterdir() if path.name not in files)
     return {
-        "files": {artifact.file: describe_file(folder, artifact) for artifact in artifacts},
+        "companions": {path.name: {"sha256": file_digest(path), "size_bytes": path.stat().st_size} for path in beside},
+        "files": files,
         "golden": golden,
         "metadata": dict(metadata),
         "schema": SCHEMA,

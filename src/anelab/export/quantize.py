@@ -40,8 +40,9 @@ def quantize_int8(model: onnx.ModelProto, calibration: Arrays, metadata: Mapping
     would round every probability to 1/256.
     """
     with tempfile.TemporaryDirectory() as folder:
-        ready, done = Path(folder, "ready.onnx"), Path(folder, "int8.onnx")
-        quant_pre_process(model, ready, skip_symbolic_shape=True)
+        source, ready, done = (Path(folder, f"{name}.onnx") for name in ("float", "ready", "int8"))
+        onnx.save(model, source)  # a path, because the pre-processing empties a model that it is given
+        quant_pre_process(source, ready, skip_symbolic_shape=True)
         _quietly(ready, done, calibration, model.graph.node[-1].name)
         result = onnx.load(done)
     onnx.helper.set_model_props(result, {key: metadata[key] for key in sorted(metadata)})

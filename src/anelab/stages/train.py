@@ -10,7 +10,7 @@ import yaml
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
-from anelab.workloads.base import Arrays, Split
+from anelab.workloads.base import PLOTS, Arrays, Split
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -65,15 +65,18 @@ def _baselines(job: Job, test: Split) -> dict[str, dict[str, float]]:
 
 def _write_plots(job: Job, history: Sequence[Mapping[str, float]], rows: Arrays, test: Split) -> None:
     epochs = [{"epoch": number, **figures} for number, figures in enumerate(history, start=1)]
-    tables = {"history": epochs, **job.workload.plots(rows, test)}
+    curve = [{"epoch": row["epoch"], "value": row[f"validation_{job.config.metric_name}"]} for row in epochs]
+    drawn = job.workload.plots(rows, test)
     with replacing_folder(job.reports / "plots") as out:
-        for name, records in tables.items():
-            _write_table(out / f"{name}.csv", records)
+        _write_table(out / "history.csv", epochs, list(epochs[0]))
+        _write_table(out / "metric.csv", curve, ["epoch", "value"])
+        for name, columns in PLOTS.items():
+            _write_table(out / f"{name}.csv", drawn.get(name, ()), columns)
 
 
-def _write_table(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+def _write_table(path: Path, records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(records[0]), lineterminator="\n")
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
 

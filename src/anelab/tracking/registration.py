@@ -41,7 +41,10 @@ class Applied:
 
 
 def apply_registration(store: Store, workspace: Workspace, workload: str) -> Applied:
-    """Bring the registry to what the workload's registry.json and champion.json record."""
+    """Bring the registry to what the workload's registry.json and champion.json record.
+
+    A queued experiment leaves the aliases alone: its champion.json counts once `dvc exp apply` has
+    brought it into the project, and `anelab sync` then moves them."""
     registry = read_json(workspace.reports(workload) / "registry.json")
     warnings, versions = [], {}
     for variant, judged in registry["candidates"].items():
@@ -51,20 +54,23 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
             continue
         with _candidate(store, workspace, workload, variant, registry) as candidate:
             versions[variant] = str(ensure_version(store, candidate).version)
-    return Applied(versions, warnings + apply_aliases(store, workspace, workload))
+    if not workspace.is_scratch:
+        warnings += apply_aliases(store, workspace, workload)
+    return Applied(versions, warnings)
 
 
 def apply_aliases(store: Store, workspace: Workspace, workload: str) -> list[str]:
-    """Set the aliases as champion.json records them; what is not in this store is returned as warnings."""
+    """Set the aliases as champion.json records them. A champion that is not in this store is returned as a
+    warning; a challenger that is not, such as one from before a clone, is left out."""
     model = onnx_model(workload)
     standing = read_standing(champion_file(workspace, workload), model)
     warnings = []
     for alias in ALIASES:
         promotion: Promotion | None = getattr(standing, alias)
         version = find_version(store, model, promotion.sha256) if promotion else None
-        if promotion and version is None:
+        if promotion and version is None and alias == "champion":
             warnings.append(
-                f"{model}: the recorded {alias} {promotion.sha256[:12]} is not in this store; "
+                f"{model}: the recorded champion {promotion.sha256[:12]} is not in this store; "
                 "check out the commit that made it, run `dvc checkout` and `anelab sync`"
             )
             continue
@@ -105,7 +111,8 @@ def lay_out(export: Path, variant: str, folder: Path) -> dict[str, Path]:
     manifest = read_json(export / "manifest.json")
     chosen = {name: item for name, item in manifest["files"].items() if item["variant"] == variant}
     renamed = {"model.onnx" if item["graph"] == "model" else name: item for name, item in chosen.items()}
-    for name, source in zip(renamed, chosen, strict=True):
+    same = {name: name for name in manifest["companions"]}
+    for name, source in {**dict(zip(renamed, chosen, strict=True)), **same}.items():
         shutil.copyfile(export / source, folder / name)
     write_json(folder / "manifest.json", {**manifest, "files": renamed})
     return {path.name: path for path in sorted(folder.iterdir())}

@@ -97,6 +97,7 @@ def _publish_trial(
 ) -> None:
     ended = execution["ended_ms"]
     tags = {
+        **execution["tags"],
         "mlflow.parentRunId": parent,
         "anelab.workload": receipt.workload,
         "anelab.stage": "trial",

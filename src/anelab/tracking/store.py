@@ -49,13 +49,9 @@ class Store:
 
     @cached_property
     def client(self) -> "MlflowClient":
-        """A client of this store, which also becomes MLflow's own default: its registry looks up
-        logged models through the default, whatever client it was called on."""
-        import mlflow
         from mlflow import MlflowClient
 
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
+        _make_default(self.uri)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, workload: str) -> str:
@@ -119,6 +115,19 @@ def open_store(workspace: Workspace) -> Store:
             "see MLFLOW_TRACKING_URI, then run `anelab sync`"
         ) from None
     return store
+
+
+def _make_default(uri: str) -> None:
+    """Make `uri` MLflow's own default too: its registry looks up logged models through the default,
+    whatever client it was called on. MLflow would also set the environment variable, which is the
+    user's way to name a store, so that is put back."""
+    import mlflow
+
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if named is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def _probe(uri: str) -> None:

@@ -2,6 +2,8 @@
 
 Folding is done on the CPU in double precision (mps has none) and gives a new layer there."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -28,3 +30,22 @@ def fold_into_conv(layer: nn.Conv2d, scale: float, shift: float) -> nn.Conv2d:
     folded.weight.copy_(weight * scale)
     folded.bias.copy_(bias + shift * weight.sum(dim=(1, 2, 3)))
     return folded.eval()
+
+
+class ToFloat(nn.Module):
+    """Bytes to float32 of the same value, for graphs that take bytes."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(torch.float32)
+
+
+def fold_into_first(layers: Iterable[nn.Module], scale: float, shift: float) -> list[nn.Module]:
+    """`layers` without dropout, with x -> scale * x + shift folded into the first that has weights."""
+    useful = [layer for layer in layers if not isinstance(layer, nn.Dropout)]
+    first = next(index for index, layer in enumerate(useful) if isinstance(layer, nn.Linear | nn.Conv2d))
+    layer = useful[first]
+    if isinstance(layer, nn.Conv2d):
+        useful[first] = fold_into_conv(layer, scale, shift)
+    elif isinstance(layer, nn.Linear):
+        useful[first] = fold_into_linear(layer, torch.tensor(scale), torch.tensor(shift))
+    return useful

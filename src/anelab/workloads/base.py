@@ -25,6 +25,8 @@ Predictor = Callable[[Arrays], Arrays]
 """Named inputs to named outputs, row by row: torch, ONNX Runtime, Core ML, its evaluator, HTTP alike."""
 
 SPLITS = ("train", "validation", "test")
+PLOTS = {"confusion": ("actual", "predicted"), "calibration": ("predicted", "observed")}
+"""Tables of the test set that a workload may plot, and their columns."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Workload(ABC, Generic[C]):
         return {}
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Tables to plot (name to records), such as a confusion matrix."""
+        """Those of PLOTS that make sense here: name to records."""
         return {}
 
     def golden(self, config: C) -> Sequence[GoldenCase]:

@@ -4,6 +4,7 @@
 undefined (one class only) is NaN, never a guess; `defined` drops those before they are written.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def calibration_table(probability: Floats, label: Labels, bins: int = 15) -> lis
     return [{"predicted": float(probability[rows].mean()), "observed": float(label[rows].mean())} for rows in order]
 
 
-def confusion_table(decision: Labels, label: Labels, names: list[str]) -> list[dict[str, str]]:
+def confusion_table(decision: Labels, label: Labels, names: Sequence[str]) -> list[dict[str, str]]:
     """One record a row, as `dvc plots` wants for its confusion template."""
     return [
         {"actual": names[int(truth)], "predicted": names[int(chosen)]}

@@ -1,30 +1,18 @@
 """28 x 28 grey images to ten digits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from anelab.errors import AnelabError
-from anelab.workloads.affine import fold_into_conv, fold_into_linear
-from anelab.workloads.base import (
-    SPLITS,
-    Arrays,
-    Batch,
-    DataCard,
-    GoldenCase,
-    Graph,
-    Split,
-    Tensor,
-    Trial,
-    Workload,
-    shuffled_batches,
-)
-from anelab.workloads.metrics import calibration_table, class_figures, confusion_table
+from anelab.workloads.affine import ToFloat, fold_into_first
+from anelab.workloads.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
+from anelab.workloads.classifier import Classifier
 from anelab.workloads.mnist.config import Config
 from anelab.workloads.mnist.idx import read_idx, write_idx
 from anelab.workloads.splits import stratified_split
@@ -33,8 +21,9 @@ MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 
 
-class Mnist(Workload[Config]):
+class Mnist(Classifier[Config]):
     name = "mnist"
+    classes = tuple("0123456789")
     preprocessing = "mnist/1"
 
     def simulate(self, config: Config, out: Path) -> None:
@@ -92,13 +81,6 @@ class Mnist(Workload[Config]):
             index = torch.from_numpy(rows)
             yield {"input": image[index, :, top : top + 28, left : left + 28], "label": label[index]}
 
-    def step(
-        self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
-    ) -> Mapping[str, torch.Tensor]:
-        loss = cross_entropy(module(batch["input"]), batch["label"])
-        backward(loss)
-        return {"loss": loss.detach()}
-
     def describe(self, config: Config) -> dict[str, str]:
         return {"label": "digit", "output": "probability of each digit"}
 
@@ -112,28 +94,13 @@ class Mnist(Workload[Config]):
     def deployed(self, module: nn.Module, graph: Graph) -> nn.Module:
         """[0, 1] floats or bytes to probabilities, the normalisation folded into the first layer."""
         assert isinstance(module, nn.Sequential)
-        pixel = 1 / 255 if graph.name == "raw" else 1.0
-        layers = [layer for layer in module if not isinstance(layer, nn.Dropout)]
-        first = next(index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
-        layers[first] = _folded(layers[first], pixel / STD, -MEAN / STD)
-        cast = [_ToFloat()] if graph.name == "raw" else []
+        cast, pixel = ([ToFloat()], 1 / 255) if graph.name == "raw" else ([], 1.0)
+        layers = fold_into_first(module, pixel / STD, -MEAN / STD)
         return nn.Sequential(*cast, *layers, nn.Softmax(dim=1)).eval()
-
-    def rows(self, outputs: Arrays, split: Split) -> Arrays:
-        return {"probability": outputs["output"], "decision": outputs["output"].argmax(axis=1)}
-
-    def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
-        return class_figures(rows["probability"], split.targets["label"])
-
-    def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        top, hit = rows["probability"].max(axis=1), rows["decision"] == split.targets["label"]
-        digits = [str(digit) for digit in range(10)]
-        table = confusion_table(rows["decision"], split.targets["label"], digits)
-        return {"confusion": table, "calibration": calibration_table(top, hit)}
 
     def golden(self, config: Config) -> Sequence[GoldenCase]:
         ramp = (np.arange(784) % 256).astype(np.uint8).reshape(1, 1, 28, 28)
-        inputs: dict[str, Arrays] = {
+        inputs: dict[str, dict[str, Any]] = {
             "raw": {"input": ramp},
             "model": {"input": ramp.astype(np.float32) / 255},
         }
@@ -152,18 +119,6 @@ def _cnn(dropout: float) -> nn.Sequential:
     block2 = [nn.Conv2d(12, 20, 3), nn.BatchNorm2d(20), nn.ReLU()]
     block3 = [nn.Conv2d(20, 20, 3), nn.BatchNorm2d(20), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*block1, *block2, *block3, nn.Flatten(), nn.Dropout(dropout), nn.Linear(320, 10))
-
-
-class _ToFloat(nn.Module):
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return pixels.to(torch.float32)
-
-
-def _folded(layer: nn.Module, scale: float, shift: float) -> nn.Module:
-    if isinstance(layer, nn.Conv2d):
-        return fold_into_conv(layer, scale, shift)
-    assert isinstance(layer, nn.Linear)
-    return fold_into_linear(layer, torch.tensor(scale), torch.tensor(shift))
 
 
 def _find(files: Sequence[Path], part: str) -> Path:

@@ -1,0 +1,36 @@
+"""What workloads share that choose one of several classes: cross entropy, probabilities, their figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from anelab.workloads.base import Arrays, Batch, C, Split, Workload
+from anelab.workloads.metrics import calibration_table, class_figures, confusion_table
+
+
+class Classifier(Workload[C]):
+    """The module gives scores [n, classes] for batch["input"], the deployed one probabilities named
+    "output"; batch["label"] and the target "label" are integers [n]."""
+
+    classes: ClassVar[tuple[str, ...]]
+
+    def step(
+        self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
+    ) -> Mapping[str, torch.Tensor]:
+        loss = cross_entropy(module(batch["input"]), batch["label"])
+        backward(loss)
+        return {"loss": loss.detach()}
+
+    def rows(self, outputs: Arrays, split: Split) -> Arrays:
+        return {"probability": outputs["output"], "decision": outputs["output"].argmax(axis=1)}
+
+    def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
+        return class_figures(rows["probability"], split.targets["label"])
+
+    def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        top, hit = rows["probability"].max(axis=1), rows["decision"] == split.targets["label"]
+        table = confusion_table(rows["decision"], split.targets["label"], self.classes)
+        return {"confusion": table, "calibration": calibration_table(top, hit)}

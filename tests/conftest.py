@@ -1,0 +1,54 @@
+"""Shared by all tests: small configurations, real data where there are any, no store but a temporary one."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anelab.config import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+
+TINY = (
+    "read_quality.data.simulation.reads=600",
+    "read_quality.search.n_trials=2",
+    "read_quality.search.max_epochs=1",
+    "read_quality.training.max_epochs=2",
+    "read_quality.registry.threshold=0.5",
+    "read_quality.registry.resamples=100",
+    "read_quality.export.int8_tolerance={max_absolute: 1.0, min_agreement: 0.5, max_metric_loss: 0.5}",
+    "mnist.search.n_trials=0",
+    "mnist.training.max_epochs=2",
+    "mnist.registry.threshold=0.2",
+    "mnist.registry.resamples=100",
+    "mnist.export.int8_tolerance={max_absolute: 1.0, min_agreement: 0.5, max_metric_loss: 0.5}",
+)
+"""Overrides that make every stage quick; the models they give are poor on purpose."""
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test, and no test's store another's."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml", TINY)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data files, described in the README."""
+    named = os.environ.get("ANELAB_TEST_DATA", "")
+    if not named or not Path(named).is_dir():
+        pytest.skip("ANELAB_TEST_DATA names no folder of real data (see README, Tests)")
+    return Path(named)
+
+
+def tiny(*more: str) -> Any:
+    """params.yaml with TINY and `more` laid over it."""
+    return load_params(ROOT / "params.yaml", [*TINY, *more])

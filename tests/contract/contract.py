@@ -1,0 +1,186 @@
+"""What every workload must satisfy. A workload's test class inherits `WorkloadContract` and names itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anelab.export.manifest import Artifact, golden_vectors, make_manifest
+from anelab.export.onnx import export_onnx, opset_of, write_model
+from anelab.export.parity import compare
+from anelab.export.runtime import onnx_predictor
+from anelab.files import canonical_json, dvc_md5
+from anelab.training.evaluate import torch_predictor
+from anelab.training.fit import Fitted, fit
+from anelab.training.search import _own_values, apply_values
+from anelab.workloads.base import PLOTS, SPLITS, AnyWorkload, DataCard, Split
+from anelab.workloads.config import WorkloadConfig
+
+
+class WorkloadContract:
+    """Override `workload` and `config`; everything else follows."""
+
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def made(self, workload: AnyWorkload, config: WorkloadConfig, tmp_path_factory: Any) -> tuple[Path, DataCard]:
+        return self._prepare(workload, config, tmp_path_factory.mktemp(workload.name))
+
+    def _prepare(self, workload: AnyWorkload, config: WorkloadConfig, folder: Path) -> tuple[Path, DataCard]:
+        raw, prepared = folder / "raw", folder / "prepared"
+        raw.mkdir()
+        prepared.mkdir()
+        workload.simulate(config, raw)
+        return prepared, workload.prepare(config, sorted(raw.iterdir()), prepared)
+
+    @pytest.fixture(scope="class")
+    def prepared(self, made: tuple[Path, DataCard]) -> Path:
+        return made[0]
+
+    @pytest.fixture(scope="class")
+    def fitted(self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path) -> Fitted:
+        return fit(workload, config, prepared)
+
+    @pytest.fixture(scope="class")
+    def test_split(self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path) -> Split:
+        return workload.load(config, prepared, "test")
+
+    def test_preparing_is_a_function_of_configuration_and_data(
+        self, workload: AnyWorkload, config: WorkloadConfig, made: tuple[Path, DataCard], tmp_path: Path
+    ) -> None:
+        again, card = self._prepare(workload, config, tmp_path)
+        assert dvc_md5(again) == dvc_md5(made[0])
+        assert canonical_json(card.as_json()) == canonical_json(made[1].as_json())
+        assert str(tmp_path) not in canonical_json(card.as_json())
+
+    def test_splits_are_row_aligned_and_share_no_group(
+        self, workload: AnyWorkload, config: WorkloadConfig, made: tuple[Path, DataCard]
+    ) -> None:
+        for name in SPLITS:
+            split = workload.load(config, made[0], name)
+            assert len(split) == made[1].rows[name] > 0
+            arrays = [array for named in (*split.inputs.values(), split.targets) for array in named.values()]
+            assert {len(array) for array in arrays} == {len(split)}
+            assert set(split.inputs) == {graph.name for graph in workload.graphs(config)}
+
+    def test_inputs_have_the_dtypes_and_shapes_that_the_graphs_declare(
+        self, workload: AnyWorkload, config: WorkloadConfig, test_split: Split
+    ) -> None:
+        graphs = workload.graphs(config)
+        assert graphs[0].name == "model"
+        for graph in graphs:
+            for tensor in graph.inputs:
+                array = test_split.inputs[graph.name][tensor.name]
+                assert array.dtype == tensor.dtype
+                assert tensor.shape[0] == "n"
+                assert array.shape[1:] == tensor.shape[1:]
+
+    def test_an_epoch_has_every_row_once_and_depends_on_seed_and_epoch_alone(
+        self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path
+    ) -> None:
+        train = workload.load(config, prepared, "train")
+
+        def epoch(number: int) -> list[torch.Tensor]:
+            return [
+                torch.cat([v.flatten().double() for v in b.values()]) for b in workload.batches(config, train, number)
+            ]
+
+        first, again, other = epoch(0), epoch(0), epoch(1)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True) if len(a) == len(b))
+        sizes = [len(next(iter(batch.values()))) for batch in workload.batches(config, train, 0)]
+        assert sum(sizes) == len(train)
+        assert max(sizes) == config.training.batch_size
+
+    def test_training_is_deterministic_and_learns(
+        self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path, fitted: Fitted
+    ) -> None:
+        again = fit(workload, config, prepared)
+        assert again.progress == fitted.progress
+        for name, value in fitted.module.state_dict().items():
+            assert torch.equal(value, again.module.state_dict()[name]), name
+        assert fitted.progress.history[-1]["train_loss"] < fitted.progress.history[0]["train_loss"]
+
+    def test_the_headline_metric_exists_and_figures_are_plain(
+        self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted, test_split: Split
+    ) -> None:
+        graph = workload.graphs(config)[0]
+        outputs = torch_predictor(workload.deployed(fitted.module, graph), graph)(test_split.inputs["model"])
+        rows = workload.rows(outputs, test_split)
+        figures = workload.metrics(rows, test_split)
+        assert config.metric_name in figures
+        assert figures == json.loads(canonical_json(figures))
+        assert all(len(array) == len(test_split) for array in rows.values())
+        for name, records in workload.plots(rows, test_split).items():
+            assert tuple(records[0]) == PLOTS[name]
+        for baseline in workload.baselines(config, test_split).values():
+            assert config.metric_name in workload.metrics(baseline, test_split)
+
+    def test_figures_follow_rows_that_are_drawn_again(
+        self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted, test_split: Split
+    ) -> None:
+        """What the bootstrap does: rows computed once, then any selection of them."""
+        graph = workload.graphs(config)[0]
+        outputs = torch_predictor(workload.deployed(fitted.module, graph), graph)(test_split.inputs["model"])
+        rows = workload.rows(outputs, test_split)
+        order = np.random.default_rng(0).permutation(len(test_split))
+        shuffled = workload.metrics({name: array[order] for name, array in rows.items()}, test_split.take(order))
+        figures = workload.metrics(rows, test_split)
+        assert shuffled[config.metric_name] == pytest.approx(figures[config.metric_name])
+
+    def test_every_graph_is_exported_and_equal(
+        self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted, test_split: Split, tmp_path: Path
+    ) -> None:
+        artifacts = []
+        for graph in workload.graphs(config):
+            module = workload.deployed(fitted.module, graph)
+            assert not module.training
+            model = export_onnx(module, graph, 13, {"workload": workload.name})
+            assert opset_of(model) == 13
+            artifacts.append(Artifact(f"{graph.name}.onnx", graph, "fp32"))
+            write_model(model, tmp_path / artifacts[-1].file)
+            expected = torch_predictor(module, graph)(test_split.inputs[graph.name])
+            found = onnx_predictor(tmp_path / artifacts[-1].file)(test_split.inputs[graph.name])
+            parity = compare(workload, config, expected, found, test_split)
+            assert parity.max_absolute < 1e-4
+            assert parity.agreement in (None, 1.0)
+        assert make_manifest(tmp_path, artifacts, {}, [])["files"].keys() == {item.file for item in artifacts}
+
+    def test_golden_cases_fit_the_graphs_and_say_the_same_through_each(
+        self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted
+    ) -> None:
+        graphs = workload.graphs(config)
+        predictors = {graph.name: torch_predictor(workload.deployed(fitted.module, graph), graph) for graph in graphs}
+        for case in workload.golden(config):
+            results = [predictors[graph.name](case.inputs[graph.name]) for graph in graphs]
+            for result in results[1:]:
+                for name, value in results[0].items():
+                    np.testing.assert_allclose(result[name], value, rtol=1e-4, atol=1e-5)
+        json.dumps(golden_vectors(workload.golden(config), predictors["model"]))
+
+    def test_the_search_space_is_of_the_configurations_own_keys(
+        self, workload: AnyWorkload, config: WorkloadConfig
+    ) -> None:
+        values = _own_values(workload, config)
+        assert values
+        assert apply_values(config, values) == config
+
+    def test_what_lies_beside_the_model_is_written(
+        self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path, fitted: Fitted, tmp_path: Path
+    ) -> None:
+        graph = workload.graphs(config)[0]
+        predict = torch_predictor(workload.deployed(fitted.module, graph), graph)
+        workload.finish(predict, config, prepared, tmp_path)
+        self.check_companions(tmp_path)
+
+    def check_companions(self, folder: Path) -> None:
+        assert list(folder.iterdir()) == []

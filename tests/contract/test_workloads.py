@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from anelab import workloads
+from anelab.cli import main
+from anelab.config import load_params
+from anelab.files import read_json
+from anelab.workloads.base import AnyWorkload
+from anelab.workloads.config import WorkloadConfig
+from tests.conftest import ROOT, tiny
+from tests.contract.contract import WorkloadContract
+
+TOYS = str(Path(__file__).with_name("workloads"))
+TOY = {
+    "metric": "max:recall_at_1",
+    "data": {"source": "simulate"},
+    "split": {"validation": 0.2, "test": 0.2},
+    "model": {"width": 8},
+    "training": {"max_epochs": 3, "batch_size": 64, "learning_rate": 0.01},
+    "search": {"n_trials": 3, "max_epochs": 1},
+    "export": {
+        "int8": False,
+        "float_tolerance": {"max_absolute": 1e-4, "min_agreement": 0.99, "max_metric_loss": 0.01},
+        "int8_tolerance": {"max_absolute": 1.0, "min_agreement": 0.5, "max_metric_loss": 0.5},
+    },
+    "registry": {"threshold": 0.2, "margin": 0.1, "max_size_bytes": 100000, "resamples": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def toy_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params.yaml").write_text(yaml.safe_dump({"workloads": ["toy"], "seed": 1, "toy": TOY}))
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy_is_a_workload() -> object:
+    workloads.__path__.append(TOYS)
+    yield
+    workloads.__path__.remove(TOYS)
+
+
+class TestReadQuality(WorkloadContract):
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        return workloads.get("read_quality")
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny().section("read_quality")
+
+
+class TestReadQualityTrueErrors(TestReadQuality):
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny("read_quality.data.label=true_errors", "read_quality.data.max_errors=2").section("read_quality")
+
+
+class TestMnistCnn(WorkloadContract):
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        return workloads.get("mnist")
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny().section("mnist")
+
+
+class TestMnistMlp(TestMnistCnn):
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny("mnist.model.architecture=mlp", "mnist.training.learning_rate=0.003").section("mnist")
+
+
+class TestToy(WorkloadContract):
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        return workloads.get("toy")
+
+    @pytest.fixture(scope="class")
+    def config(self, toy_project: Path) -> WorkloadConfig:
+        return load_params(toy_project / "params.yaml").section("toy")
+
+    def check_companions(self, folder: Path) -> None:
+        assert np.load(folder / "index.npy").shape[1] == 8
+
+
+def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its own folder and its section of params.yaml make it a workload."""
+    monkeypatch.chdir(toy_project)
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "toy"])
+    assert caught.value.code == 0
+    champion = read_json(toy_project / "reports/toy/champion.json")["models"]["toy-onnx"]["champion"]
+    assert champion["metric"] == "max:recall_at_1"
+    assert champion["value"] > 0.5
+    assert (toy_project / "models/toy/export/index.npy").is_file()
+    assert read_json(toy_project / "models/toy/search/trials.json")["trials"][0]["values"]["model.width"] == 8
+    assert ROOT not in toy_project.parents

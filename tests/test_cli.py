@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anelab.cli import main
+from tests.conftest import ROOT
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "anelab", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def code_of(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    return caught.value.code
+
+
+def test_help_is_quick_to_import_and_says_what_is_common_to_all_commands() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ("-S key=value", "--workspace DIR", "prepare", "train", "model", "sync"):
+        assert word in done.stdout
+    heavy = (
+        "import sys\nfrom anelab.cli import main\ntry:\n main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch','mlflow','numpy','optuna','onnx','pydantic') if m in sys.modules])"
+    )
+    listed = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True)
+    assert listed.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "run", "sync", "model promote", "store gc"])
+def test_every_command_shows_an_example(command: str) -> None:
+    done = run(*command.split(), "--help")
+    assert done.returncode == 0
+    assert f"Example: anelab {command}" in " ".join(done.stdout.split())
+
+
+def test_mistakes_of_use_exit_with_2_and_say_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("train", "mnits") == 2
+    assert "did you mean mnist?" in capsys.readouterr().err
+    assert code_of("train", "mnist", "-S", "mnist.trainin=1") == 2
+    assert "did you mean training?" in capsys.readouterr().err
+    assert code_of("train", "mnist", "-S") == 2
+    assert "-S needs a value" in capsys.readouterr().err
+    assert code_of("trian", "mnist") == 2
+    assert code_of("model", "inspect", "mnits-onnx") == 2
+
+
+def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
+    done = run("train", "mnist", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no params.yaml in" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["before", "after", "glued"])
+def test_workspace_and_overrides_go_before_or_after(place: str, tmp_path: Path) -> None:
+    source, target = "mnist.data.source=[nowhere]", str(tmp_path)
+    common = {
+        "before": ["--workspace", target, "-S", source, "inputs", "mnist"],
+        "after": ["inputs", "mnist", "-S", source, "--workspace", target],
+        "glued": ["inputs", f"-S{source}", "mnist", f"--workspace={target}"],
+    }
+    done = run(*common[place])
+    assert done.returncode == 1
+    assert "'nowhere' matches no file" in done.stderr
+    assert run(*common[place], "-S", "mnist.data.source=simulate").returncode == 0
+    assert (tmp_path / "data/raw/mnist.manifest.json").is_file()
+
+
+def test_a_stage_out_of_order_names_what_is_missing(tmp_path: Path) -> None:
+    done = run("train", "mnist", "--workspace", str(tmp_path))
+    assert done.returncode == 1
+    assert "train needs" in done.stderr
+    assert "run the stages before it, or `dvc repro`" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from anelab.config import load_params
+from anelab.errors import UsageError
+from tests.conftest import ROOT
+
+PARAMS = ROOT / "params.yaml"
+
+
+def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() -> None:
+    overrides = [
+        "mnist.training.learnin_rate=0.1",
+        "mnist.training.max_epochs=2.5",
+        "mnist.split.test=0.9",
+        "read_quality.data.phred=35",
+        "read_quality.data.source=simluate",
+        "seeds=1",
+    ]
+    with pytest.raises(UsageError) as caught:
+        load_params(PARAMS, overrides)
+    text = str(caught.value)
+    assert "params.yaml has 6 mistakes:" in text
+    assert "mnist.training.learnin_rate: unknown key; did you mean learning_rate?" in text
+    assert "mnist.training.max_epochs: input should be a valid integer, but got 2.5" in text
+    assert "mnist.split.test: input should be less than 0.5, but got 0.9" in text
+    assert "read_quality.data.phred: input should be 'auto', 33 or 64, but got 35" in text
+    assert "must be simulate or a list of paths and globs" in text
+    assert "seeds: unknown key; did you mean seed?" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("mnist.training.max_epochs=true", "valid integer"),
+        ("mnist.training.max_epochs='3'", "valid integer"),
+        ("mnist.training.max_epochs=0", "greater than or equal to 1"),
+        ("mnist.metric=accuracy", "match pattern"),
+        ("mnist.data.source=[]", "must be simulate or a list"),
+        ("workloads=[mnits]", "mnits is not a workload; did you mean mnist?"),
+        ("mnist.training=3", "mnist.training"),
+        ("mnist", "-S takes key=value"),
+        ("mnist.data.source=[a", "not valid YAML"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_reason(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("[", r"\[")):
+        load_params(PARAMS, [override])
+
+
+def test_a_missing_key_and_a_missing_section_are_named(tmp_path: Path) -> None:
+    text = PARAMS.read_text().replace("    patience: 5 ", "    # patience: 5 ").replace("  metric: max:accuracy\n", "")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"mnist\.metric: missing; add it"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("workloads: [mnist]\nseed: 1\n")
+    with pytest.raises(UsageError, match="mnist: missing; add it"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_values_are_yaml_and_a_float_needs_no_point() -> None:
+    params = load_params(PARAMS, ["mnist.training.learning_rate=1e-3", "mnist.data.source=[a, 'b*']", "seed=7"])
+    section = params.section("mnist")
+    assert section.training.learning_rate == 0.001
+    assert section.data.source == ["a", "b*"]
+    assert section.seed == 7
+
+
+def test_an_absent_or_broken_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(UsageError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- a\n")
+    with pytest.raises(UsageError, match="must be a mapping"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,62 @@
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from anelab.tracking.store import StoreUnreachableError, open_store, store_uri, without_password
+from anelab.workspace import Workspace
+
+
+def test_the_environment_wins_then_dvc_root_then_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, real, out = tmp_path / "here", tmp_path / "real", tmp_path / "out"
+    assert store_uri(Workspace(here, here)) == f"sqlite:///{here}/mlruns/mlflow.db"
+    assert store_uri(Workspace(here, out)) == f"sqlite:///{out}/mlruns/mlflow.db"
+    monkeypatch.setenv("DVC_ROOT", str(real))
+    assert store_uri(Workspace(here, here)) == f"sqlite:///{real}/mlruns/mlflow.db"
+    assert store_uri(Workspace(here, out)) == f"sqlite:///{out}/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
+    assert store_uri(Workspace(here, here)) == "http://tracking.example"
+
+
+def test_a_server_that_is_down_is_said_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
+    started = time.monotonic()
+    with pytest.raises(StoreUnreachableError, match=r"does not answer.*then run `anelab sync`") as caught:
+        open_store(Workspace(tmp_path, tmp_path))
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"this is not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreUnreachableError, match="cannot be opened"):
+        open_store(Workspace(tmp_path, tmp_path))
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://***@host/db"
+
+
+MAKE = """
+import sys
+from pathlib import Path
+from anelab.tracking.store import open_store
+from anelab.workspace import Workspace
+store = open_store(Workspace(Path(sys.argv[1]), Path(sys.argv[1])))
+print(store.experiment("mnist"))
+"""
+
+
+def test_four_processes_make_one_store_and_one_experiment(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAKE, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    printed = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0] * 4, printed
+    assert len({out for out, _ in printed}) == 1
