@@ -6,6 +6,7 @@ from pathlib import Path
 from anelab import sources
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.stages.job import Job, Outcome, Stage
+from anelab.stages.simulate import NOTE
 from anelab.tracking.receipt import Dataset
 
 
@@ -27,7 +28,8 @@ def _files(job: Job) -> list[Path]:
     listed = [] if job.config.data.simulated else list(job.config.data.source)
     patterns = [item for item in listed if not sources.is_address(item)]
     own = sources.expand(patterns, job.workspace.project, f"{job.name}.data.source")
-    return [*own, *sorted(job.raw.iterdir())]
+    made = sorted(path for path in job.raw.iterdir() if path.name != NOTE)
+    return [*own, *made]
 
 
-STAGE = Stage("prepare", ("data", "split"), ("sources.py",), _inputs, _run)
+STAGE = Stage("prepare", ("data", "split"), ("sources.py", "stages/simulate.py"), _inputs, _run)

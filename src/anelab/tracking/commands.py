@@ -1,5 +1,6 @@
 """What a person does to registered models and the store, one function a command."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
         manifest = read_json(models.download(store, version, Path(scratch)) / "manifest.json")
     return {
         "model": model,
-        "version": version.version,
+        "version": str(version.version),
         "aliases": ", ".join(models.aliases_of(store, version)) or "none",
         "variant": version.tags.get("variant", ""),
         "gates": _gates(version),
@@ -116,6 +117,7 @@ def delete_model_version(workspace: Workspace, model: str, reference: str) -> st
 
 def collect_garbage(workspace: Workspace, older_than: str) -> str:
     """Erase soft-deleted runs for good, but those that aliased versions come from."""
+    age = _duration(older_than)
     store = open_store(workspace)
     experiments = [item.experiment_id for item in store.client.search_experiments()]
     deleted = store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY, max_results=50000)
@@ -123,8 +125,9 @@ def collect_garbage(workspace: Workspace, older_than: str) -> str:
     doomed = [run.info.run_id for run in deleted if run.info.run_id not in kept]
     if doomed:
         command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", store.uri]
-        command += ["--older-than", _duration(older_than), "--run-ids", ",".join(doomed)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command += ["--older-than", age, "--run-ids", ",".join(doomed)]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise AnelabError(f"mlflow gc failed: {done.stderr.strip().splitlines()[-1]}")
     return f"{len(doomed)} deleted runs erased, {len(deleted) - len(doomed)} kept for champions and challengers"

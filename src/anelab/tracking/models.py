@@ -164,7 +164,7 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
         return store.client.get_model_version_by_alias(model, reference)
     except MlflowException:
         versions = store.client.search_model_versions(f"name = '{model}'")
-        there = ", ".join(sorted((item.version for item in versions), key=int)) or "none"
+        there = ", ".join(sorted((str(item.version) for item in versions), key=int)) or "none"
         raise AnelabError(f"{model} has no version or alias {reference}; its versions are: {there}") from None
 
 

@@ -1,0 +1,44 @@
+"""dvc.yaml and the stages must declare the same inputs, or DVC's and our keys would disagree."""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+import yaml
+
+from anelab import workloads
+from anelab.stages.job import PACKAGE, Job, Stage
+from anelab.workspace import Workspace
+from tests.conftest import ROOT, tiny
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = ("prepare", "search", "train", "export", "register")
+
+
+def declared(stage: str, workload: str) -> tuple[list[str], list[str]]:
+    """Dependencies and parameters in dvc.yaml, with the workload filled in."""
+    text: dict[str, Any] = PIPELINE[stage]
+    filled = [[item.replace("${item.workload}", workload) for item in text[kind]] for kind in ("deps", "params")]
+    return filled[0], filled[1]
+
+
+@pytest.mark.parametrize("workload", workloads.names())
+@pytest.mark.parametrize("name", STAGES)
+def test_dvc_and_the_stage_name_the_same_code_files_and_sections(name: str, workload: str) -> None:
+    stage: Stage = import_module(f"anelab.stages.{name}").STAGE
+    deps, params = declared(name, workload)
+    job = Job(Workspace(ROOT, ROOT), tiny(), workload)
+    files = {path.relative_to(ROOT).as_posix() for path in stage.inputs(job).values()}
+    code = {path for pattern in stage.packages(workload) for path in PACKAGE.glob(pattern)}
+    assert sorted(deps) == sorted(files | {path.relative_to(ROOT).as_posix() for path in code})
+    assert sorted(params) == sorted({"seed"} | {f"{workload}.{section}" for section in stage.sections})
+
+
+def test_every_stage_runs_the_code_of_its_own_checkout() -> None:
+    for name, stage in PIPELINE.items():
+        assert stage["cmd"].startswith("PYTHONPATH=src python -m anelab"), name
+
+
+def test_verdicts_are_kept_out_of_the_run_cache() -> None:
+    registry = [item for item in PIPELINE["register"]["outs"] if "reports/${item.workload}/registry.json" in item]
+    assert registry[0]["reports/${item.workload}/registry.json"] == {"cache": False, "persist": True}

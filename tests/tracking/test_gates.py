@@ -1,0 +1,132 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anelab import workloads
+from anelab.errors import AnelabError
+from anelab.tracking.champion import KEPT, Promotion, Standing, read_standing, write_standing
+from anelab.tracking.gates import champion_gate, debug_gate, not_compared, passed, quality_gate, size_gate
+from anelab.workloads.base import Split
+from tests.conftest import tiny
+
+MNIST, READS = workloads.get("mnist"), workloads.get("read_quality")
+
+
+def rows(decision: Any) -> dict[str, Any]:
+    probability = np.full((len(decision), 10), 0.01)
+    probability[np.arange(len(decision)), decision] = 0.91
+    return {"probability": probability, "decision": decision}
+
+
+def split_of(label: Any, groups: Any = None) -> Split:
+    return Split({}, {"label": label}, np.arange(len(label)) if groups is None else groups)
+
+
+def configured(**registry: Any) -> Any:
+    config = tiny().section("mnist")
+    return config.model_copy(update={"registry": config.registry.model_copy(update=registry)})
+
+
+LABEL = np.arange(1000) % 10
+
+
+def with_errors(count: int, seed: int = 0) -> dict[str, Any]:
+    decision = LABEL.copy()
+    wrong = np.random.default_rng(seed).choice(1000, count, replace=False)
+    decision[wrong] = (decision[wrong] + 1) % 10
+    return rows(decision)
+
+
+@pytest.mark.parametrize(("candidate", "verdict"), [(50, "pass"), (45, "pass"), (120, "fail")])
+def test_not_worse_than_the_champion_is_judged_with_an_interval(candidate: int, verdict: str) -> None:
+    gate = champion_gate(MNIST, configured(margin=0.03), split_of(LABEL), with_errors(candidate, 1), with_errors(50, 2))
+    assert gate.verdict == verdict
+    assert gate.figures["gain"] == pytest.approx((50 - candidate) / 1000)
+    assert gate.figures["low"] < gate.figures["gain"] < gate.figures["high"]
+    assert "gain over the champion" in gate.reason
+
+
+def test_pairing_sees_a_small_loss_that_two_separate_intervals_would_not() -> None:
+    """Twenty errors more on top of the champion's own fifty: 2 points, every one on the same rows."""
+    champion = with_errors(50, 3)
+    decision = champion["decision"].copy()
+    right = np.flatnonzero(decision == LABEL)[:20]
+    decision[right] = (decision[right] + 1) % 10
+    gate = champion_gate(MNIST, configured(margin=0.005), split_of(LABEL), rows(decision), champion)
+    assert gate.verdict == "fail"
+    assert gate.figures["high"] < 0
+    assert gate.figures["high"] - gate.figures["low"] < 0.02
+
+
+def test_too_few_independent_groups_cannot_prove_that_nothing_is_lost() -> None:
+    candidate, champion = LABEL.copy(), LABEL.copy()
+    candidate[:50] += 1
+    champion[-50:] += 1
+    sides, config = (rows(candidate % 10), rows(champion % 10)), configured(margin=0.03)
+    assert champion_gate(MNIST, config, split_of(LABEL), *sides).verdict == "pass"
+    assert champion_gate(MNIST, config, split_of(LABEL, np.arange(1000) // 250), *sides).verdict == "fail"
+
+
+def test_a_metric_to_minimise_turns_the_comparison_round() -> None:
+    config = configured(margin=0.01).model_copy(update={"metric": "min:nll"})
+    better = champion_gate(MNIST, config, split_of(LABEL), with_errors(20), with_errors(100, 1))
+    worse = champion_gate(MNIST, config, split_of(LABEL), with_errors(100, 1), with_errors(20))
+    assert (better.verdict, worse.verdict) == ("pass", "fail")
+    assert better.figures["gain"] > 0
+
+
+def test_simple_gates_give_figures_and_a_sentence() -> None:
+    config = configured(threshold=0.9, max_size_bytes=1000)
+    assert quality_gate(config, {"accuracy": 0.9}).verdict == "pass"
+    low = quality_gate(config, {"accuracy": 0.85})
+    assert (low.verdict, low.reason) == ("fail", "accuracy is 0.85, at least 0.9 is asked")
+    assert size_gate(config, 1000).verdict == "pass"
+    assert size_gate(config, 1001).reason == "the model has 1,001 bytes, at most 1,000 are allowed"
+    assert debug_gate(config).verdict == "pass"
+    assert debug_gate(tiny("mnist.training.debug=limit").section("mnist")).verdict == "fail"
+    assert passed([not_compared("first"), debug_gate(config)])
+    assert not passed([low])
+
+
+def promotion(name: str) -> Promotion:
+    return Promotion(name, "key", "fp32", "max:accuracy", 0.9, "register")
+
+
+def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
+    path = tmp_path / "champion.json"
+    standing = Standing().promote(promotion("a")).promote(promotion("b"))
+    assert standing.champion == promotion("b")
+    assert standing.challenger == promotion("a")
+    write_standing(path, "mnist-onnx", standing)
+    write_standing(path, "mnist-coreml", Standing().promote(promotion("x")))
+    assert read_standing(path, "mnist-onnx") == standing
+    back = standing.rollback("mnist-onnx")
+    assert back.champion is not None
+    assert (back.champion.sha256, back.champion.by) == ("a", "rollback")
+    assert back.demoted == ("b",)
+    assert back.promote(promotion("b")).demoted == ()
+    with pytest.raises(AnelabError, match="has had no champion before"):
+        back.rollback("mnist-onnx")
+
+
+def test_promoting_the_champion_again_changes_no_history() -> None:
+    standing = Standing().promote(promotion("a")).promote(promotion("b"))
+    assert standing.promote(promotion("b")) == standing
+    many = Standing()
+    for index in range(KEPT + 5):
+        many = many.promote(promotion(str(index)))
+    assert len(many.former) == KEPT
+
+
+def test_comparisons_are_counted_by_test_set() -> None:
+    standing = Standing().compared("t1").compared("t1").compared("t2")
+    assert standing.comparisons == {"t1": 2, "t2": 1}
+
+
+@pytest.mark.parametrize("text", ["{", '{"models": {"m": {"champion": {"odd": 1}}}}'])
+def test_a_damaged_record_is_named(text: str, tmp_path: Any) -> None:
+    path = tmp_path / "champion.json"
+    path.write_text(text)
+    with pytest.raises(AnelabError, match=r"champion\.json: .*restore it with git"):
+        read_standing(path, "m")

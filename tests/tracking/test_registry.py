@@ -1,0 +1,218 @@
+"""The registry through the command line, in one workspace that each test goes on from."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from anelab.cli import main
+from anelab.files import read_json
+from tests.conftest import ROOT, TINY
+
+SETTINGS = [word for override in TINY for word in ("-S", override)]
+WIDE = ["-S", "mnist.registry.margin=1.0"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    done = anelab(folder, "run", "mnist", *SETTINGS, *WIDE)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Done(NamedTuple):
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+def anelab(home: Path, *arguments: str) -> Done:
+    """The command line in this process, which imports torch and MLflow but once."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), chdir(ROOT), pytest.raises(SystemExit) as caught:
+        main([*arguments, "--workspace", str(home)])
+    return Done(caught.value.code, out.getvalue(), err.getvalue())
+
+
+def anelab_alone(home: Path, *arguments: str, **environment: str) -> Done:
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "anelab", *arguments, "--workspace", str(home)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def inspect(home: Path, reference: str) -> Any:
+    done = anelab(home, "model", "inspect", "mnist-onnx", reference, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def record(home: Path) -> Any:
+    return read_json(home / "reports/mnist/champion.json")["models"]["mnist-onnx"]
+
+
+def retrain(home: Path, *more: str) -> Done:
+    done = None
+    for stage in ("train", "export", "register"):
+        done = anelab(home, stage, "mnist", *SETTINGS, *WIDE, *more)
+        assert done.returncode == 0, done.stderr
+    assert done is not None
+    return done
+
+
+PYFUNC = """
+import sys, json, numpy as np, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/mnist-onnx@champion")
+print(model.predict(np.zeros((3, 1, 28, 28), np.float32))["output"].shape)
+print([name for name in sys.modules if name.startswith("anelab")])
+"""
+
+
+def test_the_first_model_is_champion_with_all_its_files(home: Path) -> None:
+    found = inspect(home, "champion")
+    assert found["version"] == "1"
+    assert found["variant"] == "fp32"
+    assert set(found["files"]) == {"model.onnx", "model.raw.onnx"}
+    assert found["gates"]["champion"] == "not compared: there is no champion yet"
+    assert found["metrics"]["accuracy"] > 0.2
+    int8 = inspect(home, "2")
+    assert (int8["variant"], int8["aliases"]) == ("int8", "none")
+    assert set(int8["files"]) == {"model.onnx"}
+    assert record(home)["champion"]["sha256"] in found["files"]["model.onnx"]
+
+
+def test_anyone_with_mlflow_alone_can_load_it(home: Path, tmp_path: Path) -> None:
+    uri = anelab(home, "store", "uri").stdout.strip()
+    command = [sys.executable, "-c", PYFUNC, uri]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["(3, 10)", "[]"], done.stderr
+
+
+def test_registering_the_same_again_changes_nothing(home: Path) -> None:
+    before = record(home)
+    done = anelab(home, "register", "mnist", *SETTINGS, *WIDE)
+    assert done.returncode == 0
+    assert record(home) == before
+    assert anelab(home, "model", "inspect", "mnist-onnx", "3").returncode == 1
+
+
+def test_a_better_or_equal_model_takes_over_and_rollback_lasts(home: Path) -> None:
+    first = record(home)["champion"]["sha256"]
+    retrain(home, "-S", "mnist.training.max_epochs=3")
+    second = record(home)
+    assert second["champion"]["sha256"] != first
+    assert second["challenger"]["sha256"] == first
+    assert sum(second["comparisons"].values()) == 1
+    assert inspect(home, "champion")["gates"]["champion"].startswith("pass: accuracy gain over the champion")
+    assert inspect(home, "challenger")["version"] == "1"
+
+    assert anelab(home, "model", "rollback", "mnist-onnx").returncode == 0
+    assert inspect(home, "champion")["version"] == "1"
+    anelab(home, "register", "mnist", *SETTINGS, *WIDE, "-S", "mnist.training.max_epochs=3")
+    assert record(home)["champion"]["sha256"] == first, "registering again must not undo a roll-back"
+    assert anelab(home, "model", "promote", "mnist-onnx", "3").returncode == 0
+    assert record(home)["champion"]["sha256"] == second["champion"]["sha256"]
+
+
+def test_a_worse_model_is_registered_but_not_promoted(home: Path) -> None:
+    champion = record(home)["champion"]["sha256"]
+    done = retrain(home, "-S", "mnist.training.max_epochs=1", "-S", "mnist.registry.margin=0.0")
+    assert "gate champion failed" in done.stderr or "gate quality failed" in done.stderr
+    assert record(home)["champion"]["sha256"] == champion
+    newest = inspect(home, "5")
+    assert newest["variant"] == "fp32"
+    refused = anelab(home, "model", "promote", "mnist-onnx", "5")
+    assert refused.returncode == 1
+    assert "did not pass" in refused.stderr
+    assert "--force" in refused.stderr
+
+
+def test_a_debug_model_never_becomes_champion(home: Path) -> None:
+    champion = record(home)["champion"]["sha256"]
+    extra = ("-S", "mnist.training.debug=fast-dev-run", "-S", "mnist.registry.threshold=0.0")
+    done = retrain(home, *extra)
+    assert "gate training failed: trained with training.debug=fast-dev-run" in done.stderr
+    assert record(home)["champion"]["sha256"] == champion
+
+
+def test_an_aliased_version_is_neither_deleted_nor_collected(home: Path) -> None:
+    refused = anelab(home, "model", "delete", "mnist-onnx", "champion")
+    assert refused.returncode == 1
+    assert "is champion; promote another version first" in refused.stderr
+    assert anelab(home, "model", "delete", "mnist-onnx", "2").returncode == 0
+    assert "its versions are: 1, 3" in anelab(home, "model", "inspect", "mnist-onnx", "2").stderr
+
+
+COLLECT = """
+import sys
+from pathlib import Path
+from anelab.tracking.commands import protected_runs
+from anelab.tracking.store import open_store
+from anelab.workspace import Workspace
+root = Path(sys.argv[1])
+store = open_store(Workspace(root, root))
+kept = protected_runs(store)
+runs = store.client.search_runs([store.experiment("mnist")])
+for run in runs:
+    store.client.delete_run(run.info.run_id)
+print(len(kept), len(runs))
+"""
+
+
+def test_garbage_collection_keeps_where_champion_and_challenger_come_from(home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECT, str(home)], capture_output=True, text=True)
+    kept, deleted = map(int, done.stdout.split())
+    assert kept == 2
+    collected = anelab(home, "store", "gc", "--older-than", "0s")
+    assert collected.returncode == 0, collected.stderr
+    assert collected.stdout.strip() == (
+        f"{deleted - kept} deleted runs erased, {kept} kept for champions and challengers"
+    )
+    assert inspect(home, "champion")["version"] == "3"
+    assert anelab(home, "store", "gc", "--older-than", "soon").returncode == 2
+
+
+def test_a_lost_store_comes_back_with_its_champion(home: Path) -> None:
+    sha = record(home)["champion"]["sha256"]
+    retrain(home, "-S", "mnist.training.max_epochs=3")
+    assert record(home)["champion"]["sha256"] == sha
+    (home / "mlruns").rename(home / "lost")
+    done = anelab_alone(home, "sync")  # MLflow keeps an open database by address
+    assert done.returncode == 0, done.stderr
+    shown = anelab_alone(home, "model", "inspect", "mnist-onnx", "--json")
+    assert sha[:12] in json.loads(shown.stdout)["files"]["model.onnx"]
+    again = anelab_alone(home, "sync", "--json")
+    assert json.loads(again.stdout)["runs_made"] == 0
+
+
+def test_a_server_that_is_down_stops_no_training_and_nothing_is_lost(home: Path) -> None:
+    down = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = anelab_alone(home, "train", "mnist", *SETTINGS, "-S", "seed=7", **down)
+    assert done.returncode == 0
+    assert "train of mnist is done but not in MLflow yet" in done.stderr
+    assert "Traceback" not in done.stderr
+    refused = anelab_alone(home, "register", "mnist", *SETTINGS, **down)
+    assert refused.returncode == 1
+    assert "does not answer" in refused.stderr
+    synced = json.loads(anelab_alone(home, "sync", "--json").stdout)
+    assert synced["runs_made"] == 1
+
+
+def test_two_at_once_in_one_workspace_are_kept_apart(home: Path) -> None:
+    command = [sys.executable, "-m", "anelab", "train", "mnist", *SETTINGS, "--workspace", str(home)]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    messages = [process.communicate()[1] for process in running]
+    codes = sorted(process.returncode for process in running)
+    assert codes in ([0, 0], [0, 1])
+    if codes == [0, 1]:
+        assert "another process is running a stage of mnist" in "".join(messages)
