@@ -1,0 +1,45 @@
+"""`make repro`'s work in a fresh clone of HEAD, with this environment: from nothing, and again with nothing to do."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from anelab.host import host_facts
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def timed(folder: Path, *command: str) -> float:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    started = time.perf_counter()
+    subprocess.run(
+        command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        clone = Path(scratch, "anelab")
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        print(f"dvc repro, both workloads, from nothing: {timed(clone, 'dvc', 'repro'):.1f} s")
+        print(f"anelab sync: {timed(clone, 'anelab', 'sync'):.1f} s")
+        again = [timed(clone, "dvc", "repro") for _ in range(5)]
+        print(
+            f"dvc repro, nothing to do: median {statistics.median(again):.2f} s of {sorted(round(t, 2) for t in again)}"
+        )
+        shown = [timed(clone, "anelab", "--help") for _ in range(10)]
+        print(f"anelab --help: median {statistics.median(shown):.3f} s, slowest {max(shown):.3f} s")
+        for workload in ("mnist", "read_quality"):
+            seen = [timed(clone, "python", "-m", "anelab.inputs", workload) for _ in range(5)]
+            print(f"stage inputs of {workload}: median {statistics.median(seen):.3f} s")
+    print(host_facts())
+
+
+if __name__ == "__main__":
+    main()

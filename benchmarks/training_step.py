@@ -1,0 +1,86 @@
+"""Our training step at batch 64 against a bare loop with fused Adam: same network, same rows.
+
+The epochs of both alternate, so that a machine that slows down slows both. One thread.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from anelab import workloads
+from anelab.config import load_params
+from anelab.host import host_facts
+from anelab.training.device import launch
+from anelab.training.fit import _Run
+from anelab.training.optimizer import make_optimizer
+from anelab.workloads.base import Split
+from anelab.workloads.config import WorkloadConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+def bare_epoch(net: torch.nn.Module, optimizer: torch.optim.Optimizer, rows: Split, size: int) -> None:
+    floats, label = torch.from_numpy(rows.inputs["model"]["input"]), torch.from_numpy(rows.targets["label"]).float()
+    order = torch.randperm(len(rows))
+    for start in range(0, len(rows), size):
+        index = order[start : start + size]
+        optimizer.zero_grad(set_to_none=True)
+        loss = binary_cross_entropy_with_logits(net(floats[index]), label[index])
+        loss.backward()
+        optimizer.step()
+
+
+def prepare(config: WorkloadConfig) -> Split:
+    workload = workloads.get("read_quality")
+    with tempfile.TemporaryDirectory() as scratch:
+        raw, out = Path(scratch, "raw"), Path(scratch, "out")
+        raw.mkdir()
+        out.mkdir()
+        workload.simulate(config, raw)
+        workload.prepare(config, sorted(raw.iterdir()), out)
+        return workload.load(config, out, "train")
+
+
+def seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def main(pairs: int) -> None:
+    overrides = ["read_quality.training.schedule=constant", "read_quality.training.batch_size=64"]
+    config = load_params(ROOT / "params.yaml", overrides).section("read_quality")
+    rows, workload = prepare(config), workloads.get("read_quality")
+    fabric = launch(config.training, config.seed)
+    ours, theirs = (workload.build(config, Path()) for _ in range(2))
+    model, optimizer = fabric.setup(ours, make_optimizer(ours, config.training))
+    run = _Run(workload, config, fabric, model, ours, optimizer, None)
+    bare = torch.optim.Adam(theirs.parameters(), 1e-3, fused=True)
+    theirs.train()
+    ratios, steps = [], -(-len(rows) // 64)
+    for pair in range(pairs + 2):
+        times = [0.0, 0.0]
+        for side in (0, 1) if pair % 2 else (1, 0):
+            action = (
+                (lambda: run.train_epoch(rows, pair)) if side == 0 else (lambda: bare_epoch(theirs, bare, rows, 64))
+            )
+            times[side] = seconds(action)
+        if pair >= 2:
+            ratios.append(times[0] / times[1])
+            print(f"{times[0] / steps * 1e6:7.1f} us  {times[1] / steps * 1e6:7.1f} us  ratio {ratios[-1]:.3f}")
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(f"step of ours / bare at batch 64: median {middle:.3f} [{low:.3f}, {high:.3f}] over {pairs} pairs")
+    print(host_facts())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15)
+    main(parser.parse_args().pairs)
