@@ -67,11 +67,9 @@ def main(pairs: int) -> None:
     ratios, steps = [], -(-len(rows) // 64)
     for pair in range(pairs + 2):
         times = [0.0, 0.0]
+        actions = (partial(run.train_epoch, rows, pair), partial(bare_epoch, theirs, bare, rows, 64))
         for side in (0, 1) if pair % 2 else (1, 0):
-            action = (
-                (lambda: run.train_epoch(rows, pair)) if side == 0 else (lambda: bare_epoch(theirs, bare, rows, 64))
-            )
-            times[side] = seconds(action)
+            times[side] = seconds(actions[side])
         if pair >= 2:
             ratios.append(times[0] / times[1])
             print(f"{times[0] / steps * 1e6:7.1f} us  {times[1] / steps * 1e6:7.1f} us  ratio {ratios[-1]:.3f}")
