@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from anelab.cli import main
-from anelab.files import read_json
+from anelab.files import read_json, write_json
 from tests.conftest import ROOT, TINY
 
 SETTINGS = [word for override in TINY for word in ("-S", override)]
@@ -124,7 +124,9 @@ def test_a_better_or_equal_model_takes_over_and_rollback_lasts(home: Path) -> No
 
 def test_a_worse_model_is_registered_but_not_promoted(home: Path) -> None:
     champion = record(home)["champion"]["sha256"]
+    use_up_the_test_set(home)
     done = retrain(home, "-S", "mnist.training.max_epochs=1", "-S", "mnist.registry.margin=0.0")
+    assert "21 candidates were compared on this test set" in done.stderr
     assert "gate champion failed" in done.stderr or "gate quality failed" in done.stderr
     assert record(home)["champion"]["sha256"] == champion
     newest = inspect(home, "5")
@@ -133,6 +135,14 @@ def test_a_worse_model_is_registered_but_not_promoted(home: Path) -> None:
     assert refused.returncode == 1
     assert "did not pass" in refused.stderr
     assert "--force" in refused.stderr
+
+
+def use_up_the_test_set(home: Path) -> None:
+    path = home / "reports/mnist/champion.json"
+    content = read_json(path)
+    (digest,) = content["models"]["mnist-onnx"]["comparisons"]
+    content["models"]["mnist-onnx"]["comparisons"][digest] = 20
+    write_json(path, content)
 
 
 def test_a_debug_model_never_becomes_champion(home: Path) -> None:

@@ -61,8 +61,8 @@ def compare(workload: AnyWorkload, config: WorkloadConfig, module: Arrays, artif
         mean_absolute=float(absolute.mean()),
         max_relative=float(relative.max()),
         agreement=agreement,
-        metric=workload.metrics(theirs, split)[config.metric_name],
-        metric_module=workload.metrics(ours, split)[config.metric_name],
+        metric=config.headline(workload.metrics(theirs, split), "the test set"),
+        metric_module=config.headline(workload.metrics(ours, split), "the test set"),
         worst_rows=np.argsort(-absolute.max(axis=1), kind="stable")[:WORST].tolist(),
     )
 

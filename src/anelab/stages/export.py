@@ -103,7 +103,7 @@ def _prove_one(job: Job, module: "nn.Module", artifact: "Artifact", out: Path, t
     expected = torch_predictor(job.workload.deployed(module, graph), graph)(inputs)
     found = onnx_predictor(out / artifact.file)(inputs)
     parity = compare(job.workload, job.config, expected, found, test)
-    tolerance = job.config.export.int8_tolerance if artifact.variant == INT8 else job.config.export.float_tolerance
+    tolerance = job.config.export.tolerance(artifact.variant)
     require(artifact.file, parity, tolerance, job.config.sign, expected, found)
     return parity
 

@@ -7,11 +7,12 @@ persist). A model that was judged before keeps its verdict: a roll-back is not u
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
-from anelab.files import canonical_json, dvc_md5, file_digest, read_json, sha256_text, write_json
+from anelab.files import canonical_json, dvc_md5, read_json, sha256_text, write_json
 from anelab.stages.job import Job, Outcome, Stage, warn
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
 from anelab.tracking.gates import (
@@ -28,6 +29,17 @@ from anelab.tracking.gates import (
 from anelab.tracking.receipt import Dataset
 from anelab.workloads.base import Arrays, Split
 
+if TYPE_CHECKING:
+    from anelab.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion on the present test set: its rows, or why there is nothing to compare with."""
+
+    rows: Arrays | None
+    why: str = ""
+
 
 def _inputs(job: Job) -> Mapping[str, Path]:
     return {"export": job.output("export"), "parity": job.reports / "parity.json", "prepared": job.prepared}
@@ -39,39 +51,65 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
 
     store = open_store(job.workspace)
     model, record = onnx_model(job.name), champion_file(job.workspace, job.name)
+    manifest = read_json(job.output("export") / "manifest.json")
+    contenders = _contenders(job, manifest)
     standing = read_standing(record, model)
     test = job.workload.load(job.config, job.prepared, "test")
-    champion = _champion_rows(store, job, model, standing, test)
-    registry = _judge_all(job, key, model, standing, champion, test)
-    standing = _promoted(job, standing, registry, compared=isinstance(champion, Mapping))
+    own = contenders[job.config.registry.variant][1]["sha256"]
+    rival = _rival(store, job, model, standing, own, test)
+    registry = _registry(job, model, manifest, standing, rival, test)
+    registry["candidates"] = {
+        variant: _judge(job, file, item, rival, test) for variant, (file, item) in contenders.items()
+    }
+    standing = _stand(job, standing, registry, compared=rival.rows is not None)
     write_json(job.reports / "registry.json", registry)
     write_standing(record, model, standing)
     with store.writing():
         applied = apply_registration(store, job.workspace, job.name)
     _tell(registry, standing, applied.warnings)
-    metrics = {
-        f"{variant}.{name}": value
-        for variant, judged in registry["candidates"].items()
-        for name, value in judged["metrics"].items()
-    }
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
-    return Outcome(metrics, datasets, reports=["registry.json", "champion.json"])
+    return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
 
-def _judge_all(
-    job: Job, key: str, model: str, standing: Standing, champion: Arrays | str, test: Split
+def _contenders(job: Job, manifest: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """File and manifest entry of each variant's model. Raises AnelabError if none may be champion."""
+    found = {item["variant"]: (file, item) for file, item in manifest["files"].items() if item["graph"] == "model"}
+    if job.config.registry.variant not in found:
+        raise AnelabError(
+            f"{job.name}.registry.variant={job.config.registry.variant} was not exported; "
+            f"set {job.name}.export.int8=true or {job.name}.registry.variant=fp32"
+        )
+    return found
+
+
+def _rival(store: "Store", job: Job, model: str, standing: Standing, own: str, test: Split) -> Rival:
+    from anelab.export.runtime import onnx_predictor
+    from anelab.tracking.models import download, find_version
+
+    if standing.champion is None:
+        return Rival(None, "there is no champion yet")
+    if standing.champion.sha256 == own:
+        return Rival(None, "it is the champion")
+    version = find_version(store, model, standing.champion.sha256)
+    if version is None:
+        return Rival(None, f"the recorded champion {standing.champion.sha256[:12]} is not in this store")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = download(store, version, Path(scratch))
+        contract = read_json(folder / "manifest.json")["metadata"]["preprocessing"]
+        if contract != job.workload.preprocessing:
+            return Rival(None, f"the champion's contract is {contract}, this one's is {job.workload.preprocessing}")
+        outputs = onnx_predictor(folder / "model.onnx")(test.inputs["model"])
+    return Rival(job.workload.rows(outputs, test))
+
+
+def _registry(
+    job: Job, model: str, manifest: dict[str, Any], standing: Standing, rival: Rival, test: Split
 ) -> dict[str, Any]:
-    """The content of registry.json. `champion` is its rows on the test set, or why there are none."""
-    manifest = read_json(job.output("export") / "manifest.json")
-    files = {name: item for name, item in manifest["files"].items() if item["graph"] == "model"}
+    """The content of registry.json but for its candidates."""
     digest = split_digest(test)
-    candidates = {
-        item["variant"]: _judge(job, name, item, standing, champion, test) for name, item in sorted(files.items())
-    }
-    used = standing.comparisons.get(digest, 0) + isinstance(champion, Mapping)
+    used = standing.comparisons.get(digest, 0) + (rival.rows is not None)
     crowded = f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it"
     return {
-        "candidates": candidates,
         "data_digest": dvc_md5(job.prepared),
         "input_key": manifest["metadata"]["input_key"],
         "metric": job.config.metric,
@@ -82,27 +120,24 @@ def _judge_all(
     }
 
 
-def _judge(
-    job: Job, name: str, item: dict[str, Any], standing: Standing, champion: Arrays | str, test: Split
-) -> dict[str, Any]:
+def _judge(job: Job, file: str, item: dict[str, Any], rival: Rival, test: Split) -> dict[str, Any]:
     """One candidate's figures on the test set and its verdict at every gate."""
     from anelab.export.parity import Parity
     from anelab.export.runtime import onnx_predictor
 
     config, variant = job.config, item["variant"]
-    outputs = onnx_predictor(job.output("export") / name)(test.inputs["model"])
-    rows = job.workload.rows(outputs, test)
+    rows = job.workload.rows(onnx_predictor(job.output("export") / file)(test.inputs["model"]), test)
     metrics = job.workload.metrics(rows, test)
-    parity = Parity(**read_json(job.reports / "parity.json")[name])
-    tolerance = config.export.float_tolerance if variant == "fp32" else config.export.int8_tolerance
+    parity = Parity(**read_json(job.reports / "parity.json")[file])
     gates = [
         debug_gate(config),
         quality_gate(config, metrics),
-        parity_gate(parity, tolerance, config.sign),
+        parity_gate(parity, config.export.tolerance(variant), config.sign),
         size_gate(config, item["size_bytes"]),
-        _against_champion(job, variant, item["sha256"], standing, rows, champion, test),
+        _against(rival, rows, job, variant, test),
     ]
     return {
+        "file": file,
         "gates": [gate.as_json() for gate in gates],
         "metrics": metrics,
         "passed": passed(gates),
@@ -110,52 +145,18 @@ def _judge(
     }
 
 
-def _against_champion(
-    job: Job, variant: str, sha256: str, standing: Standing, rows: Arrays, champion: Arrays | str, test: Split
-) -> Gate:
+def _against(rival: Rival, rows: Arrays, job: Job, variant: str, test: Split) -> Gate:
     if variant != job.config.registry.variant:
         return not_compared(f"only {job.config.registry.variant} may be champion (registry.variant)")
-    if standing.champion and standing.champion.sha256 == sha256:
-        return not_compared("it is the champion")
-    if isinstance(champion, str):
-        return not_compared(champion)
-    return champion_gate(job.workload, job.config, test, rows, champion)
+    if rival.rows is None:
+        return not_compared(rival.why)
+    return champion_gate(job.workload, job.config, test, rows, rival.rows)
 
 
-def _champion_rows(store: Any, job: Job, model: str, standing: Standing, test: Split) -> Arrays | str:
-    """The champion's rows on the present test set, or the reason why it cannot be compared."""
-    from anelab.export.runtime import onnx_predictor
-    from anelab.tracking.models import download, find_version
-
-    if standing.champion is None:
-        return "there is no champion yet"
-    if standing.champion.sha256 == _own_sha(job):
-        return "it is the champion"
-    version = find_version(store, model, standing.champion.sha256)
-    if version is None:
-        return f"the recorded champion {standing.champion.sha256[:12]} is not in this store"
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = download(store, version, Path(scratch))
-        contract = read_json(folder / "manifest.json")["metadata"]["preprocessing"]
-        if contract != job.workload.preprocessing:
-            return f"the champion's contract is {contract}, this one's is {job.workload.preprocessing}"
-        return job.workload.rows(onnx_predictor(folder / "model.onnx")(test.inputs["model"]), test)
-
-
-def _own_sha(job: Job) -> str:
-    from anelab.tracking.registration import VARIANT_FILES
-
-    return file_digest(job.output("export") / VARIANT_FILES[job.config.registry.variant])
-
-
-def _promoted(job: Job, standing: Standing, registry: dict[str, Any], compared: bool) -> Standing:
+def _stand(job: Job, standing: Standing, registry: dict[str, Any], compared: bool) -> Standing:
     """The standing after the verdicts: a candidate that passes all is champion; one that only the
     champion holds back is challenger; one that a person took down stays down."""
-    judged = registry["candidates"].get(job.config.registry.variant)
-    if judged is None:
-        raise AnelabError(f"registry.variant={job.config.registry.variant} was not exported; set export.int8=true")
-    if compared:
-        standing = standing.compared(registry["test_digest"])
+    judged = registry["candidates"][job.config.registry.variant]
     promotion = Promotion(
         sha256=judged["sha256"],
         input_key=registry["input_key"],
@@ -164,12 +165,22 @@ def _promoted(job: Job, standing: Standing, registry: dict[str, Any], compared: 
         value=judged["metrics"][job.config.metric_name],
         by="register",
     )
+    if compared:
+        standing = standing.compared(registry["test_digest"])
     if promotion.sha256 in standing.demoted:
         return standing
     if judged["passed"]:
         return standing.promote(promotion)
     failed = [gate["name"] for gate in judged["gates"] if gate["verdict"] == "fail"]
     return standing.challenge(promotion) if failed == ["champion"] else standing
+
+
+def _figures(registry: dict[str, Any]) -> dict[str, float]:
+    return {
+        f"{variant}.{name}": value
+        for variant, judged in registry["candidates"].items()
+        for name, value in judged["metrics"].items()
+    }
 
 
 def _tell(registry: dict[str, Any], standing: Standing, warnings: list[str]) -> None:

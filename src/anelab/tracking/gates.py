@@ -34,7 +34,7 @@ def passed(gates: Mapping[str, Gate] | list[Gate]) -> bool:
 
 
 def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> Gate:
-    value, threshold = metrics[config.metric_name], config.registry.threshold
+    value, threshold = config.headline(metrics, "the test set"), config.registry.threshold
     ok = config.sign * value >= config.sign * threshold
     wanted = "at least" if config.sign > 0 else "at most"
     reason = f"{config.metric_name} is {value:.6g}, {wanted} {threshold:g} is asked"

@@ -20,8 +20,6 @@ from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
 
-VARIANT_FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-
 
 def onnx_model(workload: str) -> str:
     """The registered model's name."""
@@ -48,8 +46,7 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
     registry = read_json(workspace.reports(workload) / "registry.json")
     warnings, versions = [], {}
     for variant, judged in registry["candidates"].items():
-        export = workspace.models(workload) / "export"
-        if not _is_file_of(export / VARIANT_FILES[variant], judged["sha256"]):
+        if not _is_file_of(workspace.models(workload) / "export" / judged["file"], judged["sha256"]):
             warnings.append(f"{workload}: the exported {variant} model is not the registered one; run `dvc checkout`")
             continue
         with _candidate(store, workspace, workload, variant, registry) as candidate:

@@ -189,10 +189,8 @@ def _means(sums: dict[str, torch.Tensor], count: int, epoch: int) -> dict[str, f
 
 def _note(progress: Progress, figures: dict[str, float], config: WorkloadConfig) -> bool:
     """Add an epoch's figures to the history; whether it is the best so far."""
-    value = figures.get(f"validation_{config.metric_name}")
-    if value is None:
-        known = sorted(name.removeprefix("validation_") for name in figures if name.startswith("validation_"))
-        raise AnelabError(f"metric must be one of {', '.join(known)} but got {config.metric_name}")
+    measured = {name.removeprefix("validation_"): figures[name] for name in figures if name.startswith("validation_")}
+    value = config.headline(measured, "the validation set")
     progress.history.append(figures)
     better = progress.best_epoch < 0 or config.sign * value > config.sign * progress.best_value
     if better:

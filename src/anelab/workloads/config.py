@@ -1,9 +1,11 @@
 """The sections of params.yaml that every workload has. A workload's own Config extends these."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from anelab.errors import AnelabError
 from anelab.sources import SIMULATE
 
 METRIC = r"^(max|min):[a-z0-9_]+$"
@@ -73,6 +75,9 @@ class ExportConfig(Section):
     float_tolerance: Tolerance
     int8_tolerance: Tolerance
 
+    def tolerance(self, variant: str) -> Tolerance:
+        return self.int8_tolerance if variant == "int8" else self.float_tolerance
+
 
 class RegistryConfig(Section):
     threshold: float
@@ -97,6 +102,15 @@ class WorkloadConfig(Section):
     @property
     def metric_name(self) -> str:
         return self.metric.partition(":")[2]
+
+    def headline(self, figures: Mapping[str, float], where: str) -> float:
+        """The headline metric among `figures`. Raises AnelabError if it is unknown or undefined there."""
+        if self.metric_name in figures:
+            return figures[self.metric_name]
+        raise AnelabError(
+            f"metric must be one of {', '.join(sorted(figures))} but got {self.metric_name}; if it is a figure "
+            f"of this workload, {where} leaves it undefined (one class only, or too few rows)"
+        )
 
     @property
     def sign(self) -> int:

@@ -11,7 +11,10 @@ Indices = NDArray[np.int64]
 
 
 def stratified_split(strata: NDArray[Any], groups: NDArray[Any], shares: SplitConfig, seed: int) -> dict[str, Indices]:
-    """Row indices by split. `strata` and `groups` are [n]; a group goes where its highest stratum goes."""
+    """Row indices by split. `strata` and `groups` are [n]; a group goes where its highest stratum goes.
+
+    A stratum of at least three groups has one in every split that has a share.
+    """
     names, member = np.unique(groups, return_inverse=True)
     stratum = np.zeros(len(names), np.int64)
     np.maximum.at(stratum, member, strata.astype(np.int64))
@@ -19,7 +22,12 @@ def stratified_split(strata: NDArray[Any], groups: NDArray[Any], shares: SplitCo
     rng = np.random.default_rng([seed, 1])
     for value in np.unique(stratum):
         chosen = rng.permutation(np.flatnonzero(stratum == value))
-        test, validation = (round(share * chosen.size) for share in (shares.test, shares.validation))
+        test, validation = (_count(share, chosen.size) for share in (shares.test, shares.validation))
         part[chosen] = np.repeat([2, 1, 0], [test, validation, chosen.size - test - validation])
     rows = part[member]
     return {name: np.flatnonzero(rows == code) for code, name in enumerate(("train", "validation", "test"))}
+
+
+def _count(share: float, size: int) -> int:
+    least = 1 if share and size >= 3 else 0
+    return max(round(share * size), least)

@@ -17,6 +17,8 @@ from anelab.workloads.read_quality.simulate import read_truth
 from anelab.workloads.splits import stratified_split
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
+FEWEST = 3
+"""Reads of each verdict: one for training, one for validation, one for the test."""
 
 
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
@@ -52,11 +54,12 @@ def _labels(raw: NDArray[np.uint8], reads: Reads, truth: Sequence[Path], data: R
     else:
         mean, lengths = phred_scores(raw)
         label = (mean >= data.min_mean_quality) & (lengths >= data.min_length)
-    if label.all() or not label.any():
-        verdict = "PASS" if label.all() else "FAIL"
+    passing = int(label.sum())
+    if min(passing, label.size - passing) < FEWEST:
         raise AnelabError(
-            f"read_quality.data.label={data.label} makes every one of {label.size} reads {verdict}, so there is "
-            "nothing to learn; check read_quality.data.phred, change the thresholds, or add other libraries"
+            f"read_quality.data.label={data.label} makes {passing} of {label.size} reads PASS; to learn, there must "
+            f"be at least {FEWEST} of each verdict: check read_quality.data.phred, change the thresholds, "
+            "or add other libraries"
         )
     return label
 

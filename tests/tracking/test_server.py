@@ -1,0 +1,55 @@
+"""A real MLflow server on the loopback interface, in place of the embedded store."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.test_registry import SETTINGS, WIDE, anelab_alone
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield wait_for(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(address: str) -> str:
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=1).close()
+            return address
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(address)
+
+
+def test_a_workload_goes_to_a_server_as_to_the_embedded_store(server: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    named = {"MLFLOW_TRACKING_URI": server}
+    done = anelab_alone(home, "run", "mnist", *SETTINGS, *WIDE, **named)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    assert not (home / "mlruns").exists()
+    shown = anelab_alone(home, "model", "inspect", "mnist-onnx", **named)
+    assert "aliases: champion" in shown.stdout
+    assert anelab_alone(home, "sync", **named).stdout.startswith("0 runs added, 5 were there")
