@@ -23,7 +23,9 @@ setup: $(READY)  ## create .venv and install everything that requirements.lock n
 
 $(READY): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV) 2>/dev/null; } || { \
+	  rm -rf $(VENV); echo "make: this Python cannot make environments (no venv); uv makes it" >&2; \
+	  $(PYTHON) -m pip install --quiet --target .anelab/tools uv && .anelab/tools/bin/uv venv --quiet --seed --python $(PYTHON) $(VENV); }
 	@if command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv; then \
 	  uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
@@ -35,6 +37,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anelab sync
+	@anelab check
 	dvc repro
 	anelab sync
 

@@ -15,9 +15,9 @@ from anelab.config import load_params
 from anelab.export.onnx import export_onnx, write_model
 from anelab.export.quantize import calibration_rows, quantize_int8
 from anelab.export.runtime import onnx_predictor
+from anelab.learning.config import WorkloadConfig
 from anelab.training.evaluate import evaluate_module
 from anelab.training.fit import fit
-from anelab.workloads.config import WorkloadConfig
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

@@ -17,11 +17,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from anelab import workloads
 from anelab.config import load_params
 from anelab.host import host_facts
+from anelab.learning.base import Split
+from anelab.learning.config import WorkloadConfig
 from anelab.training.device import launch
-from anelab.training.fit import _Run
+from anelab.training.fit import Run
 from anelab.training.optimizer import make_optimizer
-from anelab.workloads.base import Split
-from anelab.workloads.config import WorkloadConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,7 +61,7 @@ def main(pairs: int) -> None:
     fabric = launch(config.training, config.seed)
     ours, theirs = (workload.build(config, Path()) for _ in range(2))
     model, optimizer = fabric.setup(ours, make_optimizer(ours, config.training))
-    run = _Run(workload, config, fabric, model, ours, optimizer, None)
+    run = Run(workload, config, fabric, model, ours, optimizer, None)
     bare = torch.optim.Adam(theirs.parameters(), 1e-3, fused=True)
     theirs.train()
     ratios, steps = [], -(-len(rows) // 64)

@@ -75,5 +75,5 @@ def test_a_stage_out_of_order_names_what_is_missing(tmp_path: Path) -> None:
     done = run("train", "mnist", "--workspace", str(tmp_path))
     assert done.returncode == 1
     assert "train needs" in done.stderr
-    assert "run the stages before it, or `dvc repro`" in done.stderr
+    assert "run the stages before it (inputs, simulate" in done.stderr
     assert "Traceback" not in done.stderr

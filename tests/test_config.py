@@ -21,7 +21,7 @@ def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() 
     with pytest.raises(UsageError) as caught:
         load_params(PARAMS, overrides)
     text = str(caught.value)
-    assert "params.yaml has 6 mistakes:" in text
+    assert "params.yaml with -S has 6 mistakes:" in text
     assert "mnist.training.learnin_rate: unknown key; did you mean learning_rate?" in text
     assert "mnist.training.max_epochs: input should be a valid integer, but got 2.5" in text
     assert "mnist.split.test: input should be less than 0.5, but got 0.9" in text
@@ -36,7 +36,13 @@ def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() 
         ("mnist.training.max_epochs=true", "valid integer"),
         ("mnist.training.max_epochs='3'", "valid integer"),
         ("mnist.training.max_epochs=0", "greater than or equal to 1"),
-        ("mnist.metric=accuracy", "match pattern"),
+        ("mnist.metric=accuracy", "must be max: or min: and one of accuracy, macro_f1, nll, ece"),
+        ("mnist.metric=max:acuracy", "must be max: or min: and one of accuracy"),
+        ("read_quality.data.simulation.min_length=200", "min_length must not exceed max_length=150"),
+        ("read_quality.model.hidden=[0]", "greater than or equal to 1"),
+        ("mnist.registry.threshold=.nan", "finite number"),
+        ("workloads=[]", "at least 1 item"),
+        ("mnist.data.source=3", "must be simulate or a list"),
         ("mnist.data.source=[]", "must be simulate or a list"),
         ("workloads=[mnits]", "mnits is not a workload; did you mean mnist?"),
         ("mnist.training=3", "mnist.training"),

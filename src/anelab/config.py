@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from anelab import workloads
 from anelab.errors import UsageError
-from anelab.workloads.config import Section, WorkloadConfig
+from anelab.learning.config import Section, WorkloadConfig
 
 _BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -29,7 +29,7 @@ _Loader.add_implicit_resolver(
 class Params(Section):
     """The whole of params.yaml; `section(name)` gives one workload's part."""
 
-    workloads: list[str]
+    workloads: list[str] = Field(min_length=1)
     seed: int = Field(ge=0, le=2**32 - 1)
 
     def section(self, workload: str) -> WorkloadConfig:
@@ -37,7 +37,7 @@ class Params(Section):
         return config.model_copy(update={"seed": self.seed})
 
 
-def load_params(path: Path, overrides: Iterable[str] = ()) -> Params:
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     """Read and check `path` with `overrides` ('key.path=value', values are YAML) laid over it.
 
     Raises UsageError that lists every unknown key, wrong type and impossible value.
@@ -50,9 +50,9 @@ def load_params(path: Path, overrides: Iterable[str] = ()) -> Params:
         raise UsageError(f"{path.name} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path.name} must be a mapping of keys to values")
-    for override in overrides:
-        raw = _override(raw, override)
-    return check_params(raw, path.name)
+    for text in overrides:
+        raw = override(raw, text)
+    return check_params(raw, f"{path.name} with -S" if overrides else path.name)
 
 
 def check_params(raw: Mapping[str, Any], where: str) -> Params:
@@ -69,7 +69,7 @@ def _listed(where: str, lines: list[str]) -> str:
     return f"{where} has {count}:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _override(raw: dict[str, Any], text: str) -> dict[str, Any]:
+def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
     """`raw` with one 'a.b.c=value' applied; the input is left as it was."""
     key, equals, value = text.partition("=")
     if not equals or not key:
@@ -103,7 +103,7 @@ def _model(raw: Mapping[str, Any]) -> type[Params]:
 
 def _explain(item: Any, model: type[BaseModel]) -> str:
     """'key.path: what is wrong, what is allowed but got value'."""
-    path = [str(part) for part in item["loc"] if not _is_union_tag(part)]
+    path = [str(part) for part in item["loc"]]
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
         siblings = _keys_at(model, path[:-1])
@@ -112,10 +112,6 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
         return f"{key}: missing; add it"
     message = item["msg"].removeprefix("Value error, ")
     return f"{key}: {message[:1].lower()}{message[1:]}, but got {item['input']!r}"
-
-
-def _is_union_tag(part: object) -> bool:
-    return isinstance(part, str) and ("[" in part or part in ("str", "int", "float", "bool"))
 
 
 def _hint(name: str, allowed: Iterable[str]) -> str:

@@ -77,7 +77,12 @@ def dvc_md5(path: Path) -> str:
     entries = [
         {"md5": file_digest(file, "md5"), "relpath": file.relative_to(path).as_posix()}
         for file in path.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not any(_ignored(part) for part in file.relative_to(path).parts)
     ]
     entries.sort(key=lambda entry: entry["relpath"])
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def _ignored(part: str) -> bool:
+    """What .dvcignore leaves out."""
+    return part == "__pycache__" or part.startswith(".")

@@ -12,7 +12,7 @@ import yaml
 
 from anelab import sources
 from anelab.errors import AnelabError
-from anelab.files import write_json
+from anelab.files import sha256_text, write_json, write_text
 from anelab.host import host_facts
 from anelab.workspace import MARKER, Workspace
 
@@ -37,11 +37,21 @@ def main(workload: str) -> None:
     if workload == "host":
         write_host(workspace)
         return
-    params = yaml.load(
-        (workspace.project / MARKER).read_text(encoding="utf-8"),
-        Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-    )
+    text = (workspace.project / MARKER).read_text(encoding="utf-8")
+    params = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    _check_once(text, workspace)
     write_manifest(workload, params[workload]["data"]["source"], workspace)
+
+
+def _check_once(text: str, workspace: Workspace) -> None:
+    """Judge the whole of params.yaml, with the slower means that takes, whenever it has changed."""
+    digest, seen = sha256_text(text), workspace.state / "checked"
+    if seen.is_file() and seen.read_text() == digest:
+        return
+    from anelab.config import load_params
+
+    load_params(workspace.project / MARKER)
+    write_text(seen, digest)
 
 
 def _explain(workload: str) -> str:

@@ -12,10 +12,16 @@ from anelab.errors import AnelabError
 from anelab.files import file_digest, read_json, replacing, write_json
 
 SIMULATE = "simulate"
+TIMEOUT_S = 60
 
 
 def is_address(source: str) -> bool:
     return "://" in source
+
+
+def file_name(address: str) -> str:
+    """The name under which an address is stored."""
+    return address.partition("#")[0].rstrip("/").rpartition("/")[2]
 
 
 def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
@@ -56,9 +62,15 @@ def fetch(address: str, folder: Path) -> Path:
     algorithm, _, wanted = fragment.partition("=")
     if algorithm not in ("sha256", "md5") or not wanted:
         raise AnelabError(f"{address}: an address needs its checksum: {url}#sha256=... or {url}#md5=...")
-    target = folder / url.rstrip("/").rpartition("/")[2]
+    target = folder / file_name(address)
+    if target.exists():
+        raise AnelabError(f"{address}: another address gives a file of the same name, {target.name}")
     try:
-        with replacing(target) as draft, urllib.request.urlopen(url) as answer, draft.open("wb") as out:
+        with (
+            replacing(target) as draft,
+            urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer,
+            draft.open("wb") as out,
+        ):
             shutil.copyfileobj(answer, out)
     except (OSError, ValueError) as error:
         raise AnelabError(f"{url}: cannot be fetched ({error})") from None

@@ -13,15 +13,18 @@ from anelab.export.onnx import export_onnx, opset_of, write_model
 from anelab.export.parity import compare
 from anelab.export.runtime import onnx_predictor
 from anelab.files import canonical_json, dvc_md5
+from anelab.learning.base import PLOTS, SPLITS, AnyWorkload, DataCard, Split
+from anelab.learning.config import WorkloadConfig
 from anelab.training.evaluate import torch_predictor
 from anelab.training.fit import Fitted, fit
-from anelab.training.search import _own_values, apply_values
-from anelab.workloads.base import PLOTS, SPLITS, AnyWorkload, DataCard, Split
-from anelab.workloads.config import WorkloadConfig
+from anelab.training.search import apply_values, own_values
 
 
 class WorkloadContract:
     """Override `workload` and `config`; everything else follows."""
+
+    groups_are_global = True
+    """Whether equal numbers in two splits mean the same group."""
 
     @pytest.fixture(scope="class")
     def workload(self) -> AnyWorkload:
@@ -71,6 +74,9 @@ class WorkloadContract:
             arrays = [array for named in (*split.inputs.values(), split.targets) for array in named.values()]
             assert {len(array) for array in arrays} == {len(split)}
             assert set(split.inputs) == {graph.name for graph in workload.graphs(config)}
+        groups = [set(workload.load(config, made[0], name).groups.tolist()) for name in SPLITS]
+        if self.groups_are_global:
+            assert sum(map(len, groups)) == len(set().union(*groups))
 
     def test_inputs_have_the_dtypes_and_shapes_that_the_graphs_declare(
         self, workload: AnyWorkload, config: WorkloadConfig, test_split: Split
@@ -118,6 +124,7 @@ class WorkloadContract:
         rows = workload.rows(outputs, test_split)
         figures = workload.metrics(rows, test_split)
         assert config.metric_name in figures
+        assert set(figures) <= set(type(config).figures)
         assert figures == json.loads(canonical_json(figures))
         assert all(len(array) == len(test_split) for array in rows.values())
         for name, records in workload.plots(rows, test_split).items():
@@ -165,12 +172,14 @@ class WorkloadContract:
             for result in results[1:]:
                 for name, value in results[0].items():
                     np.testing.assert_allclose(result[name], value, rtol=1e-4, atol=1e-5)
-        json.dumps(golden_vectors(workload.golden(config), predictors["model"]))
+        artifacts = {Artifact(f"{graph.name}.onnx", graph, "fp32"): predictors[graph.name] for graph in graphs}
+        for vector in json.loads(json.dumps(golden_vectors(workload.golden(config), artifacts))):
+            assert vector["outputs"].keys() == {artifact.file for artifact in artifacts}
 
     def test_the_search_space_is_of_the_configurations_own_keys(
         self, workload: AnyWorkload, config: WorkloadConfig
     ) -> None:
-        values = _own_values(workload, config)
+        values = own_values(workload, config)
         assert values
         assert apply_values(config, values) == config
 

@@ -8,8 +8,10 @@ from anelab import workloads
 from anelab.cli import main
 from anelab.config import load_params
 from anelab.files import read_json
-from anelab.workloads.base import AnyWorkload
-from anelab.workloads.config import WorkloadConfig
+from anelab.learning.base import AnyWorkload
+from anelab.learning.config import WorkloadConfig
+from anelab.training.evaluate import torch_predictor
+from anelab.training.fit import Fitted
 from tests.conftest import ROOT, tiny
 from tests.contract.contract import WorkloadContract
 
@@ -61,6 +63,8 @@ class TestReadQualityTrueErrors(TestReadQuality):
 
 
 class TestMnistCnn(WorkloadContract):
+    groups_are_global = False
+
     @pytest.fixture(scope="class")
     def workload(self) -> AnyWorkload:
         return workloads.get("mnist")
@@ -88,6 +92,17 @@ class TestToy(WorkloadContract):
     def check_companions(self, folder: Path) -> None:
         assert np.load(folder / "index.npy").shape[1] == 8
 
+    def test_epochs_are_announced_and_calibration_is_kept(
+        self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path, fitted: Fitted
+    ) -> None:
+        assert fitted.module.epochs_begun == config.training.max_epochs
+        temperature = fitted.module.state_dict()["temperature"]
+        assert temperature != 1
+        validation = workload.load(config, prepared, "validation")
+        graph = workload.graphs(config)[0]
+        outputs = torch_predictor(workload.deployed(fitted.module, graph), graph)(validation.inputs["model"])
+        assert np.linalg.norm(outputs["scaled"], axis=1).mean() == pytest.approx(1, rel=1e-4)
+
 
 def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its own folder and its section of params.yaml make it a workload."""
@@ -99,5 +114,10 @@ def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: 
     assert champion["metric"] == "max:recall_at_1"
     assert champion["value"] > 0.5
     assert (toy_project / "models/toy/export/index.npy").is_file()
+    version = next((toy_project / "mlruns/artifacts/toy/models").glob("*/artifacts"))
+    assert {path.name for path in version.iterdir()} >= {"model.onnx", "manifest.json", "index.npy", "MLmodel"}
+    manifest = read_json(version / "manifest.json")
+    assert list(manifest["companions"]) == ["index.npy"]
+    assert manifest["golden"][0]["outputs"]["model.onnx"].keys() == {"embedding", "scaled"}
     assert read_json(toy_project / "models/toy/search/trials.json")["trials"][0]["values"]["model.width"] == 8
     assert ROOT not in toy_project.parents

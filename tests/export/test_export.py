@@ -9,15 +9,15 @@ from torch import nn
 
 from anelab import workloads
 from anelab.errors import AnelabError
-from anelab.export.manifest import Artifact, golden_vectors, make_manifest
+from anelab.export.manifest import Artifact, content_digest, golden_vectors, make_manifest
 from anelab.export.onnx import export_onnx, operators, opset_of, write_model
 from anelab.export.parity import compare, require
 from anelab.export.quantize import calibration_rows, quantize_int8
 from anelab.export.runtime import onnx_predictor
 from anelab.files import file_digest
+from anelab.learning.affine import fold_into_conv, fold_into_linear
+from anelab.learning.base import Graph, Split, Tensor
 from anelab.training.evaluate import torch_predictor
-from anelab.workloads.affine import fold_into_conv, fold_into_linear
-from anelab.workloads.base import Graph, Split, Tensor
 from tests.conftest import tiny
 
 WORKLOAD, CONFIG = workloads.get("read_quality"), tiny().section("read_quality")
@@ -129,8 +129,9 @@ def test_the_manifest_has_what_another_language_needs(module: nn.Module, tmp_pat
     write_model(export_onnx(module, GRAPH, 13, META), tmp_path / "model.onnx")
     (tmp_path / "index.npy").write_bytes(b"index")
     predict = onnx_predictor(tmp_path / "model.onnx")
-    golden = golden_vectors(WORKLOAD.golden(CONFIG), predict)
-    manifest = make_manifest(tmp_path, [Artifact("model.onnx", GRAPH, "fp32")], META, golden)
+    artifact = Artifact("model.onnx", GRAPH, "fp32")
+    golden = golden_vectors(WORKLOAD.golden(CONFIG), {artifact: predict})
+    manifest = make_manifest(tmp_path, [artifact], META, golden)
     entry = manifest["files"]["model.onnx"]
     assert entry["sha256"] == file_digest(tmp_path / "model.onnx")
     assert entry["size_bytes"] == (tmp_path / "model.onnx").stat().st_size
@@ -141,7 +142,7 @@ def test_the_manifest_has_what_another_language_needs(module: nn.Module, tmp_pat
         values = case["inputs"]["model"]["input"]
         array = np.array(values["values"], np.float32).reshape(values["shape"])
         found = predict({"input": array})["output"].ravel()
-        np.testing.assert_array_equal(found, np.array(case["outputs"]["output"]["values"], np.float32))
+        np.testing.assert_array_equal(found, np.array(case["outputs"]["model.onnx"]["output"]["values"], np.float32))
 
 
 def test_folding_is_exact_and_refuses_padding() -> None:
@@ -149,7 +150,7 @@ def test_folding_is_exact_and_refuses_padding() -> None:
     linear, x = nn.Linear(6, 3), torch.randn(5, 6)
     scale, shift = torch.rand(6) + 0.5, torch.randn(6)
     torch.testing.assert_close(fold_into_linear(linear, scale, shift)(x), linear(x * scale + shift))
-    conv, image = nn.Conv2d(2, 3, 3), torch.randn(4, 2, 8, 8)
+    conv, image = nn.Conv2d(4, 6, 3, stride=2, dilation=2, groups=2), torch.randn(4, 4, 9, 9)
     torch.testing.assert_close(fold_into_conv(conv, 0.3, -1.5)(image), conv(image * 0.3 - 1.5), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="without padding"):
         fold_into_conv(nn.Conv2d(1, 1, 3, padding=1), 1.0, 1.0)
@@ -171,3 +172,29 @@ def test_the_exporter_is_held_to_the_opset(module: nn.Module, monkeypatch: pytes
     monkeypatch.setattr(torch.onnx, "export", disobedient)
     with pytest.raises(AnelabError, match=r"export\.opset is 13 but the exporter returned opset 17"):
         export_onnx(module, Graph("model", (Tensor("input", "float32", ("n", 300)),), GRAPH.outputs), 13, META)
+
+
+def test_the_content_of_a_model_is_the_same_whatever_its_metadata(module: nn.Module) -> None:
+    plain, other = (export_onnx(module, GRAPH, 13, {"input_key": key}) for key in ("a", "b"))
+    assert plain.SerializeToString() != other.SerializeToString()
+    assert content_digest(plain) == content_digest(other)
+    other.graph.initializer[0].raw_data = bytes(len(other.graph.initializer[0].raw_data))
+    assert content_digest(plain) != content_digest(other)
+
+
+def test_a_relative_error_beyond_its_limit_is_a_breach(module: nn.Module, split: Split) -> None:
+    expected = {"output": np.full((500, 1), 0.002, np.float32)}
+    found = {"output": expected["output"] * 1.02}
+    parity = compare(WORKLOAD, CONFIG, expected, found, split)
+    assert parity.max_relative == pytest.approx(0.02, rel=1e-3)
+    broken = parity.breaches(CONFIG.export.float_tolerance, 1)
+    assert len(broken) == 1
+    assert broken[0].startswith("max_relative is 0.0")
+
+
+def test_scores_that_are_no_probabilities_are_quantised_whole(split: Split) -> None:
+    net = nn.Sequential(nn.Linear(300, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    graph = Graph("model", GRAPH.inputs, (Tensor("output", "float32", ("n", 2)),))
+    small = quantize_int8(export_onnx(net, graph, 13, {}), calibration_rows(split.inputs["model"], 50, 0), {})
+    producer = {name: node.op_type for node in small.graph.node for name in node.output}
+    assert producer["output"] == "DequantizeLinear"

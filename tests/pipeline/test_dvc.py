@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from anelab.config import _override
+from anelab.config import override
 from anelab.files import read_json
 from tests.conftest import ROOT, TINY
 
@@ -49,8 +49,8 @@ def would_run(folder: Path) -> set[str]:
 
 def set_params(folder: Path, *overrides: str) -> None:
     raw = yaml.safe_load((folder / "params.yaml").read_text())
-    for override in overrides:
-        raw = _override(raw, override)
+    for text in overrides:
+        raw = override(raw, text)
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
 
 
@@ -218,9 +218,29 @@ def test_metrics_params_and_plots_are_for_reading(clone: Path) -> None:
     text = Path(page).read_text()
     for title in ("mnist: training loss", "read_quality: calibration on the test set"):
         assert title in text
-    shell(clone, "git", "checkout", "-q", "--", "params.yaml", "dvc.lock", "reports")
-    shell(clone, "dvc", "checkout", "-q")
+
+
+def test_going_back_restores_from_the_cache_and_the_store_learns_of_it(clone: Path) -> None:
+    shell(clone, "git", "checkout", "-q", "--", "params.yaml")
+    output = shell(clone, "dvc", "repro", "export@mnist")
+    for stage in ("search", "train", "export"):
+        assert f"Stage '{stage}@mnist' is cached - skipping run" in output
+    (clone / "mlruns").rename(clone / "lost")
+    assert json.loads(shell(clone, "anelab", "sync", "--json"))["runs_made"] == 10
+    shell(clone, "git", "checkout", "-q", "--", "dvc.lock", "reports")
     assert would_run(clone) == set()
+
+
+def test_every_mistake_in_params_yaml_is_told_before_anything_runs(clone: Path) -> None:
+    before = (clone / "params.yaml").read_text()
+    set_params(clone, "mnist.training.max_epoch=3", "read_quality.search.n_trials=-1")
+    try:
+        failed = subprocess.run(["dvc", "repro"], cwd=clone, env=ENVIRONMENT, capture_output=True, text=True)
+        assert failed.returncode != 0
+        assert "params.yaml has 2 mistakes" in failed.stderr
+        assert shell(clone, "git", "status", "--porcelain").split() == ["M", "params.yaml"]
+    finally:
+        (clone / "params.yaml").write_text(before)
 
 
 def test_a_changed_file_of_the_user_is_noticed_and_an_untouched_one_is_not(clone: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -5,9 +6,17 @@ import pytest
 
 from anelab import workloads
 from anelab.errors import AnelabError
+from anelab.learning.base import Split
 from anelab.tracking.champion import KEPT, Promotion, Standing, read_standing, write_standing
-from anelab.tracking.gates import champion_gate, debug_gate, not_compared, passed, quality_gate, size_gate
-from anelab.workloads.base import Split
+from anelab.tracking.gates import (
+    champion_gate,
+    debug_gate,
+    not_compared,
+    passed,
+    quality_gate,
+    recorded_gate,
+    size_gate,
+)
 from tests.conftest import tiny
 
 MNIST, READS = workloads.get("mnist"), workloads.get("read_quality")
@@ -89,8 +98,16 @@ def test_simple_gates_give_figures_and_a_sentence() -> None:
     assert not passed([low])
 
 
+def test_a_champion_of_which_only_the_value_is_known_still_binds() -> None:
+    config = configured(margin=0.01)
+    assert recorded_gate(config, 0.965, 0.97).verdict == "pass"
+    worse = recorded_gate(config, 0.245, 0.967)
+    assert worse.verdict == "fail"
+    assert "the champion itself is not in this store" in worse.reason
+
+
 def promotion(name: str) -> Promotion:
-    return Promotion(name, "key", "fp32", "max:accuracy", 0.9, "register")
+    return Promotion(f"sha-{name}", name, "key", "fp32", "max:accuracy", 0.9, "t", "register")
 
 
 def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
@@ -103,25 +120,31 @@ def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
     assert read_standing(path, "mnist-onnx") == standing
     back = standing.rollback("mnist-onnx")
     assert back.champion is not None
-    assert (back.champion.sha256, back.champion.by) == ("a", "rollback")
-    assert back.demoted == ("b",)
+    assert (back.champion.content, back.champion.by) == ("a", "rollback")
+    assert (back.demoted, back.challenger) == (("b",), None)
     assert back.promote(promotion("b")).demoted == ()
     with pytest.raises(AnelabError, match="has had no champion before"):
         back.rollback("mnist-onnx")
 
 
-def test_promoting_the_champion_again_changes_no_history() -> None:
-    standing = Standing().promote(promotion("a")).promote(promotion("b"))
-    assert standing.promote(promotion("b")) == standing
+def test_a_model_rolled_back_to_is_no_longer_demoted() -> None:
+    standing = Standing().promote(promotion("a")).promote(promotion("b")).rollback("m").promote(promotion("c"))
+    assert standing.promote(promotion("b")).rollback("m").rollback("m").demoted == ("b", "c")
+
+
+def test_promoting_the_same_model_again_changes_nothing_not_even_in_another_file() -> None:
+    standing = Standing().promote(promotion("a")).promote(promotion("b")).rollback("m")
+    twin = replace(promotion("a"), sha256="other", by="register")
+    assert standing.promote(twin) == standing
     many = Standing()
     for index in range(KEPT + 5):
         many = many.promote(promotion(str(index)))
     assert len(many.former) == KEPT
 
 
-def test_comparisons_are_counted_by_test_set() -> None:
-    standing = Standing().compared("t1").compared("t1").compared("t2")
-    assert standing.comparisons == {"t1": 2, "t2": 1}
+def test_comparisons_are_counted_by_test_set_and_once_a_candidate() -> None:
+    standing = Standing().compared("t1", "a").compared("t1", "a").compared("t1", "b").compared("t2", "a")
+    assert standing.comparisons == {"t1": ["a", "b"], "t2": ["a"]}
 
 
 @pytest.mark.parametrize("text", ["{", '{"models": {"m": {"champion": {"odd": 1}}}}'])

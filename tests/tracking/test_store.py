@@ -60,3 +60,10 @@ def test_four_processes_make_one_store_and_one_experiment(tmp_path: Path) -> Non
     printed = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0] * 4, printed
     assert len({out for out, _ in printed}) == 1
+
+
+def test_the_embedded_store_is_known_by_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path, tmp_path)
+    for named in ("", store_uri(workspace)):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+        assert open_store(workspace).root == tmp_path / "mlruns"

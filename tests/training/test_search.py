@@ -1,11 +1,14 @@
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from anelab import workloads
+from anelab.errors import AnelabError
+from anelab.learning.config import WorkloadConfig
 from anelab.training.search import apply_values, search
-from anelab.workloads.config import WorkloadConfig
 from tests.conftest import tiny
 
 WORKLOAD = workloads.get("read_quality")
@@ -61,3 +64,29 @@ def test_values_are_checked_like_params_yaml() -> None:
     assert changed.seed == 42
     with pytest.raises(ValueError, match="dropout"):
         apply_values(configured(), {"model.dropout": 2.0})
+
+
+class Diverging(type(WORKLOAD)):  # type: ignore[misc]
+    """Every other training, or every one."""
+
+    fits, every = 0, 2
+
+    def build(self, config: Any, folder: Path) -> Any:
+        self.fits += 1
+        return super().build(config, folder)
+
+    def step(self, *arguments: Any) -> Any:
+        if self.fits % self.every == 0:
+            return {"loss": torch.tensor(float("inf"))}
+        return super().step(*arguments)
+
+
+def test_a_trial_that_diverges_is_recorded_and_the_search_goes_on(prepared: Path, tmp_path: Path) -> None:
+    found = search(Diverging(), configured("read_quality.search.n_trials=4"), prepared, tmp_path)
+    assert [trial.value is None for trial in found.trials] == [False, True, False, True]
+    assert found.best is not None
+    assert found.best.number in (0, 2)
+    hopeless = Diverging()
+    hopeless.every = 1
+    with pytest.raises(AnelabError, match=r"all 2 trials diverged; lower training\.learning_rate"):
+        search(hopeless, configured(), prepared, tmp_path)

@@ -77,7 +77,9 @@ def test_the_offset_is_detected_or_taken_as_said(characters: bytes, phred: Any, 
     assert (found[0, 2:] == 53).all()
 
 
-@pytest.mark.parametrize(("characters", "phred"), [(b"????", "auto"), (b"!I", 64), (b"\x20I", 33)])
+@pytest.mark.parametrize(
+    ("characters", "phred"), [(b"????", "auto"), (b"FZ", "auto"), (b"BC", "auto"), (b"!I", 64), (b"\x20I", 33)]
+)
 def test_an_offset_in_doubt_or_impossible_names_the_option(characters: bytes, phred: Any) -> None:
     with pytest.raises(AnelabError, match=r"r\.fq: .*read_quality\.data\.phred"):
         to_phred33(reads_with(characters), phred, Path("r.fq"))
@@ -108,7 +110,10 @@ def test_labels_are_of_the_bases_that_the_model_sees(tmp_path: Path) -> None:
     path.write_text("".join((good + bad).replace("@long", f"@l{i}").replace("@bad", f"@b{i}") for i in range(20)))
     card = prepare(tiny().section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]
     assert card.facts["reads_cut"] == 20
-    assert card.warnings == ["20 reads are longer than 150 bases; the model sees the first 150"]
+    assert card.warnings == [
+        "20 reads are longer than 150 bases; the model sees the first 150",
+        "only 3 of the test reads are FAIL; figures that depend on them are uncertain",
+    ]
     assert sum(counts["PASS"] for counts in card.classes.values()) == 20
 
 

@@ -1,5 +1,6 @@
 """manifest.json: what a consumer in any language needs to know of a model's files, and golden vectors."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import onnx
 
 from anelab.export.onnx import operators, opset_of, signature
 from anelab.files import file_digest
-from anelab.workloads.base import Array, Arrays, GoldenCase, Graph, Predictor
+from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor
 
 SCHEMA = 1
 
@@ -24,10 +25,19 @@ class Artifact:
     variant: str
 
 
+def content_digest(model: onnx.ModelProto) -> str:
+    """sha256 of graph and weights without the metadata: the identity of what is computed."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+
+
 def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
     path = folder / artifact.file
     model = onnx.load(path)
     return {
+        "content": content_digest(model),
         "graph": artifact.graph.name,
         "operators": operators(model),
         "opset": opset_of(model),
@@ -53,13 +63,13 @@ def make_manifest(
     }
 
 
-def golden_vectors(cases: Iterable[GoldenCase], predict: Predictor) -> list[dict[str, Any]]:
-    """Each case's record, what it becomes for every graph, and the float model's outputs for it."""
+def golden_vectors(cases: Iterable[GoldenCase], predictors: Mapping[Artifact, Predictor]) -> list[dict[str, Any]]:
+    """Each case's record, what it becomes for every graph, and what every file then gives."""
     return [
         {
             "given": case.given,
             "inputs": {graph: _named(arrays) for graph, arrays in case.inputs.items()},
-            "outputs": _named(predict(case.inputs["model"])),
+            "outputs": {one.file: _named(run(case.inputs[one.graph.name])) for one, run in predictors.items()},
         }
         for case in cases
     ]

@@ -14,7 +14,7 @@ from torch import nn
 
 from anelab.errors import AnelabError
 from anelab.files import replacing
-from anelab.workloads.base import Graph, Tensor
+from anelab.learning.base import Graph, Tensor
 
 TRACE_ROWS = 2
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from anelab.errors import AnelabError
-from anelab.workloads.base import AnyWorkload, Arrays, Split
-from anelab.workloads.config import Tolerance, WorkloadConfig
+from anelab.learning.base import AnyWorkload, Arrays, Split
+from anelab.learning.config import Tolerance, WorkloadConfig
 
 WORST = 3
+SMALLEST = 1e-3
+"""Relative errors are relative to the value, or to this where the value is smaller."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Parity:
             ),
             (loss <= tolerance.max_metric_loss, "metric loss", loss, "at most", tolerance.max_metric_loss),
         ]
+        if tolerance.max_relative is not None:
+            limit = tolerance.max_relative
+            checks.append((self.max_relative <= limit, "max_relative", self.max_relative, "at most", limit))
         if self.agreement is not None:
             least = tolerance.min_agreement
             checks.append((self.agreement >= least, "agreement", self.agreement, "at least", least))
@@ -50,7 +55,7 @@ class Parity:
 def compare(workload: AnyWorkload, config: WorkloadConfig, module: Arrays, artifact: Arrays, split: Split) -> Parity:
     """`module` and `artifact` are outputs by name, row by row, for the same split."""
     errors = [np.abs(artifact[name] - module[name]).reshape(len(split), -1) for name in module]
-    scales = [np.maximum(np.abs(module[name]), 1e-3).reshape(len(split), -1) for name in module]
+    scales = [np.maximum(np.abs(module[name]), SMALLEST).reshape(len(split), -1) for name in module]
     absolute = np.concatenate(errors, axis=1)
     relative = absolute / np.concatenate(scales, axis=1)
     ours, theirs = workload.rows(module, split), workload.rows(artifact, split)

@@ -11,7 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from anelab.workloads.base import Array, Arrays
+from anelab.learning.base import Array, Arrays
 
 ROWS_AT_ONCE = 64
 
@@ -36,26 +36,34 @@ def calibration_rows(arrays: Arrays, count: int, seed: int) -> dict[str, Array]:
 def quantize_int8(model: onnx.ModelProto, calibration: Arrays, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """An INT8 model with the same names, shapes and opset.
 
-    The last node, which makes probabilities of scores, stays float: it costs nothing, and in 8 bits it
-    would round every probability to 1/256.
+    A final Softmax or Sigmoid stays float: it costs nothing, and in 8 bits it would round every
+    probability to 1/256.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, ready, done = (Path(folder, f"{name}.onnx") for name in ("float", "ready", "int8"))
         onnx.save(model, source)  # a path, because the pre-processing empties a model that it is given
         quant_pre_process(source, ready, skip_symbolic_shape=True)
-        _quietly(ready, done, calibration, model.graph.node[-1].name)
+        _quietly(ready, done, calibration, _final_probabilities(model))
         result = onnx.load(done)
     onnx.helper.set_model_props(result, {key: metadata[key] for key in sorted(metadata)})
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
-def _quietly(ready: Path, done: Path, calibration: Arrays, last: str) -> None:
+def _final_probabilities(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that make probabilities of scores as the very last thing."""
+    outputs = {output.name for output in model.graph.output}
+    return [
+        node.name for node in model.graph.node if node.op_type in ("Softmax", "Sigmoid") and outputs & {*node.output}
+    ]
+
+
+def _quietly(ready: Path, done: Path, calibration: Arrays, kept: list[str]) -> None:
     options: dict[str, Any] = {"quant_format": QuantFormat.QDQ, "per_channel": True}
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        quantize_static(ready, done, _Rows(calibration), nodes_to_exclude=[last], **options, **types)
+        quantize_static(ready, done, _Rows(calibration), nodes_to_exclude=kept, **options, **types)
     finally:
         logging.disable(before)

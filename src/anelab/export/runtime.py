@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from anelab.errors import AnelabError
-from anelab.workloads.base import Arrays, Predictor
+from anelab.learning.base import Arrays, Predictor
 
 ROWS_AT_ONCE = 4096
 

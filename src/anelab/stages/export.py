@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from anelab.errors import AnelabError
 from anelab.files import dvc_md5, replacing_folder, write_json
+from anelab.learning.base import Graph, Split
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
-from anelab.workloads.base import Graph, Split
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,9 +31,9 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     metadata = _metadata(job, key)
     with replacing_folder(job.output("export")) as out:
         artifacts = _write_artifacts(job, module, metadata, out)
-        predict = onnx_predictor(out / "model.onnx")
-        golden = golden_vectors(job.workload.golden(job.config), predict)
-        job.workload.finish(predict, job.config, job.prepared, out)
+        predictors = {artifact: onnx_predictor(out / artifact.file) for artifact in artifacts}
+        golden = golden_vectors(job.workload.golden(job.config), predictors)
+        job.workload.finish(predictors[artifacts[0]], job.config, job.prepared, out)
         manifest = make_manifest(out, artifacts, metadata, golden)
         write_json(out / "manifest.json", manifest)
         parity = _prove(job, module, artifacts, out)
@@ -108,4 +108,4 @@ def _prove_one(job: Job, module: "nn.Module", artifact: "Artifact", out: Path, t
     return parity
 
 
-STAGE = Stage("export", ("metric", "data", "model", "training", "export"), ("training", "export"), _inputs, _run)
+STAGE = Stage("export", ("metric", "model", "training", "export"), ("training", "export"), _inputs, _run)

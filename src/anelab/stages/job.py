@@ -1,10 +1,8 @@
 """What every stage shares: its key, its place to work, its receipt, and publication at the end."""
 
-import fcntl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +13,11 @@ from anelab import workloads
 from anelab.config import Params
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, dvc_md5, sha256_text, write_json
+from anelab.learning.base import AnyWorkload
+from anelab.learning.config import WorkloadConfig
+from anelab.locks import alone
 from anelab.tracking.provenance import provenance
 from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder
-from anelab.workloads.base import AnyWorkload
-from anelab.workloads.config import WorkloadConfig
 from anelab.workspace import Workspace
 
 PACKAGE = Path(anelab.__file__).parent
@@ -80,7 +79,7 @@ class Stage:
     run: Callable[[Job, Path, str], Outcome]
 
     def packages(self, workload: str) -> tuple[str, ...]:
-        shared = ("workloads/*.py", f"workloads/{workload}", f"stages/{self.name}.py")
+        shared = ("learning", f"workloads/{workload}", f"stages/{self.name}.py")
         return (*self.code, *shared)
 
 
@@ -120,13 +119,16 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _digest(path: Path, stage: Stage) -> str:
     if not path.exists():
-        raise AnelabError(f"{stage.name} needs {path}, which is not there; run the stages before it, or `dvc repro`")
+        raise AnelabError(
+            f"{stage.name} needs {path}, which is not there; run the stages before it (inputs, simulate, prepare, "
+            "search, train, export, in this order), or all of them with `anelab run` or `dvc repro`"
+        )
     return dvc_md5(path)
 
 
 def execute(stage: Stage, job: Job) -> Receipt:
     """Run the stage, write its receipt, and publish it if the store answers."""
-    with _alone(job):
+    with alone(job.workspace, job.name):
         key = input_key(stage, job)
         work = work_folder(job.workspace, job.name, key)
         work.mkdir(parents=True, exist_ok=True)
@@ -158,22 +160,6 @@ def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
 
 def warn(message: str) -> None:
     print(f"anelab: warning: {message}", file=sys.stderr)
-
-
-@contextmanager
-def _alone(job: Job) -> Iterator[None]:
-    """One stage of a workload at a time in a workspace."""
-    lock = job.workspace.state / "locks" / f"{job.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AnelabError(
-                f"another process is running a stage of {job.name} in {job.workspace.root}; wait for it, "
-                "or give this one its own --workspace"
-            ) from None
-        yield
 
 
 def _now_ms() -> int:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from anelab import sources
 from anelab.files import dvc_md5, replacing_folder, write_json
-from anelab.stages.job import Job, Outcome, Stage
-from anelab.stages.simulate import NOTE
+from anelab.stages.job import Job, Outcome, Stage, warn
 from anelab.tracking.receipt import Dataset
 
 
@@ -17,19 +16,24 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 def _run(job: Job, work: Path, key: str) -> Outcome:
     with replacing_folder(job.prepared) as out:
         card = job.workload.prepare(job.config, _files(job), out)
+        # What the data mean is part of them, so that later stages need not know where they came from.
+        write_json(out / "settings.json", job.config.data.model_dump(exclude={"source"}))
     write_json(job.reports / "data.json", card.as_json())
+    for text in card.warnings:
+        warn(f"{job.name}: {text}")
     counts = {f"rows_{name}": float(count) for name, count in card.rows.items()}
     dataset = Dataset(job.name, dvc_md5(job.prepared), "prepared")
     return Outcome(metrics=counts, datasets=[dataset], reports=["data.json"])
 
 
 def _files(job: Job) -> list[Path]:
-    """The user's files, then what `simulate` made or fetched."""
-    listed = [] if job.config.data.simulated else list(job.config.data.source)
+    """What `simulate` made; or the user's files and those it fetched. A former configuration's are not taken."""
+    if job.config.data.simulated:
+        return sorted(job.raw.iterdir())
+    listed = list(job.config.data.source)
     patterns = [item for item in listed if not sources.is_address(item)]
     own = sources.expand(patterns, job.workspace.project, f"{job.name}.data.source")
-    made = sorted(path for path in job.raw.iterdir() if path.name != NOTE)
-    return [*own, *made]
+    return [*own, *(job.raw / sources.file_name(item) for item in listed if sources.is_address(item))]
 
 
-STAGE = Stage("prepare", ("data", "split"), ("sources.py", "stages/simulate.py"), _inputs, _run)
+STAGE = Stage("prepare", ("data", "split"), ("sources.py",), _inputs, _run)

@@ -1,177 +1,188 @@
 """register: gates against the champion, then versions and aliases in the registry.
 
 Its outcome depends on who is champion, so DVC must not restore it from its run cache (dvc.yaml:
-persist). A model that was judged before keeps its verdict: a roll-back is not undone by running again.
+persist). A model that is champion already keeps the verdict that made it so.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
+from anelab.export.parity import Parity
 from anelab.files import canonical_json, dvc_md5, read_json, sha256_text, write_json
+from anelab.learning.base import Array, Arrays, Split
 from anelab.stages.job import Job, Outcome, Stage, warn
+from anelab.tracking import gates
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
-from anelab.tracking.gates import (
-    COMPARISONS_BEFORE_WARNING,
-    Gate,
-    champion_gate,
-    debug_gate,
-    not_compared,
-    parity_gate,
-    passed,
-    quality_gate,
-    size_gate,
-)
 from anelab.tracking.receipt import Dataset
-from anelab.workloads.base import Arrays, Split
 
 if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
-
-@dataclass(frozen=True)
-class Rival:
-    """The champion on the present test set: its rows, or why there is nothing to compare with."""
-
-    rows: Arrays | None
-    why: str = ""
+COMPARISONS_BEFORE_WARNING = 20
+JUDGES = ("champion", "gates", "models", "registration", "rival")
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
-    return {"export": job.output("export"), "parity": job.reports / "parity.json", "prepared": job.prepared}
+    files = {"export": job.output("export"), "parity": job.reports / "parity.json", "prepared": job.prepared}
+    champion = job.reports / "champion.json"
+    return {**files, "champion": champion} if champion.is_file() else files
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.tracking.registration import apply_registration, champion_file, onnx_model
+    from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
 
     store = open_store(job.workspace)
     model, record = onnx_model(job.name), champion_file(job.workspace, job.name)
-    manifest = read_json(job.output("export") / "manifest.json")
-    contenders = _contenders(job, manifest)
     standing = read_standing(record, model)
-    test = job.workload.load(job.config, job.prepared, "test")
-    own = contenders[job.config.registry.variant][1]["sha256"]
-    rival = _rival(store, job, model, standing, own, test)
-    registry = _registry(job, model, manifest, standing, rival, test)
-    registry["candidates"] = {
-        variant: _judge(job, file, item, rival, test) for variant, (file, item) in contenders.items()
-    }
-    standing = _stand(job, standing, registry, compared=rival.rows is not None)
+    registry = _decide(job, store, model, standing)
+    standing = _stand(job, standing, registry)
     write_json(job.reports / "registry.json", registry)
     write_standing(record, model, standing)
     with store.writing():
+        publish_all(store, job.workspace, job.name)  # a version names its training run
         applied = apply_registration(store, job.workspace, job.name)
-    _tell(registry, standing, applied.warnings)
+    _tell(registry, standing, applied.versions, applied.warnings)
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
 
-def _contenders(job: Job, manifest: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """File and manifest entry of each variant's model. Raises AnelabError if none may be champion."""
-    found = {item["variant"]: (file, item) for file, item in manifest["files"].items() if item["graph"] == "model"}
-    if job.config.registry.variant not in found:
-        raise AnelabError(
-            f"{job.name}.registry.variant={job.config.registry.variant} was not exported; "
-            f"set {job.name}.export.int8=true or {job.name}.registry.variant=fp32"
-        )
-    return found
+@dataclass(frozen=True)
+class Contender:
+    """A model file with its entry in the manifest, its rows on the test set and their figures."""
+
+    file: str
+    entry: dict[str, Any]
+    rows: Arrays
+    metrics: dict[str, float]
 
 
-def _rival(store: "Store", job: Job, model: str, standing: Standing, own: str, test: Split) -> Rival:
-    from anelab.export.runtime import onnx_predictor
-    from anelab.tracking.models import download, find_version
-
-    if standing.champion is None:
-        return Rival(None, "there is no champion yet")
-    if standing.champion.sha256 == own:
-        return Rival(None, "it is the champion")
-    version = find_version(store, model, standing.champion.sha256)
-    if version is None:
-        return Rival(None, f"the recorded champion {standing.champion.sha256[:12]} is not in this store")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = download(store, version, Path(scratch))
-        contract = read_json(folder / "manifest.json")["metadata"]["preprocessing"]
-        if contract != job.workload.preprocessing:
-            return Rival(None, f"the champion's contract is {contract}, this one's is {job.workload.preprocessing}")
-        outputs = onnx_predictor(folder / "model.onnx")(test.inputs["model"])
-    return Rival(job.workload.rows(outputs, test))
-
-
-def _registry(
-    job: Job, model: str, manifest: dict[str, Any], standing: Standing, rival: Rival, test: Split
-) -> dict[str, Any]:
-    """The content of registry.json but for its candidates."""
+def _decide(job: Job, store: "Store", model: str, standing: Standing) -> dict[str, Any]:
+    """The content of registry.json."""
+    manifest = read_json(job.output("export") / "manifest.json")
+    test = job.workload.load(job.config, job.prepared, "test")
     digest = split_digest(test)
-    used = standing.comparisons.get(digest, 0) + (rival.rows is not None)
-    crowded = f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it"
+    contenders = _contenders(job, manifest, test)
+    own = _eligible(job, contenders)
+    verdict = _against_champion(job, store, model, standing, own, manifest, test, digest)
+    only = f"only {own.entry['variant']} may be champion (registry.variant)"
+    others = gates.Gate("champion", "not eligible", only, {})
     return {
+        "candidates": {
+            variant: _judge(job, contender, verdict if contender is own else others)
+            for variant, contender in contenders.items()
+        },
         "data_digest": dvc_md5(job.prepared),
         "input_key": manifest["metadata"]["input_key"],
         "metric": job.config.metric,
         "model": model,
         "schema": 1,
         "test_digest": digest,
-        "warnings": [crowded] if used > COMPARISONS_BEFORE_WARNING else [],
     }
 
 
-def _judge(job: Job, file: str, item: dict[str, Any], rival: Rival, test: Split) -> dict[str, Any]:
-    """One candidate's figures on the test set and its verdict at every gate."""
-    from anelab.export.parity import Parity
+def _contenders(job: Job, manifest: dict[str, Any], test: Split) -> dict[str, Contender]:
+    """Every variant's model, run on the test set."""
     from anelab.export.runtime import onnx_predictor
 
-    config, variant = job.config, item["variant"]
-    rows = job.workload.rows(onnx_predictor(job.output("export") / file)(test.inputs["model"]), test)
-    metrics = job.workload.metrics(rows, test)
-    parity = Parity(**read_json(job.reports / "parity.json")[file])
-    gates = [
-        debug_gate(config),
-        quality_gate(config, metrics),
-        parity_gate(parity, config.export.tolerance(variant), config.sign),
-        size_gate(config, item["size_bytes"]),
-        _against(rival, rows, job, variant, test),
+    found = {}
+    for file, entry in manifest["files"].items():
+        if entry["graph"] == "model":
+            outputs = onnx_predictor(job.output("export") / file)(test.inputs["model"])
+            rows = job.workload.rows(outputs, test)
+            found[entry["variant"]] = Contender(file, entry, rows, job.workload.metrics(rows, test))
+    return found
+
+
+def _eligible(job: Job, contenders: Mapping[str, Contender]) -> Contender:
+    """The one that may be champion. Raises AnelabError if that variant was not exported."""
+    variant = job.config.registry.variant
+    if variant in contenders:
+        return contenders[variant]
+    raise AnelabError(
+        f"{job.name}.registry.variant={variant} was not exported; "
+        f"set {job.name}.export.int8=true or {job.name}.registry.variant=fp32"
+    )
+
+
+def _against_champion(
+    job: Job,
+    store: "Store",
+    model: str,
+    standing: Standing,
+    own: Contender,
+    manifest: dict[str, Any],
+    test: Split,
+    digest: str,
+) -> gates.Gate:
+    from anelab.tracking.rival import find_rival
+
+    if standing.champion and standing.champion.content == own.entry["content"]:
+        return _verdict_that_made_it(job, own)
+    rival = find_rival(store, job.workload, model, standing, manifest, test, digest)
+    return rival.gate(job.workload, job.config, test, own.rows, own.metrics)
+
+
+def _verdict_that_made_it(job: Job, own: Contender) -> gates.Gate:
+    """The champion's own verdict, from the registry.json that promoted it if that is still there."""
+    path = job.reports / "registry.json"
+    before = read_json(path)["candidates"].get(own.entry["variant"], {}) if path.is_file() else {}
+    for gate in before.get("gates", ()):
+        if gate["name"] == "champion" and before.get("content") == own.entry["content"]:
+            return gates.Gate(**gate)
+    return gates.not_compared("it is the champion")
+
+
+def _judge(job: Job, contender: Contender, against_champion: gates.Gate) -> dict[str, Any]:
+    """One candidate's verdict at every gate."""
+    config, entry = job.config, contender.entry
+    parity = Parity(**read_json(job.reports / "parity.json")[contender.file])
+    verdicts = [
+        gates.debug_gate(config),
+        gates.quality_gate(config, contender.metrics),
+        gates.parity_gate(parity, config.export.tolerance(entry["variant"]), config.sign),
+        gates.size_gate(config, entry["size_bytes"]),
+        against_champion,
     ]
     return {
-        "file": file,
-        "gates": [gate.as_json() for gate in gates],
-        "metrics": metrics,
-        "passed": passed(gates),
-        "sha256": item["sha256"],
+        "content": entry["content"],
+        "file": contender.file,
+        "gates": [gate.as_json() for gate in verdicts],
+        "metrics": contender.metrics,
+        "passed": gates.passed(verdicts),
+        "sha256": entry["sha256"],
     }
 
 
-def _against(rival: Rival, rows: Arrays, job: Job, variant: str, test: Split) -> Gate:
-    if variant != job.config.registry.variant:
-        return not_compared(f"only {job.config.registry.variant} may be champion (registry.variant)")
-    if rival.rows is None:
-        return not_compared(rival.why)
-    return champion_gate(job.workload, job.config, test, rows, rival.rows)
-
-
-def _stand(job: Job, standing: Standing, registry: dict[str, Any], compared: bool) -> Standing:
+def _stand(job: Job, standing: Standing, registry: dict[str, Any]) -> Standing:
     """The standing after the verdicts: a candidate that passes all is champion; one that only the
     champion holds back is challenger; one that a person took down stays down."""
     judged = registry["candidates"][job.config.registry.variant]
     promotion = Promotion(
         sha256=judged["sha256"],
+        content=judged["content"],
         input_key=registry["input_key"],
         variant=job.config.registry.variant,
         metric=job.config.metric,
         value=judged["metrics"][job.config.metric_name],
+        test_digest=registry["test_digest"],
         by="register",
     )
-    if compared:
-        standing = standing.compared(registry["test_digest"])
-    if promotion.sha256 in standing.demoted:
+    for candidate in registry["candidates"].values():
+        standing = standing.undelete(candidate["sha256"])
+    verdicts = {gate["name"]: gate for gate in judged["gates"]}
+    if "low" in verdicts["champion"]["figures"]:
+        standing = standing.compared(registry["test_digest"], judged["content"])
+    if promotion.content in standing.demoted:
         return standing
     if judged["passed"]:
         return standing.promote(promotion)
-    failed = [gate["name"] for gate in judged["gates"] if gate["verdict"] == "fail"]
+    failed = [name for name, gate in verdicts.items() if gate["verdict"] == "fail"]
     return standing.challenge(promotion) if failed == ["champion"] else standing
 
 
@@ -183,16 +194,30 @@ def _figures(registry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _tell(registry: dict[str, Any], standing: Standing, warnings: list[str]) -> None:
-    for text in (*registry["warnings"], *warnings):
+def _rank(standing: Standing, sha256: str) -> str:
+    for rank in ("champion", "challenger"):
+        promotion: Promotion | None = getattr(standing, rank)
+        if promotion and promotion.sha256 == sha256:
+            return rank
+    return "registered, not promoted"
+
+
+def _tell(registry: dict[str, Any], standing: Standing, versions: Mapping[str, str], warnings: list[str]) -> None:
+    """What a person should know: warnings, failed gates, and what each version now is."""
+    used = len(standing.comparisons.get(registry["test_digest"], ()))
+    if used > COMPARISONS_BEFORE_WARNING:
+        warn(f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it")
+    for text in warnings:
         warn(text)
     for variant, judged in registry["candidates"].items():
         for gate in judged["gates"]:
             if gate["verdict"] == "fail":
                 warn(f"{registry['model']} {variant}: gate {gate['name']} failed: {gate['reason']}")
-    if standing.champion:
-        champion = standing.champion
-        print(f"{registry['model']}: champion {champion.sha256[:12]} ({champion.metric} {champion.value:.6g})")
+    for variant, judged in registry["candidates"].items():
+        rank = _rank(standing, judged["sha256"])
+        value = judged["metrics"][registry["metric"].partition(":")[2]]
+        number = versions.get(variant, "?")
+        print(f"{registry['model']} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
 
 
 def split_digest(split: Split) -> str:
@@ -203,14 +228,18 @@ def split_digest(split: Split) -> str:
     return sha256_text(canonical_json(parts))
 
 
-def _bytes_digest(array: Any) -> str:
+def _bytes_digest(array: Array) -> str:
     return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 STAGE = Stage(
     "register",
-    ("metric", "data", "training", "export", "registry"),
-    ("export", "tracking", "statistics.py"),
+    ("metric", "training", "export", "registry"),
+    (
+        "export",
+        "statistics.py",
+        *(f"tracking/{name}.py" for name in ("champion", "gates", "models", "registration", "rival")),
+    ),
     _inputs,
     _run,
 )

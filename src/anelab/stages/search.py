@@ -17,8 +17,8 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.stages.observers import progress_bar
     from anelab.training.fit import Observer
-    from anelab.training.observers import progress_bar
     from anelab.training.search import search
 
     show: Observer | None = None
@@ -30,11 +30,13 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     with replacing_folder(job.output("search")) as out:
         write_text(out / "best.yaml", yaml.safe_dump(values, sort_keys=True) if values else "{}\n")
         write_json(out / "trials.json", {"metric": found.metric, "trials": trials})
-    metrics = {f"best_validation_{job.config.metric_name}": found.best.value} if found.best else {}
+    metrics = {}
+    if found.best and found.best.value is not None:
+        metrics[f"best_validation_{job.config.metric_name}"] = found.best.value
     report = {**metrics, "best_trial": found.best.number if found.best else None, "trials": len(trials)}
     write_json(job.reports / "search.json", report)
     dataset = Dataset(job.name, dvc_md5(job.prepared), "search")
     return Outcome(metrics=metrics, datasets=[dataset], trials=trials, reports=["search.json"])
 
 
-STAGE = Stage("search", ("metric", "data", "model", "training", "search"), ("training",), _inputs, _run)
+STAGE = Stage("search", ("metric", "model", "training", "search"), ("training",), _inputs, _run)

@@ -3,14 +3,17 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from anelab.files import dvc_md5, replacing_folder, write_json
+from anelab.learning.base import PLOTS, Arrays, Split
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
-from anelab.workloads.base import PLOTS, Arrays, Split
+
+if TYPE_CHECKING:
+    from anelab.training.fit import Fitted
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -18,10 +21,9 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.training.checkpoint import save_checkpoint
+    from anelab.stages.observers import make_observers
     from anelab.training.evaluate import evaluate_module
     from anelab.training.fit import fit
-    from anelab.training.observers import make_observers
     from anelab.training.search import apply_values
 
     values = yaml.safe_load((job.output("search") / "best.yaml").read_text()) or {}
@@ -29,33 +31,39 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     fitted = fit(job.workload, config, job.prepared, work, make_observers(config, f"train {job.name}", work))
     test = job.workload.load(config, job.prepared, "test")
     rows, figures = evaluate_module(job.workload, config, fitted.module, test)
+    _write_checkpoints(job, fitted, values)
+    (work / "last.ckpt").unlink(missing_ok=True)
+    report = _report(job, fitted, figures, test)
+    write_json(job.reports / "train.json", report)
+    _write_plots(job, fitted.progress.history, rows, test)
+    metrics = {f"test_{name}": value for name, value in figures.items()}
+    return Outcome(
+        metrics=metrics | {"parameters": float(report["parameters"])},
+        datasets=[Dataset(job.name, dvc_md5(job.prepared), "train")],
+        history=fitted.progress.history,
+        reports=["train.json"],
+    )
+
+
+def _write_checkpoints(job: Job, fitted: "Fitted", values: dict[str, Any]) -> None:
+    from anelab.training.checkpoint import save_checkpoint
+
+    best = {"module": fitted.module.state_dict(), "values": values, "workload": job.name}
     with replacing_folder(job.output("train")) as out:
-        best = {
-            "module": fitted.module.state_dict(),
-            "values": values,
-            "workload": job.name,
-            "input_key": key,
-        }
         save_checkpoint(out / "best.ckpt", best)
         save_checkpoint(out / "last.ckpt", fitted.last_state)
-    (work / "last.ckpt").unlink(missing_ok=True)
+
+
+def _report(job: Job, fitted: "Fitted", figures: dict[str, float], test: Split) -> dict[str, Any]:
     progress = fitted.progress
-    parameters = sum(parameter.numel() for parameter in fitted.module.parameters())
-    report = {
+    return {
         "baselines": _baselines(job, test),
         "best_epoch": progress.best_epoch + 1,
         "epochs": progress.epoch,
-        "parameters": parameters,
+        "parameters": sum(parameter.numel() for parameter in fitted.module.parameters()),
         "test": figures,
-        "validation": {config.metric_name: progress.best_value},
+        "validation": {job.config.metric_name: progress.best_value},
     }
-    write_json(job.reports / "train.json", report)
-    _write_plots(job, progress.history, rows, test)
-    metrics = {f"test_{name}": value for name, value in figures.items()}
-    metrics["parameters"] = float(parameters)
-    digest = dvc_md5(job.prepared)
-    datasets = [Dataset(job.name, digest, "train")]
-    return Outcome(metrics, datasets, progress.history, reports=["train.json"])
 
 
 def _baselines(job: Job, test: Split) -> dict[str, dict[str, float]]:
@@ -81,4 +89,4 @@ def _write_table(path: Path, records: Sequence[Mapping[str, Any]], columns: Sequ
         writer.writerows(records)
 
 
-STAGE = Stage("train", ("metric", "data", "model", "training"), ("training",), _inputs, _run)
+STAGE = Stage("train", ("metric", "model", "training"), ("training",), _inputs, _run)

@@ -1,6 +1,8 @@
 """champion.json: the record of promotions, in git. The registry's aliases are its view.
 
-One entry a registered model; the former champions stay in `former`, newest last, for `rollback`.
+One entry a registered model; the former champions stay in `former`, newest last, for `rollback`. A model
+is the same if its `content` is, which leaves out the metadata: training again with another comment in the
+code gives another file but no other model.
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -16,34 +18,41 @@ KEPT = 20
 
 @dataclass(frozen=True)
 class Promotion:
-    """A model that is or was champion, known by the sha256 of its model.onnx; `by` says what promoted it."""
+    """A model that is, was or may be champion: its file, its value on a test set, and what promoted it."""
 
     sha256: str
+    content: str
     input_key: str
     variant: str
     metric: str
     value: float
+    test_digest: str
     by: str
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Who is champion of one registered model, who may follow, and how often each test set was used."""
+    """Who is champion of one registered model, who may follow, and what a person decided."""
 
     champion: Promotion | None = None
     challenger: Promotion | None = None
     former: tuple[Promotion, ...] = ()
     demoted: tuple[str, ...] = ()
-    """sha256 of models that a person rolled back: training them again must not bring them back."""
-    comparisons: dict[str, int] = field(default_factory=dict)
+    """Contents that a person rolled back: training them again must not bring them back."""
+    deleted: tuple[str, ...] = ()
+    """sha256 of versions that a person deleted: `anelab sync` must not bring them back."""
+    comparisons: dict[str, list[str]] = field(default_factory=dict)
+    """Contents of the candidates that were compared, by test set."""
 
     def promote(self, promotion: Promotion) -> "Standing":
         """`promotion` as champion; the champion until now is challenger and first to roll back to."""
-        cleared = tuple(sha for sha in self.demoted if sha != promotion.sha256)
-        if self.champion is None or self.champion.sha256 == promotion.sha256:
-            return replace(self, champion=promotion, demoted=cleared)
+        if self.champion and self.champion.content == promotion.content:
+            return self
+        standing = replace(self, demoted=_without(self.demoted, promotion.content))
+        if self.champion is None:
+            return replace(standing, champion=promotion)
         former = (*self.former, self.champion)[-KEPT:]
-        return replace(self, champion=promotion, challenger=self.champion, former=former, demoted=cleared)
+        return replace(standing, champion=promotion, challenger=self.champion, former=former)
 
     def challenge(self, promotion: Promotion) -> "Standing":
         return replace(self, challenger=promotion)
@@ -56,14 +65,25 @@ class Standing:
         return replace(
             self,
             champion=replace(last, by="rollback"),
-            challenger=self.champion,
+            challenger=None,
             former=tuple(former),
-            demoted=(*self.demoted, self.champion.sha256),
+            demoted=(*_without(self.demoted, last.content), self.champion.content),
         )
 
-    def compared(self, test_digest: str) -> "Standing":
-        count = self.comparisons.get(test_digest, 0) + 1
-        return replace(self, comparisons={**self.comparisons, test_digest: count})
+    def compared(self, test_digest: str, content: str) -> "Standing":
+        """Count a comparison on that test set, once a candidate."""
+        known = self.comparisons.get(test_digest, [])
+        return replace(self, comparisons={**self.comparisons, test_digest: sorted({*known, content})})
+
+    def delete(self, sha256: str) -> "Standing":
+        return replace(self, deleted=(*_without(self.deleted, sha256), sha256))
+
+    def undelete(self, sha256: str) -> "Standing":
+        return replace(self, deleted=_without(self.deleted, sha256))
+
+
+def _without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+    return tuple(item for item in values if item != value)
 
 
 def read_standing(path: Path, model: str) -> Standing:
@@ -76,6 +96,7 @@ def read_standing(path: Path, model: str) -> Standing:
             challenger=_promotion(content["challenger"]),
             former=tuple(Promotion(**item) for item in content["former"]),
             demoted=tuple(content["demoted"]),
+            deleted=tuple(content["deleted"]),
             comparisons=content["comparisons"],
         )
     except (KeyError, TypeError) as error:

@@ -1,31 +1,63 @@
 """What a person does to registered models and the store, one function a command."""
 
+import difflib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking._tracking_service.utils import _get_store
 
 from anelab import workloads
 from anelab.errors import AnelabError, UsageError
 from anelab.files import read_json
+from anelab.locks import alone
 from anelab.tracking import models
-from anelab.tracking.champion import Promotion, read_standing, write_standing
+from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
 from anelab.tracking.registration import apply_aliases, champion_file, onnx_model
-from anelab.tracking.store import Store, open_store
+from anelab.tracking.store import Store, open_store, without_password
 from anelab.workspace import Workspace
+
+AGAINST = ("fail", "not eligible")
+UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def workload_of(model: str) -> str:
     """The workload that a registered model belongs to."""
     known = {onnx_model(name): name for name in workloads.names()}
-    if model not in known:
-        raise UsageError(f"MODEL must be one of {', '.join(known)} but got {model}")
-    return known[model]
+    if model in known:
+        return known[model]
+    near = difflib.get_close_matches(model, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"MODEL must be one of {', '.join(known)} but got {model}{hint}")
+
+
+def list_versions(workspace: Workspace, model: str) -> list[dict[str, str]]:
+    """A line for every version, newest first."""
+    workload_of(model)
+    store = open_store(workspace)
+    versions = store.client.search_model_versions(f"name = '{model}'", order_by=["version_number DESC"])
+    return [
+        {
+            "version": str(version.version),
+            "variant": version.tags.get("variant", ""),
+            "aliases": ", ".join(models.aliases_of(store, version)),
+            "metric": _headline(version),
+            "passed": version.tags.get("anelab.passed", ""),
+            "sha256": version.tags.get(models.SHA_TAG, "")[:12],
+        }
+        for version in versions
+    ]
+
+
+def _headline(version: ModelVersion) -> str:
+    name = version.tags.get("anelab.metric", "").partition(":")[2]
+    value = version.tags.get(f"metric.{name}")
+    return f"{name} {float(value):.6g}" if value else ""
 
 
 def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[str, Any]:
@@ -40,53 +72,64 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
         "version": str(version.version),
         "aliases": ", ".join(models.aliases_of(store, version)) or "none",
         "variant": version.tags.get("variant", ""),
-        "gates": _gates(version),
-        "metrics": _metrics(store, version),
+        "gates": {name: f"{verdict}: {reason}" for name, (verdict, reason) in _gates(version).items()},
+        "metrics": _metrics(version),
         "files": {
             name: f"{item['size_bytes']} bytes, opset {item['opset']}, sha256 {item['sha256']}"
             for name, item in manifest["files"].items()
         },
         "metadata": manifest["metadata"],
         "run": version.run_id or "unknown",
+        "commit": _commit(store, version),
     }
 
 
-def _gates(version: ModelVersion) -> dict[str, str]:
-    return {key.removeprefix("gate."): text for key, text in version.tags.items() if key.startswith("gate.")}
+def _gates(version: ModelVersion) -> dict[str, tuple[str, str]]:
+    """Verdict and reason by gate."""
+    names = [match[1] for key in version.tags if (match := re.fullmatch(r"gate\.(\w+)", key))]
+    return {name: (version.tags[f"gate.{name}"], version.tags.get(f"gate.{name}.reason", "")) for name in names}
 
 
-def _metrics(store: Store, version: ModelVersion) -> dict[str, float]:
-    model_id = str(version.source).removeprefix("models:/")
-    metrics = store.client.get_logged_model(model_id).metrics or []
-    return {metric.key: metric.value for metric in metrics}
+def _metrics(version: ModelVersion) -> dict[str, float]:
+    prefix = "metric."
+    return {key.removeprefix(prefix): float(text) for key, text in version.tags.items() if key.startswith(prefix)}
+
+
+def _commit(store: Store, version: ModelVersion) -> str:
+    if not version.run_id:
+        return "unknown"
+    tags = store.client.get_run(version.run_id).data.tags
+    dirty = " with changes" if tags.get("anelab.git_dirty") == "true" else ""
+    return tags.get("mlflow.source.git.commit", "unknown") + dirty
 
 
 def promote_version(workspace: Workspace, model: str, reference: str, force: bool) -> str:
-    """Record and set a champion. Raises AnelabError if a gate failed and `force` is not given."""
+    """Record and set a champion. Raises AnelabError if a gate holds it back and `force` is not given."""
     workload = workload_of(model)
     store = open_store(workspace)
     version = models.resolve(store, model, reference)
-    failed = [f"{name}: {text}" for name, text in _gates(version).items() if text.startswith("fail")]
-    if failed and not force:
+    against = [f"{name}: {why}" for name, (verdict, why) in _gates(version).items() if verdict in AGAINST]
+    if against and not force:
+        reasons = "\n  ".join(against)
         raise AnelabError(
-            f"{model} version {version.version} did not pass:\n  "
-            + "\n  ".join(failed)
-            + "\n--force promotes it anyway"
+            f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it all the same"
         )
-    record = champion_file(workspace, workload)
-    standing = read_standing(record, model).promote(_promotion(store, version, "forced" if failed else "promote"))
-    write_standing(record, model, standing)
-    _apply(store, workspace, workload)
-    return f"{model} version {version.version} is champion; commit {record.relative_to(workspace.root)}"
+    promotion = _promotion(version, "forced" if against else "promote")
+    _change(workspace, store, workload, model, lambda standing: standing.promote(promotion))
+    return f"{model} version {version.version} is champion; commit {_shown(workspace, workload)}"
 
 
-def _promotion(store: Store, version: ModelVersion, by: str) -> Promotion:
+def _promotion(version: ModelVersion, by: str) -> Promotion:
+    tags = version.tags
+    metric = tags["anelab.metric"]
     return Promotion(
-        sha256=version.tags[models.SHA_TAG],
-        input_key=version.tags["anelab.input_key"],
-        variant=version.tags["variant"],
-        metric=version.tags["anelab.metric"],
-        value=_metrics(store, version)[version.tags["anelab.metric"].partition(":")[2]],
+        sha256=tags[models.SHA_TAG],
+        content=tags["anelab.content"],
+        input_key=tags["anelab.input_key"],
+        variant=tags["variant"],
+        metric=metric,
+        value=_metrics(version)[metric.partition(":")[2]],
+        test_digest=tags["anelab.test_digest"],
         by=by,
     )
 
@@ -95,42 +138,87 @@ def rollback_model(workspace: Workspace, model: str) -> str:
     """The former champion again, in the record and in the registry."""
     workload = workload_of(model)
     store = open_store(workspace)
+    found: list[ModelVersion] = []
+
+    def back(standing: Standing) -> Standing:
+        after = standing.rollback(model)
+        assert after.champion is not None
+        version = models.find_version(store, model, after.champion.sha256)
+        if version is None:
+            raise AnelabError(
+                f"{model}: the former champion {after.champion.sha256[:12]} is not in this store; check out the "
+                "commit that made it, run `dvc checkout` and `anelab sync`"
+            )
+        found.append(version)
+        return after
+
+    _change(workspace, store, workload, model, back)
+    return f"{model} version {found[0].version} is champion again; commit {_shown(workspace, workload)}"
+
+
+def delete_model_version(workspace: Workspace, model: str, reference: str) -> str:
+    """Delete a version, for good. Raises AnelabError if it is in use or a roll-back may need it."""
+    workload = workload_of(model)
+    store = open_store(workspace)
+    version = models.resolve(store, model, reference)
+    sha256 = version.tags.get(models.SHA_TAG, "")
+    if held := models.aliases_of(store, version):
+        raise AnelabError(
+            f"{model} version {version.version} is {' and '.join(held)}; it can go when another version is"
+        )
+
+    def forget(standing: Standing) -> Standing:
+        if any(promotion.sha256 == sha256 for promotion in standing.former):
+            raise AnelabError(f"{model} version {version.version} was champion, and a roll-back may need it")
+        store.client.delete_model_version(model, version.version)
+        return standing.delete(sha256)
+
+    _change(workspace, store, workload, model, forget)
+    return f"{model} version {version.version} is deleted"
+
+
+def _change(workspace: Workspace, store: Store, workload: str, model: str, change: Any) -> None:
+    """Change the record under the workload's lock, then let the aliases follow."""
     record = champion_file(workspace, workload)
-    standing = read_standing(record, model).rollback(model)
-    write_standing(record, model, standing)
-    _apply(store, workspace, workload)
-    assert standing.champion is not None
-    return f"{model}: champion is {standing.champion.sha256[:12]} again; commit {record.relative_to(workspace.root)}"
-
-
-def _apply(store: Store, workspace: Workspace, workload: str) -> None:
-    with store.writing():
+    with alone(workspace, workload), store.writing():
+        write_standing(record, model, change(read_standing(record, model)))
         for warning in apply_aliases(store, workspace, workload):
             print(f"anelab: warning: {warning}", file=sys.stderr)
 
 
-def delete_model_version(workspace: Workspace, model: str, reference: str) -> str:
-    workload_of(model)
-    version = models.delete_version(open_store(workspace), model, reference)
-    return f"{model} version {version.version} is deleted"
+def _shown(workspace: Workspace, workload: str) -> Path:
+    return champion_file(workspace, workload).relative_to(workspace.root)
 
 
 def collect_garbage(workspace: Workspace, older_than: str) -> str:
     """Erase soft-deleted runs for good, but those that aliased versions come from."""
-    age = _duration(older_than)
+    age_ms = _duration_ms(older_than)
     store = open_store(workspace)
-    experiments = [item.experiment_id for item in store.client.search_experiments()]
-    deleted = store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY, max_results=50000)
-    kept = protected_runs(store)
-    doomed = [run.info.run_id for run in deleted if run.info.run_id not in kept]
+    if store.uri.startswith("http"):
+        raise AnelabError(
+            f"collecting needs the database behind {without_password(store.uri)}; run it where the server runs, "
+            "with MLFLOW_TRACKING_URI set to the server's own database"
+        )
+    backend = _get_store(store.uri)  # type: ignore[no-untyped-call]  # the client does not tell when a run was deleted
+    deleted = set(backend._get_deleted_runs(older_than=age_ms))
+    doomed = sorted(deleted - protected_runs(store))
     if doomed:
-        command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", store.uri]
-        command += ["--older-than", age, "--run-ids", ",".join(doomed)]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "gc",
+            "--backend-store-uri",
+            store.uri,
+            "--run-ids",
+            ",".join(doomed),
+        ]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise AnelabError(f"mlflow gc failed: {done.stderr.strip().splitlines()[-1]}")
-    return f"{len(doomed)} deleted runs erased, {len(deleted) - len(doomed)} kept for champions and challengers"
+    kept = len(deleted) - len(doomed)
+    return f"{len(doomed)} deleted runs erased, {kept} kept for champions and challengers"
 
 
 def protected_runs(store: Store) -> set[str]:
@@ -143,7 +231,8 @@ def protected_runs(store: Store) -> set[str]:
     return {version.run_id for version in aliased if version.run_id}
 
 
-def _duration(text: str) -> str:
-    if not text or text[-1] not in "dhms" or not text[:-1].isdigit():
+def _duration_ms(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([dhms])", text)
+    if match is None:
         raise UsageError(f"--older-than takes a number and d, h, m or s, like 30d, but got {text}")
-    return text
+    return int(match[1]) * UNIT_MS[match[2]]

@@ -1,18 +1,17 @@
 """What a candidate must pass to become champion. Verdicts are data: figures, limits and a reason."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from anelab.export.parity import Parity
+from anelab.learning.base import AnyWorkload, Arrays, Split
+from anelab.learning.config import Tolerance, WorkloadConfig
 from anelab.statistics import Interval, grouped_bootstrap
-from anelab.workloads.base import AnyWorkload, Arrays, Split
-from anelab.workloads.config import Tolerance, WorkloadConfig
 
-COMPARISONS_BEFORE_WARNING = 20
-Verdict = Literal["pass", "fail", "not compared"]
+Verdict = Literal["pass", "fail", "not compared", "not eligible"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ def champion_gate(
     are drawn, so related rows do not count as independent evidence.
     """
 
+    bare = replace(split, inputs={})  # figures need targets only, and inputs are costly to draw again
+
     def gain(rows: np.ndarray[Any, np.dtype[np.int64]]) -> float:
-        part = split.take(rows)
+        part = bare.take(rows)
         ours, theirs = (_figure(workload, config, side, rows, part) for side in (candidate, champion))
         return config.sign * (ours - theirs)
 
@@ -94,7 +95,18 @@ def _champion_verdict(config: WorkloadConfig, interval: Interval) -> Gate:
         f"[{interval.low:+.6g}, {interval.high:+.6g}], the lower bound must reach {-margin:g}"
     )
     figures = {"gain": interval.point, "low": interval.low, "high": interval.high, "margin": margin}
-    return Gate("champion", "pass" if ok else "fail", reason, figures)
+    known = {name: value for name, value in figures.items() if np.isfinite(value)}
+    return Gate("champion", "pass" if ok else "fail", reason, known)
+
+
+def recorded_gate(config: WorkloadConfig, value: float, champion: float) -> Gate:
+    """Against a champion of which only the value on the same test set is known: no pairing, no interval."""
+    gain, margin = config.sign * (value - champion), config.registry.margin
+    reason = (
+        f"{config.metric_name} gain over the champion's recorded value {gain:+.6g}, at least {-margin:g} is asked; "
+        "the champion itself is not in this store, so rows were not compared"
+    )
+    return Gate("champion", "pass" if gain >= -margin else "fail", reason, {"gain": gain, "margin": margin})
 
 
 def not_compared(why: str) -> Gate:

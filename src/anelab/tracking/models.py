@@ -45,8 +45,7 @@ class Candidate:
 
 def find_version(store: Store, model: str, sha256: str) -> ModelVersion | None:
     """The version of `model` whose model.onnx has that sha256."""
-    versions = store.client.search_model_versions(f"name = '{model}'", max_results=1000)
-    same = [version for version in versions if version.tags.get(SHA_TAG) == sha256]
+    same = store.client.search_model_versions(f"name = '{model}' and tags.`{SHA_TAG}` = '{sha256}'")
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
@@ -65,20 +64,20 @@ def _register(store: Store, candidate: Candidate) -> ModelVersion:
     logged = store.client.create_logged_model(
         experiment, candidate.model, candidate.run_id, candidate.tags, model_type="onnx"
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "model")
-        _save_flavor(folder, candidate, logged.model_id)
-        store.client.log_model_artifacts(logged.model_id, str(folder))
-    store.client.finalize_logged_model(logged.model_id, "READY")
-    _log_metrics(store, candidate, logged.model_id)
-    _ensure_model(store, candidate.model)
-    return store.client.create_model_version(
-        candidate.model,
-        f"models:/{logged.model_id}",
-        candidate.run_id,
-        tags={SHA_TAG: candidate.sha256},
-        model_id=logged.model_id,
-    )
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "model")
+            _save_flavor(folder, candidate, logged.model_id)
+            store.client.log_model_artifacts(logged.model_id, str(folder))
+        store.client.finalize_logged_model(logged.model_id, "READY")
+        _log_metrics(store, candidate, logged.model_id)
+        _ensure_model(store, candidate.model)
+        return store.client.create_model_version(
+            candidate.model, f"models:/{logged.model_id}", candidate.run_id, candidate.tags, model_id=logged.model_id
+        )
+    except BaseException:
+        store.client.delete_logged_model(logged.model_id)
+        raise
 
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
@@ -180,15 +179,3 @@ def set_alias(store: Store, model: str, alias: str, version: ModelVersion | None
         store.client.set_registered_model_alias(model, alias, version.version)
     if version is None and current is not None:
         store.client.delete_registered_model_alias(model, alias)
-
-
-def delete_version(store: Store, model: str, reference: str) -> ModelVersion:
-    """Delete a version. Raises AnelabError if an alias points at it."""
-    version = resolve(store, model, reference)
-    if held := aliases_of(store, version):
-        raise AnelabError(
-            f"{model} version {version.version} is {' and '.join(held)}; "
-            "promote another version first (`anelab model promote`)"
-        )
-    store.client.delete_model_version(model, version.version)
-    return version

@@ -55,7 +55,7 @@ class Receipt:
 
 
 def receipt_path(workspace: Workspace, workload: str, stage: str) -> Path:
-    return workspace.reports(workload) / "receipts" / f"{stage}.json"
+    return workspace.models(workload) / "receipts" / f"{stage}.json"
 
 
 def work_folder(workspace: Workspace, workload: str, input_key: str) -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anelab.errors import AnelabError
 from anelab.files import file_digest, read_json, write_json
 from anelab.tracking.champion import Promotion, read_standing
 from anelab.tracking.models import ALIASES, Candidate, ensure_version, find_version, set_alias
@@ -19,6 +20,8 @@ from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
+
+SCHEMA = 1
 
 
 def onnx_model(workload: str) -> str:
@@ -43,9 +46,12 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
 
     A queued experiment leaves the aliases alone: its champion.json counts once `dvc exp apply` has
     brought it into the project, and `anelab sync` then moves them."""
-    registry = read_json(workspace.reports(workload) / "registry.json")
+    registry = read_registry(workspace, workload)
+    standing = read_standing(champion_file(workspace, workload), onnx_model(workload))
     warnings, versions = [], {}
     for variant, judged in registry["candidates"].items():
+        if judged["sha256"] in standing.deleted:
+            continue
         if not _is_file_of(workspace.models(workload) / "export" / judged["file"], judged["sha256"]):
             warnings.append(f"{workload}: the exported {variant} model is not the registered one; run `dvc checkout`")
             continue
@@ -54,6 +60,18 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
     if not workspace.is_scratch:
         warnings += apply_aliases(store, workspace, workload)
     return Applied(versions, warnings)
+
+
+def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
+    """What `register` decided. Raises AnelabError if the file is damaged."""
+    path = workspace.reports(workload) / "registry.json"
+    try:
+        registry: dict[str, Any] = read_json(path)
+        if registry["schema"] != SCHEMA:
+            raise ValueError(f"schema {registry['schema']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnelabError(f"{path}: cannot be read ({error}); run `anelab register {workload}` again") from None
+    return registry
 
 
 def apply_aliases(store: Store, workspace: Workspace, workload: str) -> list[str]:
@@ -106,27 +124,36 @@ def _candidate(
 def lay_out(export: Path, variant: str, folder: Path) -> dict[str, Path]:
     """One variant's files as a version has them: its model is model.onnx, and the manifest says so."""
     manifest = read_json(export / "manifest.json")
-    chosen = {name: item for name, item in manifest["files"].items() if item["variant"] == variant}
-    renamed = {"model.onnx" if item["graph"] == "model" else name: item for name, item in chosen.items()}
-    same = {name: name for name in manifest["companions"]}
-    for name, source in {**dict(zip(renamed, chosen, strict=True)), **same}.items():
+    chosen = [name for name, item in manifest["files"].items() if item["variant"] == variant]
+    names = {name: "model.onnx" if manifest["files"][name]["graph"] == "model" else name for name in chosen}
+    for source, name in {**names, **{name: name for name in manifest["companions"]}}.items():
         shutil.copyfile(export / source, folder / name)
-    write_json(folder / "manifest.json", {**manifest, "files": renamed})
+    files = {name: manifest["files"][source] for source, name in names.items()}
+    golden = [
+        {**case, "outputs": {name: case["outputs"][source] for source, name in names.items()}}
+        for case in manifest["golden"]
+    ]
+    write_json(folder / "manifest.json", {**manifest, "files": files, "golden": golden})
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
 def _tags(workload: str, variant: str, registry: dict[str, Any]) -> dict[str, str]:
     judged = registry["candidates"][variant]
-    gates = {f"gate.{gate['name']}": f"{gate['verdict']}: {gate['reason']}" for gate in judged["gates"]}
-    return {
+    tags = {
         "variant": variant,
         "anelab.workload": workload,
         "anelab.sha256": judged["sha256"],
+        "anelab.content": judged["content"],
         "anelab.input_key": registry["input_key"],
         "anelab.metric": registry["metric"],
+        "anelab.test_digest": registry["test_digest"],
         "anelab.passed": str(judged["passed"]).lower(),
-        **gates,
     }
+    for gate in judged["gates"]:
+        name = f"gate.{gate['name']}"
+        tags |= {name: gate["verdict"], f"{name}.reason": gate["reason"]}
+        tags |= {f"{name}.{key}": repr(value) for key, value in gate["figures"].items()}
+    return tags | {f"metric.{key}": repr(value) for key, value in judged["metrics"].items()}
 
 
 def _training_run(store: Store, workspace: Workspace, workload: str) -> str | None:

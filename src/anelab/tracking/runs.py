@@ -9,11 +9,12 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.entities import Run as MlflowRun
 
 from anelab.files import read_json
-from anelab.tracking.receipt import Receipt, work_folder
+from anelab.tracking.receipt import Receipt, receipt_path, work_folder
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
 
 KEY_TAG = "anelab.input_key"
+STAGES = ("prepare", "search", "train", "export", "register")
 ITEMS_AT_ONCE = 100
 PARAM_LENGTH = 6000
 
@@ -24,7 +25,7 @@ def find_run(store: Store, workload: str, input_key: str) -> MlflowRun | None:
     runs = store.client.search_runs([store.experiment(workload)], query)
     finished = [run for run in runs if run.info.status == "FINISHED"]
     for run in runs:
-        if run.info.status != "FINISHED":
+        if run.info.status != "FINISHED" and store.root:  # on a server another machine may be writing it
             _remove(store, run)
     return finished[0] if finished else None
 
@@ -51,6 +52,12 @@ def publish(store: Store, workspace: Workspace, receipt: Receipt) -> bool:
             store.client.log_artifact(run_id, str(path))
     store.client.set_terminated(run_id, end_time=execution["ended_ms"])
     return True
+
+
+def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]:
+    """Publish every receipt of a workload, in the order of the stages; which of them were made."""
+    paths = [receipt_path(workspace, workload, stage) for stage in STAGES]
+    return [publish(store, workspace, Receipt.read(path)) for path in paths if path.is_file()]
 
 
 def _execution(workspace: Workspace, receipt: Receipt) -> dict[str, Any]:
@@ -107,8 +114,10 @@ def _publish_trial(
     run = store.client.create_run(experiment, execution["started_ms"], tags, f"trial-{trial['number']}")
     params = [Param(key, str(value)) for key, value in trial["values"].items()]
     figures = [Metric("curve", value, ended, step) for step, value in enumerate(trial["curve"])]
-    _log_batches(store, run.info.run_id, [*figures, Metric("value", trial["value"], ended, 0)], params)
-    store.client.set_terminated(run.info.run_id, end_time=ended)
+    diverged = trial["value"] is None
+    best = [] if diverged else [Metric("value", trial["value"], ended, 0)]
+    _log_batches(store, run.info.run_id, [*figures, *best], params)
+    store.client.set_terminated(run.info.run_id, "FAILED" if diverged else "FINISHED", ended)
 
 
 def _log_batches(store: Store, run_id: str, metrics: Sequence[Metric], params: Sequence[Param]) -> None:

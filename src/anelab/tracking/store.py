@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PROBE_SECONDS = 3
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages otherwise open on traces of language models."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -33,7 +36,11 @@ class StoreUnreachableError(AnelabError):
 
 def store_uri(workspace: Workspace) -> str:
     """MLFLOW_TRACKING_URI if set, else the SQLite database embedded in the workspace's mlruns/."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.store_root / 'mlruns' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri(workspace)
+
+
+def _embedded_uri(workspace: Workspace) -> str:
+    return f"sqlite:///{workspace.store_root / 'mlruns' / 'mlflow.db'}"
 
 
 class StoreFailedError(AnelabError):
@@ -63,7 +70,7 @@ class Store:
             return str(found.experiment_id)
         place = (self.root / "artifacts" / workload).as_uri() if self.root else None
         try:
-            return str(self.client.create_experiment(workload, artifact_location=place))
+            return str(self.client.create_experiment(workload, place, EXPERIMENT_TAGS))
         except MlflowException:  # another process made it meanwhile
             again = self.client.get_experiment_by_name(workload)
             if again is None:
@@ -102,8 +109,8 @@ def open_store(workspace: Workspace) -> Store:
     uri = store_uri(workspace)
     if uri.startswith(("http://", "https://")):
         _probe(uri)
-    embedded = workspace.store_root / "mlruns" if "MLFLOW_TRACKING_URI" not in os.environ else None
-    store = Store(uri, embedded)
+    embedded = uri == _embedded_uri(workspace)
+    store = Store(uri, workspace.store_root / "mlruns" if embedded else None)
     _silence()
     try:
         with store.writing():
@@ -131,8 +138,12 @@ def _make_default(uri: str) -> None:
 
 
 def _probe(uri: str) -> None:
+    """Raise StoreUnreachableError unless something answers there, whatever it says."""
+    address = re.sub(r"//[^/@]*@", "//", uri).rstrip("/")
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise StoreUnreachableError(

@@ -1,16 +1,12 @@
 """`anelab sync`: bring the MLflow store to what the files record. Running it twice changes nothing more."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from anelab.tracking.receipt import Receipt
 from anelab.tracking.registration import apply_registration
 from anelab.tracking.relocate import relocate
-from anelab.tracking.runs import publish
+from anelab.tracking.runs import publish_all
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
-
-ORDER = ("prepare", "search", "train", "export", "register")
 
 
 @dataclass
@@ -28,15 +24,9 @@ def sync(workspace: Workspace, workloads: list[str]) -> Synced:
     with store.writing():
         done.moved = relocate(store)
         for workload in workloads:
-            for path in _receipts(workspace, workload):
-                made = publish(store, workspace, Receipt.read(path))
-                done.runs_made += made
-                done.runs_found += not made
+            made = publish_all(store, workspace, workload)
+            done.runs_made += sum(made)
+            done.runs_found += len(made) - sum(made)
             if (workspace.reports(workload) / "registry.json").is_file():
                 done.warnings += apply_registration(store, workspace, workload).warnings
     return done
-
-
-def _receipts(workspace: Workspace, workload: str) -> list[Path]:
-    folder = workspace.reports(workload) / "receipts"
-    return [path for stage in ORDER if (path := folder / f"{stage}.json").is_file()]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from anelab.errors import UsageError
-from anelab.workloads.config import TrainingConfig
+from anelab.learning.config import TrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -26,7 +26,7 @@ def choose_device(config: TrainingConfig) -> str:
 
 
 def launch(config: TrainingConfig, seed: int) -> "Fabric":
-    """A Fabric on one device, with torch seeded and held to its deterministic algorithms."""
+    """A Fabric on one device, with torch seeded and cuDNN held to its deterministic algorithms."""
     from lightning_fabric import Fabric
 
     torch.set_num_threads(config.threads)

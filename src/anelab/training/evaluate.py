@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from anelab.workloads.base import AnyWorkload, Arrays, Graph, Predictor, Split
-from anelab.workloads.config import WorkloadConfig
+from anelab.learning.base import AnyWorkload, Arrays, Graph, Predictor, Split
+from anelab.learning.config import WorkloadConfig
 
 ROWS_AT_ONCE = 4096
 

@@ -13,18 +13,23 @@ from torch import nn
 from torch.optim import Optimizer
 
 from anelab.errors import AnelabError
+from anelab.learning.base import AnyWorkload, Batch, Split
+from anelab.learning.config import WorkloadConfig
 from anelab.training.checkpoint import load_checkpoint, save_checkpoint
 from anelab.training.device import launch
 from anelab.training.evaluate import evaluate_module
 from anelab.training.optimizer import Schedule, make_optimizer, make_schedule
-from anelab.workloads.base import AnyWorkload, Batch, Split
-from anelab.workloads.config import WorkloadConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OVERFIT_BATCHES = 10
 LIMIT_SHARE = 0.01
+
+
+class DivergedError(AnelabError):
+    """The training loss stopped being finite."""
+
 
 Observer = Callable[[int, dict[str, float]], bool | None]
 """Called after each epoch with its number and figures; True stops the training."""
@@ -67,7 +72,7 @@ def fit(
     module = workload.build(config, prepared)
     optimizer = make_optimizer(module, config.training)
     model, optimizer = fabric.setup(module, optimizer)
-    run = _Run(workload, config, fabric, model, module, optimizer, _schedule(workload, config, train, optimizer))
+    run = Run(workload, config, fabric, model, module, optimizer, _schedule(workload, config, train, optimizer))
     progress, best = run.resume(work)
     while progress.epoch < config.training.max_epochs and not _out_of_patience(progress, config):
         figures = run.train_epoch(train, progress.epoch) | run.validate(validation)
@@ -84,7 +89,7 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     workload: AnyWorkload
     config: WorkloadConfig
     fabric: "Fabric"
@@ -180,7 +185,7 @@ def _means(sums: dict[str, torch.Tensor], count: int, epoch: int) -> dict[str, f
         raise AnelabError("there is not one training batch; training needs at least one row")
     means = {f"train_{name}": float(value) / count for name, value in sums.items()}
     if not np.isfinite(means["train_loss"]):
-        raise AnelabError(
+        raise DivergedError(
             f"the training loss is {means['train_loss']} in epoch {epoch + 1}; "
             "lower training.learning_rate, or set training.clip_norm"
         )

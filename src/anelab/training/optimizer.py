@@ -3,7 +3,7 @@
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer, lr_scheduler
 
-from anelab.workloads.config import TrainingConfig
+from anelab.learning.config import TrainingConfig
 
 Schedule = lr_scheduler.LRScheduler
 

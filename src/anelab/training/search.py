@@ -11,9 +11,10 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anelab.training.fit import Observer, fit
-from anelab.workloads.base import AnyWorkload, Trial
-from anelab.workloads.config import WorkloadConfig
+from anelab.errors import AnelabError
+from anelab.learning.base import AnyWorkload, Trial
+from anelab.learning.config import WorkloadConfig
+from anelab.training.fit import DivergedError, Observer, fit
 
 if TYPE_CHECKING:
     import optuna
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial: its values by dotted key, the metric after each epoch, and the best of them."""
+    """One trial: its values by dotted key, the metric after each epoch, and the best of them, which is
+    None if the training diverged."""
 
     number: int
     values: dict[str, Any]
     curve: list[float]
-    value: float
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,28 @@ def search(
     if config.search.n_trials == 0:
         return Search(config.metric)
     study = _study(config, work)
-    study.enqueue_trial(_own_values(workload, config))
+    study.enqueue_trial(own_values(workload, config))
     trials = []
     for number in range(config.search.n_trials):
         trial = study.ask()
         trials.append(_run(workload, config, prepared, trial))
-        study.tell(trial, trials[-1].value)
+        study.tell(trial, trials[-1].value, state=None if trials[-1].value is not None else _failed())
         if observer:
-            observer(number, {"value": trials[-1].value})
-    return Search(config.metric, trials, max(trials, key=lambda record: config.sign * record.value))
+            observer(number, {"value": trials[-1].value or float("nan")})
+    return Search(config.metric, trials, _best(config, trials))
+
+
+def _best(config: WorkloadConfig, trials: list[TrialRecord]) -> TrialRecord:
+    scored = [(config.sign * record.value, -record.number, record) for record in trials if record.value is not None]
+    if not scored:
+        raise AnelabError(f"all {len(trials)} trials diverged; lower training.learning_rate or set training.clip_norm")
+    return max(scored)[2]
+
+
+def _failed() -> "optuna.trial.TrialState":
+    from optuna.trial import TrialState
+
+    return TrialState.FAIL
 
 
 def _study(config: WorkloadConfig, work: Path) -> "optuna.Study":
@@ -92,12 +107,15 @@ def _run(workload: AnyWorkload, config: WorkloadConfig, prepared: Path, trial: "
     chosen = apply_values(config, values)
     epochs = min(config.search.max_epochs, config.training.max_epochs)
     shorter = chosen.model_copy(update={"training": chosen.training.model_copy(update={"max_epochs": epochs})})
-    progress = fit(workload, shorter, prepared).progress
+    try:
+        progress = fit(workload, shorter, prepared).progress
+    except DivergedError:
+        return TrialRecord(trial.number, values, [], None)
     curve = [figures[f"validation_{config.metric_name}"] for figures in progress.history]
     return TrialRecord(trial.number, values, curve, progress.best_value)
 
 
-def _own_values(workload: AnyWorkload, config: WorkloadConfig) -> dict[str, Any]:
+def own_values(workload: AnyWorkload, config: WorkloadConfig) -> dict[str, Any]:
     return workload.suggest(_OwnValues(config), config)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
-    from anelab.workloads.base import AnyWorkload
-    from anelab.workloads.config import WorkloadConfig
+    from anelab.learning.base import AnyWorkload
+    from anelab.learning.config import WorkloadConfig
 
 
 def names() -> list[str]:

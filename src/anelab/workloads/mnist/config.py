@@ -1,10 +1,11 @@
 """The mnist section of params.yaml."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from anelab.workloads.config import Section, WorkloadConfig
+from anelab.learning.config import Section, WorkloadConfig
+from anelab.learning.figures import CLASS_FIGURES
 
 
 class ModelConfig(Section):
@@ -14,4 +15,6 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
+    figures: ClassVar[tuple[str, ...]] = CLASS_FIGURES
+
     model: ModelConfig

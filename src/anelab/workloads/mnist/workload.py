@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.functional import pad
 
 from anelab.errors import AnelabError
-from anelab.workloads.affine import ToFloat, fold_into_first
-from anelab.workloads.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
-from anelab.workloads.classifier import Classifier
+from anelab.learning.affine import ToFloat, fold_into_first
+from anelab.learning.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
+from anelab.learning.classifier import Classifier
+from anelab.learning.splits import stratified_split
 from anelab.workloads.mnist.config import Config
 from anelab.workloads.mnist.idx import read_idx, write_idx
-from anelab.workloads.splits import stratified_split
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -42,6 +42,8 @@ class Mnist(Classifier[Config]):
     def prepare(self, config: Config, files: Sequence[Path], out: Path) -> DataCard:
         """The files' own test set; validation rows are taken from the training files."""
         data = {part: read_idx(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
+        for prefix in ("train", "t10k"):
+            _check(data[f"{prefix}-images"], data[f"{prefix}-labels"], prefix)
         share = config.split.model_copy(update={"test": 0.0})
         labels = data["train-labels"]
         parts = stratified_split(labels, np.arange(labels.size), share, config.seed)
@@ -49,7 +51,6 @@ class Mnist(Classifier[Config]):
         for name in SPLITS:
             prefix, rows = ("t10k", slice(None)) if name == "test" else ("train", parts[name])
             image, label = data[f"{prefix}-images"][rows], data[f"{prefix}-labels"][rows]
-            _check(image, label, prefix)
             np.save(out / f"{name}.image.npy", image[:, None])
             np.save(out / f"{name}.label.npy", label)
             classes[name] = {str(digit): int((label == digit).sum()) for digit in range(10)}

@@ -1,16 +1,23 @@
 """The read_quality section of params.yaml."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from anelab.workloads.config import DataConfig, Section, WorkloadConfig
+from anelab.learning.config import DataConfig, Section, WorkloadConfig
+from anelab.learning.figures import BINARY_FIGURES
 
 
 class SimulationConfig(Section):
     reads: int = Field(ge=100)
     min_length: int = Field(ge=1)
     max_length: int = Field(ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SimulationConfig":
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length must not exceed max_length={self.max_length} but is {self.min_length}")
+        return self
 
 
 class ReadsDataConfig(DataConfig):
@@ -24,10 +31,12 @@ class ReadsDataConfig(DataConfig):
 
 
 class ModelConfig(Section):
-    hidden: list[int] = Field(min_length=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     dropout: float = Field(ge=0, lt=1)
 
 
 class Config(WorkloadConfig):
+    figures: ClassVar[tuple[str, ...]] = BINARY_FIGURES
+
     data: ReadsDataConfig
     model: ModelConfig

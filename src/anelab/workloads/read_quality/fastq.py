@@ -119,15 +119,23 @@ def _parse(data: bytes, path: Path, before: int) -> tuple[Reads, int]:
     starts = np.append(0, ends[:-1] + 1)
     stops = ends - ((text[ends - 1] == RETURN) & (ends > starts))
     starts, stops = starts.reshape(-1, 4), stops.reshape(-1, 4)
+    blank = (stops == starts).all(axis=1)
+    whole = blank.size - int(np.argmin(blank[::-1])) if not blank.all() else 0  # blank lines at the end are none
+    starts, stops, ends = starts[:whole], stops[:whole], ends[: 4 * whole]
+    if not whole:
+        return _empty(), 0
     _check(text, starts, stops, path, before)
     lengths = stops[:, 1] - starts[:, 1]
-    names = [
-        data[start + 1 : stop].decode("ascii", "replace").split(maxsplit=1)[0] if stop > start + 1 else ""
-        for start, stop in zip(starts[:, 0].tolist(), stops[:, 0].tolist(), strict=True)
-    ]
+    spans = zip(starts[:, 0].tolist(), stops[:, 0].tolist(), strict=True)
+    names = [_name(data[start + 1 : stop]) for start, stop in spans]
     bases = _gather(text, starts[:, 1], lengths, PAD_BASE)
     qualities = _gather(text, starts[:, 3], lengths, PAD_QUALITY)
     return Reads(bases, qualities, lengths, names), int(ends[-1]) + 1
+
+
+def _name(header: bytes) -> str:
+    words = header.decode("ascii", "replace").split(maxsplit=1)
+    return words[0] if words else ""
 
 
 def _empty() -> Reads:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from anelab.workloads.affine import fold_into_linear
+from anelab.learning.affine import fold_into_linear
 from anelab.workloads.read_quality.encode import (
     FEATURES,
     QUALITY_SCALE,

@@ -1,11 +1,13 @@
 """The quality offset: 33 or 64. Read with the wrong one, every bad read passes, so doubt is an error."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.workloads.read_quality.fastq import WIDTH, Bytes, Reads
+from anelab.workloads.read_quality.fastq import WIDTH, Bytes, FastqError, Reads
 
 HIGHEST = 93
 OPTION = "read_quality.data.phred"
@@ -19,21 +21,35 @@ def to_phred33(reads: Reads, phred: str | int, path: Path) -> Bytes:
         return reads.qualities
     lowest, highest = int(used.min()), int(used.max())
     offset = _detect(lowest, highest, path) if phred == "auto" else int(phred)
-    if lowest < offset or highest > offset + HIGHEST:
-        raise AnelabError(
-            f"{path}: quality characters span {lowest} to {highest}, but {OPTION}={offset} allows "
-            f"{offset} to {min(offset + HIGHEST, 126)}; set {OPTION} to the offset the file was written with"
-        )
+    if lowest < offset or highest > min(offset + HIGHEST, 126):
+        _refuse(reads, inside, offset, phred, path)
     return np.where(inside, reads.qualities - (offset - 33), reads.qualities).astype(np.uint8)
 
 
+def _refuse(reads: Reads, inside: NDArray[np.bool_], offset: int, phred: str | int, path: Path) -> NoReturn:
+    """Name the first record with a character that the offset does not allow."""
+    top = min(offset + HIGHEST, 126)
+    wrong = inside & ((reads.qualities < offset) | (reads.qualities > top))
+    record = int(wrong.any(axis=1).argmax())
+    character = int(reads.qualities[record, wrong[record].argmax()])
+    origin = "was detected" if phred == "auto" else f"is set by {OPTION}"
+    raise FastqError(
+        path,
+        record + 1,
+        4 * record + 4,
+        f"quality character {character} is outside {offset} to {top}, the range of offset {offset}, which {origin}; "
+        f"set {OPTION} to the offset the file was written with, or mend the file (Solexa's scale is not read)",
+    )
+
+
 def _detect(lowest: int, highest: int, path: Path) -> int:
-    """Characters below 59 exist only at offset 33; above 74 (Q41) a short-read file is at 64."""
+    """33 if a character below 59 is there, which offset 64 does not have; 64 if the worst base is at most
+    Q5 and the best at least Q16 in it, which at offset 33 would be a file without a base below Q31."""
     if lowest < 59:
         return 33
-    if highest > 74:
+    if 64 <= lowest <= 69 and highest >= 80:
         return 64
     raise AnelabError(
-        f"{path}: quality characters span {lowest} to {highest}, which fits offset 33 and 64; "
+        f"{path}: quality characters span {lowest} to {highest}, which may be offset 33 or 64; "
         f"say which: -S {OPTION}=33 or -S {OPTION}=64"
     )

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.workloads.base import SPLITS, DataCard
+from anelab.learning.base import SPLITS, DataCard
+from anelab.learning.splits import stratified_split
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
 from anelab.workloads.read_quality.encode import phred_scores
 from anelab.workloads.read_quality.fastq import WIDTH, Reads, concatenate, read_fastq
 from anelab.workloads.read_quality.phred import to_phred33
 from anelab.workloads.read_quality.simulate import read_truth
-from anelab.workloads.splits import stratified_split
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
 FEWEST = 3
 """Reads of each verdict: one for training, one for validation, one for the test."""
+FEW = 50
 
 
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
@@ -94,6 +95,9 @@ def _card(
     mean, _ = phred_scores(raw)
     cut = int((reads.lengths > WIDTH).sum())
     warnings = [f"{cut} reads are longer than {WIDTH} bases; the model sees the first {WIDTH}"] if cut else []
+    rare, fewest = min(_counts(label[parts["test"]]).items(), key=lambda item: item[1])
+    if fewest < FEW:
+        warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")
     facts: dict[str, Any] = {
         "label": config.data.label,
         "length_percentiles": _percentiles(reads.lengths),

@@ -6,11 +6,13 @@ possible filter: these reads show that the pipeline works, not that learning pay
 """
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.errors import AnelabError
 from anelab.workloads.read_quality.config import SimulationConfig
 
 READS_NAME, TRUTH_NAME = "simulated.fastq.gz", "simulated.truth.tsv.gz"
@@ -68,6 +70,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def read_truth(path: Path) -> dict[str, int]:
-    """Errors by read_id, from a table as `simulate_reads` writes."""
-    lines = gzip.decompress(path.read_bytes()).decode().splitlines()[1:]
-    return {name: int(errors) for name, errors, _ in (line.split("\t") for line in lines)}
+    """Errors by read_id, from a table as `simulate_reads` writes. Raises AnelabError."""
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        rows = [line.split("\t") for line in lines[1:]]
+        return {row[0]: int(row[1]) for row in rows}
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise AnelabError(
+            f"{path}: is not a gzip table of read_id, errors, expected_errors with a header line ({error})"
+        ) from None

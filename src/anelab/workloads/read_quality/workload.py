@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from anelab.workloads.base import (
+from anelab.learning.base import (
     Arrays,
     Batch,
     DataCard,
@@ -21,7 +21,7 @@ from anelab.workloads.base import (
     Workload,
     shuffled_batches,
 )
-from anelab.workloads.metrics import binary_figures, calibration_table, confusion_table
+from anelab.learning.metrics import binary_figures, calibration_table, confusion_table
 from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.model import RawForm, ReadNet, float_form

@@ -1,6 +1,8 @@
+from typing import ClassVar
+
 from pydantic import Field
 
-from anelab.workloads.config import Section, WorkloadConfig
+from anelab.learning.config import Section, WorkloadConfig
 
 
 class ModelConfig(Section):
@@ -8,4 +10,6 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
+    figures: ClassVar[tuple[str, ...]] = ("recall_at_1",)
+
     model: ModelConfig

@@ -8,11 +8,12 @@ from anelab.workloads.toy.config import Config  # type: ignore[import-not-found]
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
-from anelab.workloads.base import (
+from anelab.learning.base import (
     SPLITS,
     Arrays,
     Batch,
     DataCard,
+    GoldenCase,
     Graph,
     Predictor,
     Split,
@@ -21,7 +22,7 @@ from anelab.workloads.base import (
     Workload,
     shuffled_batches,
 )
-from anelab.workloads.splits import stratified_split
+from anelab.learning.splits import stratified_split
 
 TOKENS, LENGTH, KINDS = 12, 9, 4
 
@@ -145,6 +146,11 @@ class Toy(Workload[Config]):
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         assert split.context == {"kinds": KINDS}
         return {"recall_at_1": float((rows["decision"] == split.targets["kind"]).mean())}
+
+    def golden(self, config: Config) -> Sequence[GoldenCase]:
+        ids = np.arange(LENGTH)[None]
+        inputs = {"ids": ids.astype(np.int64), "mask": (ids < 4).astype(np.float32)}
+        return [GoldenCase({"tokens": "0 to 8, the first four used"}, {"model": inputs})]
 
     def finish(self, predict: Predictor, config: Config, prepared: Path, out: Path) -> None:
         train = self.load(config, prepared, "train")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from anelab.workloads import metrics
+from anelab.learning import metrics
 
 scored = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.7, 0.99, 1.0]), st.booleans()), min_size=2, max_size=60
@@ -25,6 +25,8 @@ def test_binary_figures_agree_with_the_reference(rows: list[tuple[float, bool]])
         assert figures["precision"] == pytest.approx(reference.precision_score(label, decision))
     else:
         assert "precision" not in figures
+    assert figures["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(label, decision))
+    assert figures["specificity"] == pytest.approx(reference.recall_score(~label, ~decision))
     assert figures["recall"] == pytest.approx(reference.recall_score(label, decision))
     assert figures["f1"] == pytest.approx(reference.f1_score(label, decision))
     table = metrics.confusion(decision.astype(int), label.astype(int), 2)
@@ -46,6 +48,7 @@ def test_class_figures_agree_with_the_reference(rows: list[tuple[int, int]]) -> 
 def test_a_figure_that_one_class_leaves_undefined_is_absent() -> None:
     figures = metrics.binary_figures(np.array([0.2, 0.9]), np.array([True, True]))
     assert "roc_auc" not in figures
+    assert "balanced_accuracy" not in figures
     assert figures["recall"] == 0.5
 
 

@@ -3,6 +3,7 @@
 Folding is done on the CPU in double precision (mps has none) and gives a new layer there."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -11,8 +12,8 @@ from torch import nn
 @torch.no_grad()
 def fold_into_linear(layer: nn.Linear, scale: torch.Tensor, shift: torch.Tensor) -> nn.Linear:
     """A layer g with g(x) = layer(scale * x + shift); `scale` and `shift` are [in_features] or scalars."""
-    folded = nn.Linear(layer.in_features, layer.out_features)
-    weight, bias = layer.weight.cpu().double(), layer.bias.cpu().double()
+    folded = deepcopy(layer).cpu()
+    weight, bias = folded.weight.double(), folded.bias.double()
     folded.weight.copy_(weight * scale.cpu().double())
     folded.bias.copy_(bias + weight @ shift.cpu().double().expand(layer.in_features))
     return folded.eval()
@@ -20,13 +21,12 @@ def fold_into_linear(layer: nn.Linear, scale: torch.Tensor, shift: torch.Tensor)
 
 @torch.no_grad()
 def fold_into_conv(layer: nn.Conv2d, scale: float, shift: float) -> nn.Conv2d:
-    """A layer g with g(x) = layer(scale * x + shift). Exact only without zero padding, so that is required."""
+    """A layer g with g(x) = layer(scale * x + shift). Exact only without padding, so that is required."""
     if layer.padding != (0, 0):
         raise ValueError(f"an affine map folds only into a convolution without padding but got {layer.padding}")
-    folded = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)  # type: ignore[arg-type]
-    assert layer.bias is not None
+    folded = deepcopy(layer).cpu()
     assert folded.bias is not None
-    weight, bias = layer.weight.cpu().double(), layer.bias.cpu().double()
+    weight, bias = folded.weight.double(), folded.bias.double()
     folded.weight.copy_(weight * scale)
     folded.bias.copy_(bias + shift * weight.sum(dim=(1, 2, 3)))
     return folded.eval()

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from anelab.learning.config import WorkloadConfig
 from anelab.training.fit import Observer
-from anelab.workloads.config import WorkloadConfig
 
 
 def make_observers(config: WorkloadConfig, title: str, work: Path) -> tuple[Observer, ...]:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from anelab.workloads.base import Arrays, Batch, C, Split, Workload
-from anelab.workloads.metrics import calibration_table, class_figures, confusion_table
+from anelab.learning.base import Arrays, Batch, C, Split, Workload
+from anelab.learning.metrics import calibration_table, class_figures, confusion_table
 
 
 class Classifier(Workload[C]):

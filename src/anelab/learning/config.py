@@ -1,29 +1,28 @@
 """The sections of params.yaml that every workload has. A workload's own Config extends these."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anelab.errors import AnelabError
 from anelab.sources import SIMULATE
 
-METRIC = r"^(max|min):[a-z0-9_]+$"
-
 
 class Section(BaseModel):
     """A frozen part of params.yaml: unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
     source: str | list[str]
 
-    @field_validator("source")
+    @field_validator("source", mode="plain")
     @classmethod
-    def _simulate_or_list(cls, source: str | list[str]) -> str | list[str]:
-        if (isinstance(source, str) and source != SIMULATE) or not source:
+    def _simulate_or_list(cls, source: object) -> object:
+        listed = isinstance(source, list) and source and all(isinstance(item, str) and item for item in source)
+        if source != SIMULATE and not listed:
             raise ValueError(f"must be {SIMULATE} or a list of paths and globs, like [reads/*.fastq.gz]")
         return source
 
@@ -64,6 +63,7 @@ class Tolerance(Section):
     """How far an artifact may be from the trained module on the test set."""
 
     max_absolute: float = Field(gt=0)
+    max_relative: float | None = Field(None, gt=0)
     min_agreement: float = Field(ge=0, le=1)
     max_metric_loss: float = Field(ge=0)
 
@@ -90,7 +90,10 @@ class RegistryConfig(Section):
 class WorkloadConfig(Section):
     """One workload's section of params.yaml, with the top-level seed handed down."""
 
-    metric: str = Field(pattern=METRIC)
+    figures: ClassVar[tuple[str, ...]]
+    """What the workload's `metrics` gives."""
+
+    metric: str
     data: DataConfig
     split: SplitConfig
     training: TrainingConfig
@@ -99,17 +102,25 @@ class WorkloadConfig(Section):
     registry: RegistryConfig
     seed: int = Field(0, ge=0, exclude=True)
 
+    @field_validator("metric")
+    @classmethod
+    def _a_figure_and_its_direction(cls, metric: str) -> str:
+        direction, _, name = metric.partition(":")
+        if direction not in ("max", "min") or name not in cls.figures:
+            raise ValueError(f"must be max: or min: and one of {', '.join(cls.figures)}")
+        return metric
+
     @property
     def metric_name(self) -> str:
         return self.metric.partition(":")[2]
 
     def headline(self, figures: Mapping[str, float], where: str) -> float:
-        """The headline metric among `figures`. Raises AnelabError if it is unknown or undefined there."""
+        """The headline metric among `figures`. Raises AnelabError if it is undefined there."""
         if self.metric_name in figures:
             return figures[self.metric_name]
         raise AnelabError(
-            f"metric must be one of {', '.join(sorted(figures))} but got {self.metric_name}; if it is a figure "
-            f"of this workload, {where} leaves it undefined (one class only, or too few rows)"
+            f"{where} leaves {self.metric_name} undefined (it has one class only, or too few rows); "
+            "give more data, or choose another metric"
         )
 
     @property

@@ -15,13 +15,18 @@ Labels = NDArray[np.integer[Any] | np.bool_]
 
 
 def binary_figures(probability: Floats, label: Labels) -> dict[str, float]:
-    """Accuracy, precision, recall and F1 at 0.5; ROC-AUC, average precision and ECE; the prevalence."""
+    """At 0.5: accuracy, balanced accuracy, precision, recall, specificity, F1; then ROC-AUC, average
+    precision, ECE and the prevalence."""
     table = confusion((probability >= 0.5).astype(int), label.astype(int), 2)
     (true_negative, false_positive), (false_negative, true_positive) = table.tolist()
+    recall = _ratio(true_positive, true_positive + false_negative)
+    specificity = _ratio(true_negative, true_negative + false_positive)
     figures = {
         "accuracy": (true_positive + true_negative) / label.size,
+        "balanced_accuracy": (recall + specificity) / 2,
         "precision": _ratio(true_positive, true_positive + false_positive),
-        "recall": _ratio(true_positive, true_positive + false_negative),
+        "recall": recall,
+        "specificity": specificity,
         "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
         "roc_auc": roc_auc(probability, label),
         "average_precision": average_precision(probability, label),

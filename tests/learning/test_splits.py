@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anelab.workloads.config import SplitConfig
-from anelab.workloads.splits import stratified_split
+from anelab.learning.config import SplitConfig
+from anelab.learning.splits import stratified_split
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=1, max_size=200), st.integers(0, 5))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from anelab.workloads.config import WorkloadConfig
+from anelab.learning.config import WorkloadConfig
 
 if TYPE_CHECKING:
     from torch import Tensor as Values

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.config import SplitConfig
+from anelab.learning.config import SplitConfig
 
 Indices = NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""The one interface of workloads, and the pieces they share."""

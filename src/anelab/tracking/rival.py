@@ -1,0 +1,73 @@
+"""The champion as a candidate meets it: its rows on the present test set, or what can be said without.
+
+It fails closed: a recorded champion that cannot be compared is not replaced by itself. The candidate is
+then challenger, and a person may promote it.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anelab.export.runtime import onnx_predictor
+from anelab.files import read_json
+from anelab.learning.base import AnyWorkload, Arrays, Split
+from anelab.learning.config import WorkloadConfig
+from anelab.tracking.champion import Promotion, Standing
+from anelab.tracking.gates import Gate, champion_gate, not_compared, recorded_gate
+from anelab.tracking.models import download, find_version
+from anelab.tracking.store import Store
+
+BY_HAND = "`anelab model promote --force` promotes by hand"
+CONTRACT = ("preprocessing", "label")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One of three: rows to compare with, a recorded value to compare with, or a settled verdict."""
+
+    rows: Arrays | None = None
+    recorded: Promotion | None = None
+    settled: Gate | None = None
+
+    def gate(
+        self, workload: AnyWorkload, config: WorkloadConfig, test: Split, rows: Arrays, metrics: dict[str, float]
+    ) -> Gate:
+        """The candidate's verdict; `rows` and `metrics` are its own on `test`."""
+        if self.rows is not None:
+            return champion_gate(workload, config, test, rows, self.rows)
+        if self.recorded is not None:
+            return recorded_gate(config, config.headline(metrics, "the test set"), self.recorded.value)
+        assert self.settled is not None
+        return self.settled
+
+
+def find_rival(
+    store: Store, workload: AnyWorkload, model: str, standing: Standing, own: dict[str, Any], test: Split, digest: str
+) -> Rival:
+    """`own` is the candidate's manifest; `digest` names the test set."""
+    champion = standing.champion
+    if champion is None:
+        return Rival(settled=not_compared("there is no champion yet"))
+    version = find_version(store, model, champion.sha256)
+    if version is None:
+        return _absent(champion, digest)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = download(store, version, Path(scratch))
+        theirs = read_json(folder / "manifest.json")["metadata"]
+        for key in CONTRACT:
+            if theirs.get(key) != own["metadata"].get(key):
+                return _held(f"the champion's {key} is {theirs.get(key)}, this one's is {own['metadata'].get(key)}")
+        outputs = onnx_predictor(folder / "model.onnx")(test.inputs["model"])
+    return Rival(rows=workload.rows(outputs, test))
+
+
+def _absent(champion: Promotion, digest: str) -> Rival:
+    """Not in this store: its recorded value still binds on the same test set."""
+    if champion.test_digest == digest:
+        return Rival(recorded=champion)
+    return _held(f"the recorded champion {champion.sha256[:12]} is not in this store and saw another test set")
+
+
+def _held(why: str) -> Rival:
+    return Rival(settled=Gate("champion", "fail", f"{why}, so they cannot be compared; {BY_HAND}", {}))
