@@ -49,6 +49,20 @@ def test_mistakes_of_use_exit_with_2_and_say_what_is_allowed(capsys: pytest.Capt
     assert code_of("model", "inspect", "mnits-onnx") == 2
 
 
+@pytest.mark.parametrize("place", ["/etc/passwd", "/proc/anelab"])
+def test_a_workspace_that_cannot_be_is_one_message(place: str) -> None:
+    done = run("inputs", "mnist", "--workspace", place)
+    assert done.returncode == 1
+    assert done.stderr.startswith("anelab: /")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_path_that_sqlite_cannot_take_is_refused(tmp_path: Path) -> None:
+    done = run("inputs", "mnist", "--workspace", str(tmp_path / "20%"))
+    assert done.returncode == 2
+    assert "a path with % cannot hold the SQLite store" in done.stderr
+
+
 def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
     done = run("train", "mnist", cwd=tmp_path)
     assert done.returncode == 2

@@ -48,6 +48,9 @@ def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() 
         ("mnist.training=3", "mnist.training"),
         ("mnist", "-S takes key=value"),
         ("mnist.data.source=[a", "not valid YAML"),
+        ("mnist.data.source=['']", "must be simulate or a list"),
+        ("seed=&a [*a]", "valid integer|no configuration has"),
+        ("seed={1: 2, 2020-01-01: 3}", "valid integer|no configuration has"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_reason(override: str, message: str) -> None:
@@ -73,10 +76,19 @@ def test_values_are_yaml_and_a_float_needs_no_point() -> None:
     assert section.seed == 7
 
 
+def test_a_key_that_stands_twice_is_not_silently_the_last(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text() + "seed: 1\n")
+    with pytest.raises(UsageError, match="key seed stands twice"):
+        load_params(tmp_path / "params.yaml")
+
+
 def test_an_absent_or_broken_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(UsageError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"seed: \xff\n")
     with pytest.raises(UsageError, match="not valid YAML"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("- a\n")

@@ -33,6 +33,15 @@ def test_a_pattern_without_a_file_names_key_pattern_and_fix(project: Path) -> No
         expand(["x/*"], project, "reads.data.source")
 
 
+def test_names_with_brackets_broken_links_and_unknown_users(project: Path) -> None:
+    (project / "reads[1].fq").write_text("x")
+    (project / "gone.fq").symlink_to(project / "nowhere")
+    assert expand(["reads[1].fq"], project, "key") == [project / "reads[1].fq"]
+    assert project / "gone.fq" not in expand(["*.fq"], project, "key")
+    with pytest.raises(AnelabError, match="matches no file"):
+        expand(["~nobody-of-that-name/x"], project, "key")
+
+
 def test_a_scratch_copy_finds_what_only_the_real_project_has(
     project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +95,11 @@ def test_an_address_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     digest = hashlib.md5(b"a.fq").hexdigest()
     assert fetch(f"{server}/a.fq#md5={digest}", out).read_text() == "a.fq"
+    (tmp_path / "sub").mkdir(exist_ok=True)
+    with pytest.raises(AnelabError, match=r"another address gives a file of the same name, a\.fq"):
+        fetch(f"{server}/sub/../a.fq?copy=1#md5={digest}", out)
+    with pytest.raises(AnelabError, match="cannot be fetched"):
+        fetch(f"{server}/a b.fq#md5={digest}", out)
     with pytest.raises(AnelabError, match="needs its checksum"):
         fetch(f"{server}/a.fq", out)
     with pytest.raises(AnelabError, match="but 00 was expected"):

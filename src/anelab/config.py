@@ -18,7 +18,14 @@ _BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_BASE_LOADER):  # type: ignore[misc]  # its base is chosen at run time
-    """YAML 1.2's floats, as DVC reads them: 1e-3 is a number, not a text."""
+    """YAML 1.2's floats, as DVC reads them (1e-3 is a number, not a text), and no key twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [str(key.value) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key} stands twice, {str(node.start_mark).strip()}")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -46,7 +53,7 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{path.name} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path.name} must be a mapping of keys to values")
@@ -59,7 +66,9 @@ def check_params(raw: Mapping[str, Any], where: str) -> Params:
     model = _model(raw)
     try:
         return model.model_validate_json(json.dumps(raw, default=str))
-    except ValidationError as error:
+    except (TypeError, ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):
+            raise UsageError(f"{where} holds what no configuration has: {error}") from None
         lines = [_explain(item, model) for item in error.errors()]
         raise UsageError(_listed(where, lines)) from None
 
@@ -76,7 +85,7 @@ def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
         raise UsageError(f"-S takes key=value, like -S mnist.training.max_epochs=3, but got {text!r}")
     try:
         parsed = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"-S {key}: {value!r} is not valid YAML: {error}") from None
     return _with(raw, key.split("."), parsed)
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anelab.errors import DamagedFileError
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -58,7 +60,11 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The file's content. Raises DamagedFileError if it is no JSON; absence stays FileNotFoundError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: is damaged, it holds no JSON ({error}); make it again or restore it") from None
 
 
 def sha256_text(text: str) -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Iterable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def is_address(source: str) -> bool:
 
 def file_name(address: str) -> str:
     """The name under which an address is stored."""
-    return address.partition("#")[0].rstrip("/").rpartition("/")[2]
+    return address.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
 def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
@@ -36,9 +37,11 @@ def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
 
 def _matches(pattern: str, project: Path, key: str) -> list[Path]:
     roots = [project, *([Path(os.environ["DVC_ROOT"])] if "DVC_ROOT" in os.environ else [])]
+    given = os.path.expanduser(pattern)  # noqa: PTH111  Path.expanduser raises for an unknown user
     for root in roots:
-        hits = sorted(glob.glob(str(root / Path(pattern).expanduser()), recursive=True))
-        files = [file for hit in hits for file in _files(Path(hit))]
+        literal = root / given
+        hits = [literal] if literal.exists() else _glob(root, given)
+        files = [file for hit in hits for file in _files(hit)]
         if files:
             return files
     raise AnelabError(
@@ -47,10 +50,14 @@ def _matches(pattern: str, project: Path, key: str) -> list[Path]:
     )
 
 
+def _glob(root: Path, pattern: str) -> list[Path]:
+    return [root / hit for hit in sorted(glob.glob(pattern, root_dir=root, recursive=True))]
+
+
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-    return [path]
+    return [path] if path.is_file() else []
 
 
 def fetch(address: str, folder: Path) -> Path:
@@ -72,7 +79,7 @@ def fetch(address: str, folder: Path) -> Path:
             draft.open("wb") as out,
         ):
             shutil.copyfileobj(answer, out)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise AnelabError(f"{url}: cannot be fetched ({error})") from None
     if (found := file_digest(target, algorithm)) != wanted.lower():
         target.unlink()

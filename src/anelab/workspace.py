@@ -28,7 +28,10 @@ class Workspace:
     @classmethod
     def locate(cls, root: Path | None = None) -> "Workspace":
         project = find_project()
-        return cls(project, root.resolve() if root else project)
+        place = root.resolve() if root else project
+        if odd := sorted(set("%?") & set(str(place))):
+            raise UsageError(f"{place}: a path with {' or '.join(odd)} cannot hold the SQLite store; choose another")
+        return cls(project, place)
 
     def manifest(self, workload: str) -> Path:
         return self.root / "data" / "raw" / f"{workload}.manifest.json"

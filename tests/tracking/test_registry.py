@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -159,7 +160,9 @@ def use_up_the_test_set(home: Path) -> None:
 def test_a_debug_model_never_becomes_champion(home: Path) -> None:
     champion = record(home)["champion"]["sha256"]
     extra = ("-S", "mnist.training.debug=fast-dev-run", "-S", "mnist.registry.threshold=0.0")
-    done = retrain(home, *extra)
+    for stage in ("train", "export"):
+        assert anelab(home, stage, "mnist", *SETTINGS, *extra).returncode == 0
+    done = anelab(home, "register", "mnist", *SETTINGS, *WIDE, "-S", "mnist.registry.threshold=0.0")
     assert "gate training failed: trained with training.debug=fast-dev-run" in done.stderr
     assert record(home)["champion"]["sha256"] == champion
 
@@ -229,6 +232,26 @@ def test_a_server_that_is_down_stops_no_training_and_nothing_is_lost(home: Path)
     assert "does not answer" in refused.stderr
     synced = json.loads(anelab_alone(home, "sync", "--json").stdout)
     assert synced["runs_made"] == 1
+
+
+def test_lost_artifacts_are_put_back_and_damaged_records_are_named(home: Path) -> None:
+    folders = sorted((home / "mlruns/artifacts/mnist/models").iterdir())
+    for folder in folders:
+        shutil.rmtree(folder)
+    lost = anelab_alone(home, "model", "inspect", "mnist-onnx")
+    assert lost.returncode == 1
+    assert "cannot be read" in lost.stderr
+    assert anelab_alone(home, "sync").returncode == 0
+    assert anelab_alone(home, "model", "inspect", "mnist-onnx").returncode == 0
+    for name, text in (("registry.json", "{"), ("champion.json", "[1]")):
+        path = home / "reports/mnist" / name
+        before = path.read_text()
+        path.write_text(text)
+        done = anelab_alone(home, "sync")
+        assert done.returncode == 1
+        assert name in done.stderr
+        assert "Traceback" not in done.stderr
+        path.write_text(before)
 
 
 def test_a_champion_that_is_not_in_this_store_still_binds(home: Path) -> None:

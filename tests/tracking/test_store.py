@@ -67,3 +67,8 @@ def test_the_embedded_store_is_known_by_its_address(tmp_path: Path, monkeypatch:
     for named in ("", store_uri(workspace)):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
         assert open_store(workspace).root == tmp_path / "mlruns"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other/x.db")
+    store = open_store(workspace)
+    assert store.client.get_experiment(store.experiment("mnist")).artifact_location.startswith(
+        (tmp_path / "other").as_uri()
+    )

@@ -65,6 +65,14 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(prepared: Path, t
     assert same(resumed, fit(WORKLOAD, config, prepared))
 
 
+def test_a_damaged_checkpoint_of_an_interrupted_run_does_not_block(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"cut")
+    assert same(fit(WORKLOAD, configured(), prepared, tmp_path), fit(WORKLOAD, configured(), prepared))
+    assert "training starts anew" in capsys.readouterr().err
+
+
 def test_the_best_epoch_is_kept_and_patience_ends_training(prepared: Path) -> None:
     fitted = fit(WORKLOAD, configured("max_epochs=60", "patience=2", "learning_rate=0.05"), prepared)
     progress = fitted.progress

@@ -62,6 +62,9 @@ GOOD = "@r1\nACGT\n+\nIIII\n"
         (GOOD + "@r2\nACGT\nACGT\nIIII\n", 2, 7, "multi-line FASTQ is not read"),
         (GOOD + "@r2\nACGT\n+\nIII\n", 2, 8, "differ in length: 4 and 3"),
         (GOOD + "@r2\nACGT\n+\n", 2, 7, "ends inside a record"),
+        (GOOD + "@r2\nAC\0T\n+\nIIII\n", 2, 6, "base 3 is character 0, which is no letter"),
+        (GOOD + "@r2\nAC T\n+\nIIII\n", 2, 6, "base 3 is character 32, which is no letter"),
+        (GOOD + "\n\n\n\n" + GOOD, 2, 5, "must start with '@'"),
         (GOOD * 3 + "@r2\nAC", 4, 14, "ends inside a record"),
     ],
 )
@@ -115,3 +118,16 @@ def test_real_reads_are_those_that_dnaio_reads(real_data: Path) -> None:
     assert len(reads) == len(theirs) == 20000
     joined = np.frombuffer("".join(read.sequence for read in theirs).encode(), np.uint8).reshape(20000, -1)
     assert (reads.bases[:, : joined.shape[1]] == joined).all()
+
+
+@pytest.mark.parametrize("blank", range(7))
+def test_blank_lines_at_the_end_are_nothing(blank: int, tmp_path: Path) -> None:
+    path = tmp_path / "reads.fq"
+    path.write_text(GOOD * 2 + "\n" * blank)
+    assert len(read_fastq(path)) == 2
+
+
+def test_a_header_without_a_name_is_a_read_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fq"
+    path.write_text("@ \nACGT\n+\nIIII\n@\nAC\n+\nII\n")
+    assert read_fastq(path).names == ["", ""]

@@ -69,6 +69,9 @@ def test_idx_round_trip_and_damage(tmp_path: Path) -> None:
     path.write_bytes(whole[:-1])
     with pytest.raises(AnelabError, match=r"says shape \(2, 3, 4\) but holds 23 values"):
         read_idx(path, 3)
+    path.write_bytes(whole[:4] + b"\x80\0\0\0" * 2 + b"\0\0\0\4")
+    with pytest.raises(AnelabError, match="but holds 0 values"):
+        read_idx(path, 3)
     path.write_bytes(gzip.compress(whole)[:-12])
     with pytest.raises(AnelabError, match="damaged or cut short"):
         read_idx(path, 3)
@@ -78,6 +81,12 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     workload, config = workloads.get("mnist"), tiny().section("mnist")
     with pytest.raises(AnelabError, match=r"needs one file named train-images\*.*holds nothing"):
         workload.prepare(config, [], tmp_path)
+    for images, labels in ((90, 100), (100, 90)):
+        for prefix in ("train", "t10k"):
+            write_idx(tmp_path / f"{prefix}-images.gz", np.zeros((images, 28, 28), np.uint8))
+            write_idx(tmp_path / f"{prefix}-labels.gz", np.zeros(labels, np.uint8))
+        with pytest.raises(AnelabError, match="images must be 28 x 28, one a label"):
+            workload.prepare(config, sorted(tmp_path.glob("*.gz")), tmp_path)
     for prefix, label in (("train", 3), ("t10k", 11)):
         write_idx(tmp_path / f"{prefix}-images.gz", np.zeros((40, 28, 28), np.uint8))
         write_idx(tmp_path / f"{prefix}-labels.gz", np.full(40, label, np.uint8))

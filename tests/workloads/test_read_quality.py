@@ -69,7 +69,13 @@ def reads_with(characters: bytes) -> Reads:
 
 @pytest.mark.parametrize(
     ("characters", "phred", "scores"),
-    [(b"!I", "auto", [0, 40]), (b"Bh", "auto", [2, 40]), (b"@h", 64, [0, 40]), (b"?I", 33, [30, 40])],
+    [
+        (b"!I", "auto", [0, 40]),
+        (b"Bh", "auto", [2, 40]),
+        (b"~!", "auto", [93, 0]),
+        (b"@h", 64, [0, 40]),
+        (b"?I", 33, [30, 40]),
+    ],
 )
 def test_the_offset_is_detected_or_taken_as_said(characters: bytes, phred: Any, scores: list[int]) -> None:
     found = to_phred33(reads_with(characters), phred, Path("r.fq"))
@@ -78,7 +84,16 @@ def test_the_offset_is_detected_or_taken_as_said(characters: bytes, phred: Any, 
 
 
 @pytest.mark.parametrize(
-    ("characters", "phred"), [(b"????", "auto"), (b"FZ", "auto"), (b"BC", "auto"), (b"!I", 64), (b"\x20I", 33)]
+    ("characters", "phred"),
+    [
+        (b"????", "auto"),
+        (b"FZ", "auto"),
+        (b"BC", "auto"),
+        (b"K~", "auto"),
+        (b"B~", "auto"),
+        (b"!I", 64),
+        (b"\x20I", 33),
+    ],
 )
 def test_an_offset_in_doubt_or_impossible_names_the_option(characters: bytes, phred: Any) -> None:
     with pytest.raises(AnelabError, match=r"r\.fq: .*read_quality\.data\.phred"):
@@ -139,6 +154,29 @@ def test_nothing_to_learn_and_no_truth_are_errors_with_a_fix(tmp_path: Path) -> 
         prepare(tiny().section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]
     with pytest.raises(AnelabError, match=r"needs a truth table .* without one use label: mean_quality"):
         prepare(tiny("read_quality.data.label=true_errors").section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"read_id\terrors\n", "is not a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\tmany\n"), "is not a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\n"), "is not a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\t1\nr0\t2\n"), "2 rows but only 1 different reads"),
+        (gzip.compress(b"read_id\terrors\nr0\t1\n")[:-9], "is not a gzip table"),
+    ],
+)
+def test_a_damaged_truth_table_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.truth.tsv.gz"
+    path.write_bytes(content)
+    with pytest.raises(AnelabError, match=rf"x\.truth\.tsv\.gz: .*{problem}"):
+        read_truth(path)
+
+
+def test_a_character_out_of_range_names_record_and_line(tmp_path: Path) -> None:
+    reads = reads_with(b"!II\x90")
+    with pytest.raises(AnelabError, match=r"r\.fq: record 1, line 4: quality character 144 .* which was detected"):
+        to_phred33(reads, "auto", Path("r.fq"))
 
 
 def test_true_errors_are_joined_by_name(tmp_path: Path) -> None:

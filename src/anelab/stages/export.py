@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
 from anelab.files import dvc_md5, replacing_folder, write_json
@@ -26,9 +26,11 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.export.manifest import golden_vectors, make_manifest
     from anelab.export.runtime import onnx_predictor
+    from anelab.training.checkpoint import load_checkpoint
 
-    module = _load_module(job)
-    metadata = _metadata(job, key)
+    best = load_checkpoint(job.output("train") / "best.ckpt")
+    module = _module(job, best)
+    metadata = _metadata(job, key, best["debug"])
     with replacing_folder(job.output("export")) as out:
         artifacts = _write_artifacts(job, module, metadata, out)
         predictors = {artifact: onnx_predictor(out / artifact.file) for artifact in artifacts}
@@ -45,11 +47,9 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     return Outcome({**sizes, **errors}, datasets, reports=["parity.json"])
 
 
-def _load_module(job: Job) -> "nn.Module":
-    from anelab.training.checkpoint import load_checkpoint
+def _module(job: Job, best: dict[str, Any]) -> "nn.Module":
     from anelab.training.search import apply_values
 
-    best = load_checkpoint(job.output("train") / "best.ckpt")
     if best["workload"] != job.name:
         raise AnelabError(f"{job.output('train')}: is a checkpoint of {best['workload']}, not of {job.name}")
     module = job.workload.build(apply_values(job.config, best["values"]), job.prepared)
@@ -57,9 +57,11 @@ def _load_module(job: Job) -> "nn.Module":
     return module.eval()
 
 
-def _metadata(job: Job, key: str) -> dict[str, str]:
+def _metadata(job: Job, key: str, debug: str) -> dict[str, str]:
     """What every file says of itself. No commit, no path, no time: equal models are equal bytes."""
+    preset = {"debug": debug} if debug else {}
     return {
+        **preset,
         "data_digest": dvc_md5(job.prepared),
         "input_key": key,
         "licence": "Apache-2.0",

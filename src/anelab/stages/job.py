@@ -1,6 +1,5 @@
 """What every stage shares: its key, its place to work, its receipt, and publication at the end."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 import anelab
 from anelab import workloads
 from anelab.config import Params
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, dvc_md5, sha256_text, write_json
 from anelab.learning.base import AnyWorkload
 from anelab.learning.config import WorkloadConfig
@@ -156,10 +155,6 @@ def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
     except Exception as error:  # whatever MLflow or its server does must not fail a finished stage
         reason = str(error).strip().partition("\n")[0]
         warn(f"{receipt.stage} of {receipt.workload} is done but not in MLflow yet: {reason}")
-
-
-def warn(message: str) -> None:
-    print(f"anelab: warning: {message}", file=sys.stderr)
 
 
 def _now_ms() -> int:

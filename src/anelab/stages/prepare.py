@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from anelab import sources
+from anelab.errors import AnelabError, warn
 from anelab.files import dvc_md5, replacing_folder, write_json
-from anelab.stages.job import Job, Outcome, Stage, warn
+from anelab.learning.base import DataCard
+from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
 
 
@@ -17,6 +19,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     with replacing_folder(job.prepared) as out:
         card = job.workload.prepare(job.config, _files(job), out)
         # What the data mean is part of them, so that later stages need not know where they came from.
+        _require_rows(job.name, card)
         write_json(out / "settings.json", job.config.data.model_dump(exclude={"source"}))
     write_json(job.reports / "data.json", card.as_json())
     for text in card.warnings:
@@ -24,6 +27,15 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     counts = {f"rows_{name}": float(count) for name, count in card.rows.items()}
     dataset = Dataset(job.name, dvc_md5(job.prepared), "prepared")
     return Outcome(metrics=counts, datasets=[dataset], reports=["data.json"])
+
+
+def _require_rows(workload: str, card: DataCard) -> None:
+    empty = [name for name, count in card.rows.items() if not count]
+    if empty:
+        raise AnelabError(
+            f"{workload}: the data give {card.rows}, so there is nothing for {' and '.join(empty)}; "
+            f"give more data, or change {workload}.split"
+        )
 
 
 def _files(job: Job) -> list[Path]:

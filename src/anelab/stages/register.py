@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.export.parity import Parity
 from anelab.files import canonical_json, dvc_md5, read_json, sha256_text, write_json
 from anelab.learning.base import Array, Arrays, Split
-from anelab.stages.job import Job, Outcome, Stage, warn
+from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking import gates
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
 from anelab.tracking.receipt import Dataset
@@ -74,7 +74,7 @@ def _decide(job: Job, store: "Store", model: str, standing: Standing) -> dict[st
     others = gates.Gate("champion", "not eligible", only, {})
     return {
         "candidates": {
-            variant: _judge(job, contender, verdict if contender is own else others)
+            variant: _judge(job, contender, manifest["metadata"], verdict if contender is own else others)
             for variant, contender in contenders.items()
         },
         "data_digest": dvc_md5(job.prepared),
@@ -138,12 +138,12 @@ def _verdict_that_made_it(job: Job, own: Contender) -> gates.Gate:
     return gates.not_compared("it is the champion")
 
 
-def _judge(job: Job, contender: Contender, against_champion: gates.Gate) -> dict[str, Any]:
+def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_champion: gates.Gate) -> dict[str, Any]:
     """One candidate's verdict at every gate."""
     config, entry = job.config, contender.entry
     parity = Parity(**read_json(job.reports / "parity.json")[contender.file])
     verdicts = [
-        gates.debug_gate(config),
+        gates.debug_gate(metadata),
         gates.quality_gate(config, contender.metrics),
         gates.parity_gate(parity, config.export.tolerance(entry["variant"]), config.sign),
         gates.size_gate(config, entry["size_bytes"]),
@@ -234,7 +234,7 @@ def _bytes_digest(array: Array) -> str:
 
 STAGE = Stage(
     "register",
-    ("metric", "training", "export", "registry"),
+    ("metric", "export", "registry"),
     (
         "export",
         "statistics.py",

@@ -32,10 +32,10 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     test = job.workload.load(config, job.prepared, "test")
     rows, figures = evaluate_module(job.workload, config, fitted.module, test)
     _write_checkpoints(job, fitted, values)
-    (work / "last.ckpt").unlink(missing_ok=True)
     report = _report(job, fitted, figures, test)
     write_json(job.reports / "train.json", report)
     _write_plots(job, fitted.progress.history, rows, test)
+    (work / "last.ckpt").unlink(missing_ok=True)
     metrics = {f"test_{name}": value for name, value in figures.items()}
     return Outcome(
         metrics=metrics | {"parameters": float(report["parameters"])},
@@ -48,7 +48,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
 def _write_checkpoints(job: Job, fitted: "Fitted", values: dict[str, Any]) -> None:
     from anelab.training.checkpoint import save_checkpoint
 
-    best = {"module": fitted.module.state_dict(), "values": values, "workload": job.name}
+    debug = job.config.training.debug or ""
+    best = {"module": fitted.module.state_dict(), "values": values, "workload": job.name, "debug": debug}
     with replacing_folder(job.output("train")) as out:
         save_checkpoint(out / "best.ckpt", best)
         save_checkpoint(out / "last.ckpt", fitted.last_state)
@@ -76,15 +77,16 @@ def _write_plots(job: Job, history: Sequence[Mapping[str, float]], rows: Arrays,
     curve = [{"epoch": row["epoch"], "value": row[f"validation_{job.config.metric_name}"]} for row in epochs]
     drawn = job.workload.plots(rows, test)
     with replacing_folder(job.reports / "plots") as out:
-        _write_table(out / "history.csv", epochs, list(epochs[0]))
+        columns = list(dict.fromkeys(name for row in epochs for name in row))
+        _write_table(out / "history.csv", epochs, columns)
         _write_table(out / "metric.csv", curve, ["epoch", "value"])
-        for name, columns in PLOTS.items():
-            _write_table(out / f"{name}.csv", drawn.get(name, ()), columns)
+        for name, needed in PLOTS.items():
+            _write_table(out / f"{name}.csv", drawn.get(name, ()), needed)
 
 
 def _write_table(path: Path, records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer = csv.DictWriter(handle, columns, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(records)
 

@@ -87,7 +87,7 @@ def _without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
 
 
 def read_standing(path: Path, model: str) -> Standing:
-    content = _content(path).get("models", {}).get(model)
+    content = _content(path)["models"].get(model)
     if content is None:
         return Standing()
     try:
@@ -104,15 +104,16 @@ def read_standing(path: Path, model: str) -> Standing:
 
 
 def write_standing(path: Path, model: str, standing: Standing) -> None:
-    models = _content(path).get("models", {})
+    models = _content(path)["models"]
     write_json(path, {"schema": SCHEMA, "models": {**models, model: asdict(standing)}})
 
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        return dict(read_json(path)) if path.is_file() else {}
-    except ValueError as error:
-        raise AnelabError(f"{path}: is not JSON ({error}); restore it with git") from None
+        content = read_json(path) if path.is_file() else {"models": {}}
+        return {"models": {**content["models"]}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnelabError(f"{path}: is damaged ({error}); restore it with git") from None
 
 
 def _promotion(content: dict[str, Any] | None) -> Promotion | None:

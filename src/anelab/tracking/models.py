@@ -54,6 +54,8 @@ def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
     version = find_version(store, candidate.model, candidate.sha256)
     if version is None:
         version = _register(store, candidate)
+    elif not _has_files(store, version):
+        _upload(store, candidate, _logged_model(version))
     for key, value in candidate.tags.items():
         store.client.set_model_version_tag(candidate.model, version.version, key, value)
     return version
@@ -65,10 +67,7 @@ def _register(store: Store, candidate: Candidate) -> ModelVersion:
         experiment, candidate.model, candidate.run_id, candidate.tags, model_type="onnx"
     )
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch, "model")
-            _save_flavor(folder, candidate, logged.model_id)
-            store.client.log_model_artifacts(logged.model_id, str(folder))
+        _upload(store, candidate, logged.model_id)
         store.client.finalize_logged_model(logged.model_id, "READY")
         _log_metrics(store, candidate, logged.model_id)
         _ensure_model(store, candidate.model)
@@ -78,6 +77,25 @@ def _register(store: Store, candidate: Candidate) -> ModelVersion:
     except BaseException:
         store.client.delete_logged_model(logged.model_id)
         raise
+
+
+def _upload(store: Store, candidate: Candidate, model_id: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "model")
+        _save_flavor(folder, candidate, model_id)
+        store.client.log_model_artifacts(model_id, str(folder))
+
+
+def _logged_model(version: ModelVersion) -> str:
+    return str(version.source).removeprefix("models:/")
+
+
+def _has_files(store: Store, version: ModelVersion) -> bool:
+    try:
+        found = store.client.list_logged_model_artifacts(_logged_model(version))
+    except (MlflowException, OSError):
+        return False
+    return {"MLmodel", "manifest.json", "model.onnx"} <= {item.path for item in found}
 
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
@@ -147,10 +165,13 @@ def download(store: Store, version: ModelVersion, folder: Path) -> Path:
         place = mlflow.artifacts.download_artifacts(
             f"models:/{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
         )
+        for name in ("manifest.json", "model.onnx"):
+            if not Path(place, name).is_file():
+                raise FileNotFoundError(f"{name} is not there")
     except (MlflowException, OSError) as error:
         raise AnelabError(
             f"the files of {version.name} version {version.version} cannot be read ({error}); "
-            "if the repository was moved, run `anelab sync`"
+            "run `anelab sync`, which mends a moved repository and lost files of the present model"
         ) from None
     return Path(place)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anelab.errors import AnelabError
 from anelab.export.runtime import onnx_predictor
 from anelab.files import read_json
 from anelab.learning.base import AnyWorkload, Arrays, Split
@@ -53,7 +54,10 @@ def find_rival(
     if version is None:
         return _absent(champion, digest)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = download(store, version, Path(scratch))
+        try:
+            folder = download(store, version, Path(scratch))
+        except AnelabError:
+            return _absent(champion, digest)
         theirs = read_json(folder / "manifest.json")["metadata"]
         for key in CONTRACT:
             if theirs.get(key) != own["metadata"].get(key):

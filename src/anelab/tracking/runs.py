@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mlflow.entities import Dataset as MlflowDataset
@@ -63,7 +64,7 @@ def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]
 def _execution(workspace: Workspace, receipt: Receipt) -> dict[str, Any]:
     """When and where the stage ran; a result that DVC restored from its cache says so."""
     path = work_folder(workspace, receipt.workload, receipt.input_key) / f"{receipt.stage}.execution.json"
-    if path.is_file():
+    with suppress(OSError, ValueError):
         return dict(read_json(path))
     now = int(time.time() * 1000)
     return {"tags": {"anelab.restored": "true"}, "started_ms": now, "ended_ms": now}

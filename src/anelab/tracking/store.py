@@ -18,6 +18,7 @@ from anelab.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SQLITE = "sqlite:///"
 PROBE_SECONDS = 3
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages otherwise open on traces of language models."""
@@ -36,11 +37,12 @@ class StoreUnreachableError(AnelabError):
 
 def store_uri(workspace: Workspace) -> str:
     """MLFLOW_TRACKING_URI if set, else the SQLite database embedded in the workspace's mlruns/."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri(workspace)
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{workspace.store_root / 'mlruns' / 'mlflow.db'}"
 
 
-def _embedded_uri(workspace: Workspace) -> str:
-    return f"sqlite:///{workspace.store_root / 'mlruns' / 'mlflow.db'}"
+def _folder_of(uri: str) -> Path | None:
+    """Where an SQLite database lies; artifacts then go beside it."""
+    return Path(uri.removeprefix(SQLITE)).absolute().parent if uri.startswith(SQLITE) else None
 
 
 class StoreFailedError(AnelabError):
@@ -49,7 +51,7 @@ class StoreFailedError(AnelabError):
 
 @dataclass(frozen=True)
 class Store:
-    """An open store. `root` is the folder of the embedded one, None for a server or database."""
+    """An open store. `root` is the folder of an SQLite one, None for a server."""
 
     uri: str
     root: Path | None
@@ -79,7 +81,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One writer of the embedded store at a time, others wait; a server looks after itself.
+        """One writer of an SQLite store at a time, others wait; a server looks after itself.
 
         Raises StoreFailedError where MLflow raises."""
         from mlflow.exceptions import MlflowException
@@ -109,8 +111,7 @@ def open_store(workspace: Workspace) -> Store:
     uri = store_uri(workspace)
     if uri.startswith(("http://", "https://")):
         _probe(uri)
-    embedded = uri == _embedded_uri(workspace)
-    store = Store(uri, workspace.store_root / "mlruns" if embedded else None)
+    store = Store(uri, _folder_of(uri))
     _silence()
     try:
         with store.writing():

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.learning.base import AnyWorkload, Batch, Split
 from anelab.learning.config import WorkloadConfig
 from anelab.training.checkpoint import load_checkpoint, save_checkpoint
@@ -146,7 +146,11 @@ class Run:
     def resume(self, work: Path | None) -> tuple[Progress, dict[str, torch.Tensor]]:
         if not work or not (work / "last.ckpt").is_file():
             return Progress(), {}
-        state = load_checkpoint(work / "last.ckpt")
+        try:
+            state = load_checkpoint(work / "last.ckpt")
+        except AnelabError as error:
+            warn(f"{error}; training starts anew")
+            return Progress(), {}
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule:

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
         raise AnelabError(f"{path}: not an IDX file of unsigned bytes with {rank} dimensions")
     shape = tuple(np.frombuffer(data, ">u4", rank, 4).tolist())
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
-    if values.size != np.prod(shape):
+    if values.size != prod(shape):
         raise AnelabError(f"{path}: says shape {shape} but holds {values.size} values; the file is cut or damaged")
     return values.reshape(shape)
 

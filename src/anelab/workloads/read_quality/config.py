@@ -11,7 +11,7 @@ from anelab.learning.figures import BINARY_FIGURES
 class SimulationConfig(Section):
     reads: int = Field(ge=100)
     min_length: int = Field(ge=1)
-    max_length: int = Field(ge=1, le=1000)
+    max_length: int = Field(ge=1, le=150)
 
     @model_validator(mode="after")
     def _ordered(self) -> "SimulationConfig":

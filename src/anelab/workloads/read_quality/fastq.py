@@ -21,6 +21,8 @@ PAD_BASE = 0
 PAD_QUALITY = 53  # '5' is Q20 at offset 33: what the features are centred on
 BLOCK_BYTES = 4 << 20
 NEWLINE, RETURN, AT, PLUS = 10, 13, 64, 43
+LETTERS = np.zeros(256, bool)
+LETTERS[[*range(65, 91), *range(97, 123), *b".-*"]] = True
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -129,6 +131,7 @@ def _parse(data: bytes, path: Path, before: int) -> tuple[Reads, int]:
     spans = zip(starts[:, 0].tolist(), stops[:, 0].tolist(), strict=True)
     names = [_name(data[start + 1 : stop]) for start, stop in spans]
     bases = _gather(text, starts[:, 1], lengths, PAD_BASE)
+    _check_letters(bases, lengths, path, before)
     qualities = _gather(text, starts[:, 3], lengths, PAD_QUALITY)
     return Reads(bases, qualities, lengths, names), int(ends[-1]) + 1
 
@@ -163,6 +166,16 @@ def _check(text: Bytes, starts: Integers, stops: Integers, path: Path, before: i
         if line == 3:
             problem += f": {lengths[record, 1]} and {lengths[record, 3]}"
         raise FastqError(path, before + record + 1, (before + record) * 4 + line + 1, problem)
+
+
+def _check_letters(bases: Bytes, lengths: Integers, path: Path, before: int) -> None:
+    """Raise FastqError for the first base that is no letter, '.', '-' or '*'."""
+    odd = ~LETTERS[bases] & (np.arange(WIDTH) < lengths[:, None])
+    if odd.any():
+        record = int(odd.any(axis=1).argmax())
+        position = int(odd[record].argmax())
+        problem = f"base {position + 1} is character {bases[record, position]}, which is no letter"
+        raise FastqError(path, before + record + 1, (before + record) * 4 + 2, problem)
 
 
 def _cut(carry: bytes, path: Path, before: int) -> NoReturn:

@@ -43,11 +43,11 @@ def _refuse(reads: Reads, inside: NDArray[np.bool_], offset: int, phred: str | i
 
 
 def _detect(lowest: int, highest: int, path: Path) -> int:
-    """33 if a character below 59 is there, which offset 64 does not have; 64 if the worst base is at most
-    Q5 and the best at least Q16 in it, which at offset 33 would be a file without a base below Q31."""
+    """33 if a character below 59 is there, which offset 64 does not have; 64 if at that offset the worst base is
+    at most Q5 and the best Q16 to Q44, for at offset 33 not one base of the file would be below Q31."""
     if lowest < 59:
         return 33
-    if 64 <= lowest <= 69 and highest >= 80:
+    if 64 <= lowest <= 69 and 80 <= highest <= 108:
         return 64
     raise AnelabError(
         f"{path}: quality characters span {lowest} to {highest}, which may be offset 33 or 64; "

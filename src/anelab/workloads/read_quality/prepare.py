@@ -51,6 +51,7 @@ def _read_all(files: Sequence[Path], data: ReadsDataConfig) -> Reads:
 def _labels(raw: NDArray[np.uint8], reads: Reads, truth: Sequence[Path], data: ReadsDataConfig) -> NDArray[np.bool_]:
     """True is PASS. Labels are of the bases that the model sees."""
     if data.label == "true_errors":
+        _require_uncut(reads)
         label = _errors(reads.names, truth) <= data.max_errors
     else:
         mean, lengths = phred_scores(raw)
@@ -65,13 +66,27 @@ def _labels(raw: NDArray[np.uint8], reads: Reads, truth: Sequence[Path], data: R
     return label
 
 
+def _require_uncut(reads: Reads) -> None:
+    cut = int((reads.lengths > WIDTH).sum())
+    if cut:
+        raise AnelabError(
+            f"read_quality.data.label=true_errors counts the errors of whole reads, but {cut} reads are longer than "
+            f"the {WIDTH} bases that the model sees; cut them and their truth table first"
+        )
+
+
 def _errors(names: list[str], truth: Sequence[Path]) -> NDArray[np.int64]:
     if not truth:
         raise AnelabError(
             f"read_quality.data.label=true_errors needs a truth table (*{TRUTH_SUFFIX}: read_id, errors, "
             "expected_errors) among read_quality.data.source; without one use label: mean_quality"
         )
-    known = {name: errors for path in truth for name, errors in read_truth(path).items()}
+    known: dict[str, int] = {}
+    for path in truth:
+        table = read_truth(path)
+        if twice := known.keys() & table.keys():
+            raise AnelabError(f"{path}: has read {min(twice)}, which another truth table has too")
+        known |= table
     missing = [name for name in names if name not in known]
     if missing:
         raise AnelabError(f"{truth[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")

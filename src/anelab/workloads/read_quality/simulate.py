@@ -74,8 +74,11 @@ def read_truth(path: Path) -> dict[str, int]:
     try:
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
         rows = [line.split("\t") for line in lines[1:]]
-        return {row[0]: int(row[1]) for row in rows}
+        table = {row[0]: int(row[1]) for row in rows}
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise AnelabError(
             f"{path}: is not a gzip table of read_id, errors, expected_errors with a header line ({error})"
         ) from None
+    if len(table) < len(rows):
+        raise AnelabError(f"{path}: has {len(rows)} rows but only {len(table)} different reads")
+    return table
