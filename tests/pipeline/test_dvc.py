@@ -222,10 +222,11 @@ def test_metrics_params_and_plots_are_for_reading(clone: Path) -> None:
 
 def test_going_back_restores_from_the_cache_and_the_store_learns_of_it(clone: Path) -> None:
     shell(clone, "git", "checkout", "-q", "--", "params.yaml")
-    output = shell(clone, "dvc", "repro", "export@mnist")
-    for stage in ("search", "train", "export"):
+    output = shell(clone, "dvc", "repro", "train@mnist")
+    for stage in ("search", "train"):
         assert f"Stage '{stage}@mnist' is cached - skipping run" in output
-    (clone / "mlruns").rename(clone / "lost")
+    shutil.rmtree(clone / "mlruns" / "artifacts")
+    (clone / "mlruns" / "mlflow.db").unlink()
     assert json.loads(shell(clone, "anelab", "sync", "--json"))["runs_made"] == 10
     shell(clone, "git", "checkout", "-q", "--", "dvc.lock", "reports")
     assert would_run(clone) == set()
@@ -253,7 +254,7 @@ def test_a_changed_file_of_the_user_is_noticed_and_an_untouched_one_is_not(clone
     reads.touch()
     assert repro(clone, "prepare@read_quality") == []
     reads.write_text("".join(rows[:200]))
-    assert repro(clone, "prepare@read_quality") == ["prepare@read_quality"]
+    assert repro(clone, "prepare@read_quality") == ["simulate@read_quality", "prepare@read_quality"]
     reads.write_text("".join(rows)[:-30])
     failed = subprocess.run(
         ["dvc", "repro", "prepare@read_quality"], cwd=clone, env=ENVIRONMENT, capture_output=True, text=True
