@@ -41,7 +41,7 @@ def measure(config: WorkloadConfig, prepared: Path) -> dict[str, float]:
             models = {"model.onnx" if graph.name == "model" else "model.raw.onnx": model}
             if graph.name == "model":
                 rows = calibration_rows(train, config.export.calibration_rows, config.seed)
-                models["model.int8.onnx"] = quantize_int8(model, rows, {})
+                models["model.int8.onnx"] = quantize_int8(model, graph, rows, {})
             for name, one in models.items():
                 write_model(one, Path(scratch, name))
                 outputs = onnx_predictor(Path(scratch, name))(test.inputs[graph.name])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anelab.workspace import Workspace
 
 EVERYWHERE = """
+
 Before or after any command: -S key=value lays a value over params.yaml (values are YAML; give it as
 often as needed), --workspace DIR says where data/, models/, reports/ and mlruns/ live (default: the
 folder of params.yaml).

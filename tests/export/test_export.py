@@ -78,10 +78,10 @@ def test_int8_keeps_names_opset_and_decisions_and_is_smaller(module: nn.Module, 
     model = export_onnx(module, GRAPH, 13, META)
     rows = calibration_rows(split.inputs["model"], 100, 0)
     assert len(rows["input"]) == 100
-    small = quantize_int8(model, rows, META)
+    small = quantize_int8(model, GRAPH, rows, META)
     write_model(model, tmp_path / "model.onnx")
     write_model(small, tmp_path / "int8.onnx")
-    write_model(quantize_int8(model, rows, META), tmp_path / "again.onnx")
+    write_model(quantize_int8(model, GRAPH, rows, META), tmp_path / "again.onnx")
     assert file_digest(tmp_path / "int8.onnx") == file_digest(tmp_path / "again.onnx")
     assert opset_of(small) == 13
     assert operators(small)["QuantizeLinear"] > 0
@@ -195,6 +195,18 @@ def test_a_relative_error_beyond_its_limit_is_a_breach(module: nn.Module, split:
 def test_scores_that_are_no_probabilities_are_quantised_whole(split: Split) -> None:
     net = nn.Sequential(nn.Linear(300, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
     graph = Graph("model", GRAPH.inputs, (Tensor("output", "float32", ("n", 2)),))
-    small = quantize_int8(export_onnx(net, graph, 13, {}), calibration_rows(split.inputs["model"], 50, 0), {})
+    rows = calibration_rows(split.inputs["model"], 50, 0)
+    small = quantize_int8(export_onnx(net, graph, 13, {}), graph, rows, {})
     producer = {name: node.op_type for node in small.graph.node for name in node.output}
     assert producer["output"] == "DequantizeLinear"
+
+
+def test_inputs_on_a_grid_are_not_rounded(module: nn.Module, split: Split) -> None:
+    """Phred scores keep their values; a pad is in range though the calibration has none."""
+    small = quantize_int8(export_onnx(module, GRAPH, 13, {}), GRAPH, calibration_rows(split.inputs["model"], 50, 0), {})
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in small.graph.initializer}
+    node = next(node for node in small.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "input")
+    scale, zero = float(values[node.input[1]]), int(values[node.input[2]])
+    assert scale == pytest.approx(1 / 93)
+    for feature in (-1.0, 0.0, 20 / 93, 41 / 93, 1.0):
+        assert (np.clip(round(feature / scale) + zero, 0, 255) - zero) * scale == pytest.approx(feature, abs=1e-6)

@@ -114,19 +114,24 @@ class Counting(type(WORKLOAD)):  # type: ignore[misc]
 
 
 def test_accumulating_two_halves_is_one_whole_batch(prepared: Path) -> None:
-    """Up to the mean over batches instead of rows, so with a loss that is halved."""
-
-    class Halved(type(WORKLOAD)):  # type: ignore[misc]
-        def step(self, module: Any, batch: Any, backward: Any) -> Any:
-            return super().step(module, batch, lambda loss: backward(loss / 2))
-
     common = ("max_epochs=1", "schedule=constant")
-    no_dropout = tiny(*(PREFIX + text for text in (*common, "batch_size=420")), "read_quality.model.dropout=0")
-    whole = fit(WORKLOAD, no_dropout.section("read_quality"), prepared)
-    halves = tiny(*(PREFIX + t for t in (*common, "batch_size=210", "accumulate=2")), "read_quality.model.dropout=0")
-    parts = fit(Halved(), halves.section("read_quality"), prepared)
-    for a, b in zip(whole.module.state_dict().values(), parts.module.state_dict().values(), strict=True):
+    without = "read_quality.model.dropout=0"
+    whole = tiny(*(PREFIX + text for text in (*common, "batch_size=420")), without).section("read_quality")
+    halves = tiny(*(PREFIX + text for text in (*common, "batch_size=210", "accumulate=2")), without)
+    left, right = (fit(WORKLOAD, config, prepared) for config in (whole, halves.section("read_quality")))
+    for a, b in zip(left.module.state_dict().values(), right.module.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    gradients = []
+
+    class Looking(type(WORKLOAD)):  # type: ignore[misc]
+        def step(self, module: Any, batch: Any, backward: Any) -> Any:
+            result = super().step(module, batch, backward)
+            gradients.append(float(module.layers[0].weight.grad.norm()))
+            return result
+
+    fit(Looking(), whole, prepared)
+    fit(Looking(), halves.section("read_quality"), prepared)
+    assert gradients[2] == pytest.approx(gradients[0], rel=1e-3)  # the second half completes the whole
 
 
 def test_clipping_bounds_the_step(prepared: Path) -> None:

@@ -11,7 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from anelab.learning.base import Array, Arrays
+from anelab.learning.base import Array, Arrays, Graph
 
 ROWS_AT_ONCE = 64
 
@@ -33,8 +33,13 @@ def calibration_rows(arrays: Arrays, count: int, seed: int) -> dict[str, Array]:
     return {name: array[chosen] for name, array in arrays.items()}
 
 
-def quantize_int8(model: onnx.ModelProto, calibration: Arrays, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def quantize_int8(
+    model: onnx.ModelProto, graph: Graph, calibration: Arrays, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
     """An INT8 model with the same names, shapes and opset.
+
+    Inputs on a grid keep it. Rounded to a grid of its own, a Phred score would be off by a third, and by
+    the same for each base of that score, which no mean over the read takes out again.
 
     A final Softmax or Sigmoid stays float: it costs nothing, and in 8 bits it would round every
     probability to 1/256.
@@ -43,7 +48,7 @@ def quantize_int8(model: onnx.ModelProto, calibration: Arrays, metadata: Mapping
         source, ready, done = (Path(folder, f"{name}.onnx") for name in ("float", "ready", "int8"))
         onnx.save(model, source)  # a path, because the pre-processing empties a model that it is given
         quant_pre_process(source, ready, skip_symbolic_shape=True)
-        _quietly(ready, done, calibration, _final_probabilities(model))
+        _quietly(ready, done, calibration, _final_probabilities(model), _grids(graph))
         result = onnx.load(done)
     onnx.helper.set_model_props(result, {key: metadata[key] for key in sorted(metadata)})
     onnx.checker.check_model(result, full_check=True)
@@ -58,8 +63,26 @@ def _final_probabilities(model: onnx.ModelProto) -> list[str]:
     ]
 
 
-def _quietly(ready: Path, done: Path, calibration: Arrays, kept: list[str]) -> None:
+def _grids(graph: Graph) -> dict[str, list[dict[str, Any]]]:
+    """Scale and zero point of each input that is on a grid, as ONNX Runtime's quantiser takes them."""
+    return {
+        tensor.name: [
+            {
+                "quant_type": QuantType.QUInt8,
+                "scale": np.array(tensor.grid[1], np.float32),
+                "zero_point": np.array(round(-tensor.grid[0] / tensor.grid[1]), np.uint8),
+            }
+        ]
+        for tensor in graph.inputs
+        if tensor.grid
+    }
+
+
+def _quietly(
+    ready: Path, done: Path, calibration: Arrays, kept: list[str], grids: dict[str, list[dict[str, Any]]]
+) -> None:
     options: dict[str, Any] = {"quant_format": QuantFormat.QDQ, "per_channel": True}
+    options["extra_options"] = {"TensorQuantOverrides": grids}
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -36,6 +36,8 @@ class Tensor:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    grid: tuple[float, float] | None = None
+    """(lowest, step) if the values of an input are steps from the lowest: INT8 then rounds none of them."""
 
 
 @dataclass(frozen=True)

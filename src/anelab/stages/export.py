@@ -85,7 +85,7 @@ def _write_artifacts(job: Job, module: "nn.Module", metadata: dict[str, str], ou
             train = job.workload.load(job.config, job.prepared, "train").inputs["model"]
             rows = calibration_rows(train, config.calibration_rows, job.config.seed)
             artifacts.append(Artifact("model.int8.onnx", graph, INT8))
-            write_model(quantize_int8(model, rows, metadata), out / artifacts[-1].file)
+            write_model(quantize_int8(model, graph, rows, metadata), out / artifacts[-1].file)
     return artifacts
 
 

@@ -90,6 +90,8 @@ def fit(
 
 @dataclass(frozen=True)
 class Run:
+    """One training in progress: an epoch, a validation, its state to save and to resume from."""
+
     workload: AnyWorkload
     config: WorkloadConfig
     fabric: "Fabric"
@@ -105,16 +107,21 @@ class Run:
         self.model.train()
         sums: dict[str, torch.Tensor] = {}
         count, every = 0, self.config.training.accumulate
+        backward = self.fabric.backward if every == 1 else self._backward_of_part
         on_cpu = self.fabric.device.type == "cpu"
         for count, batch in enumerate(_batches(self.workload, self.config, train, epoch), start=1):
             moved = batch if on_cpu else self.fabric.to_device(batch)
-            for name, value in self.workload.step(self.model, moved, self.fabric.backward).items():
+            for name, value in self.workload.step(self.model, moved, backward).items():
                 sums[name] = sums[name] + value if name in sums else value
             if count % every == 0:
                 self._update()
         if count % every:
             self._update()
         return _means(sums, count, epoch)
+
+    def _backward_of_part(self, loss: torch.Tensor) -> None:
+        """A batch's share of an accumulated step: together they are one batch, not so many times its loss."""
+        self.fabric.backward(loss / self.config.training.accumulate)
 
     def _update(self) -> None:
         clip = self.config.training.clip_norm

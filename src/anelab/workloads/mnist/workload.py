@@ -88,7 +88,7 @@ class Mnist(Classifier[Config]):
     def graphs(self, config: Config) -> tuple[Graph, ...]:
         output, shape = (Tensor("output", "float32", ("n", 10)),), ("n", 1, 28, 28)
         return (
-            Graph("model", (Tensor("input", "float32", shape),), output),
+            Graph("model", (Tensor("input", "float32", shape, grid=(0.0, 1 / 255)),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 

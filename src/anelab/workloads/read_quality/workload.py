@@ -80,7 +80,7 @@ class ReadQuality(Workload[Config]):
         output = (Tensor("output", "float32", ("n", 1)),)
         shape = ("n", encode.FEATURES)
         return (
-            Graph("model", (Tensor("input", "float32", shape),), output),
+            Graph("model", (Tensor("input", "float32", shape, grid=(-1.0, 1 / 93)),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
