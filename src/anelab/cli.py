@@ -236,8 +236,7 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
         _print_json(versions)
         return
     for row in versions:
-        passed = {"true": "passed", "false": "held back by a gate"}.get(row["passed"], "")
-        print(f"{row['version']:>4}  {row['variant']:5}  {row['metric']:32}  {passed:20}  {row['aliases']}")
+        print(f"{row['version']:>4}  {row['variant']:5}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
 
 
 @model_app.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")

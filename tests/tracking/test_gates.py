@@ -142,6 +142,14 @@ def test_promoting_the_same_model_again_changes_nothing_not_even_in_another_file
     assert len(many.former) == KEPT
 
 
+def test_a_persons_choice_is_not_undone_by_registering_the_other_again() -> None:
+    standing = Standing().promote(promotion("a")).promote(promotion("b")).choose(promotion("a"))
+    assert standing.champion == promotion("a")
+    assert standing.demoted == ("b",)
+    assert standing.challenge(promotion("a")) == standing
+    assert standing.choose(promotion("a")) == standing
+
+
 def test_comparisons_are_counted_by_test_set_and_once_a_candidate() -> None:
     standing = Standing().compared("t1", "a").compared("t1", "a").compared("t1", "b").compared("t2", "a")
     assert standing.comparisons == {"t1": ["a", "b"], "t2": ["a"]}

@@ -126,6 +126,7 @@ def test_a_better_or_equal_model_takes_over_and_rollback_lasts(home: Path) -> No
     assert record(home)["champion"]["sha256"] == first, "registering again must not undo a roll-back"
     retrain(home, "-S", "mnist.training.max_epochs=3", "-S", "mnist.training.patience=50")
     assert record(home)["champion"]["sha256"] == first, "nor the same weights under another key"
+    assert inspect(home, "champion")["version"] == "1"
     assert anelab(home, "model", "promote", "mnist-onnx", "3").returncode == 0
     assert record(home)["champion"]["sha256"] == second["champion"]["sha256"]
 
@@ -237,13 +238,28 @@ def test_a_server_that_is_down_stops_no_training_and_nothing_is_lost(home: Path)
 def test_lost_artifacts_are_put_back_and_damaged_records_are_named(home: Path) -> None:
     folders = sorted((home / "mlruns/artifacts/mnist/models").iterdir())
     for folder in folders:
-        shutil.rmtree(folder)
+        model = folder / "artifacts" / "model.onnx"
+        model.write_bytes(model.read_bytes()[:100])
+    damaged = anelab_alone(home, "model", "inspect", "mnist-onnx")
+    assert damaged.returncode == 1
+    assert "model.onnx: not what manifest.json says" in damaged.stderr
+    shutil.rmtree(home / "mlruns/artifacts")
     lost = anelab_alone(home, "model", "inspect", "mnist-onnx")
     assert lost.returncode == 1
     assert "cannot be read" in lost.stderr
+    raw = home / "models/mnist/export/model.raw.onnx"
+    whole = raw.read_bytes()
+    raw.write_bytes(whole[:100])
+    refused = anelab_alone(home, "sync")
+    assert "files are not the registered ones, or damaged; run `dvc checkout`" in refused.stderr
+    raw.write_bytes(whole)
     assert anelab_alone(home, "sync").returncode == 0
     assert anelab_alone(home, "model", "inspect", "mnist-onnx").returncode == 0
-    for name, text in (("registry.json", "{"), ("champion.json", "[1]")):
+    assert list((home / "mlruns/artifacts").rglob("train.json"))
+    registry = home / "reports/mnist/registry.json"
+    registry.write_text(registry.read_text()[:500])
+    assert anelab_alone(home, "register", "mnist", *SETTINGS, *WIDE).returncode == 0
+    for name, text in (("registry.json", "{"), ("registry.json", '{"schema": 1}'), ("champion.json", "[1]")):
         path = home / "reports/mnist" / name
         before = path.read_text()
         path.write_text(text)
@@ -263,6 +279,10 @@ def test_a_champion_that_is_not_in_this_store_still_binds(home: Path) -> None:
         done = anelab_alone(home, stage, "mnist", *settings)
         assert done.returncode == 0, done.stderr
     assert "the champion itself is not in this store" in done.stderr
+    other = anelab_alone(
+        home, "register", "mnist", *settings, "-S", "mnist.metric=min:nll", "-S", "mnist.registry.threshold=9"
+    )
+    assert "in this store and saw another test set or metric, so they cannot be compared" in other.stderr
     assert record(home)["champion"] == champion
     assert "version 1 (fp32): challenger" in done.stdout
     back = anelab_alone(home, "model", "rollback", "mnist-onnx")

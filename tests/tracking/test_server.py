@@ -1,5 +1,6 @@
 """A real MLflow server on the loopback interface, in place of the embedded store."""
 
+import json
 import os
 import socket
 import subprocess
@@ -52,4 +53,4 @@ def test_a_workload_goes_to_a_server_as_to_the_embedded_store(server: str, tmp_p
     assert not (home / "mlruns").exists()
     shown = anelab_alone(home, "model", "inspect", "mnist-onnx", **named)
     assert "aliases: champion" in shown.stdout
-    assert anelab_alone(home, "sync", **named).stdout.startswith("0 runs added, 5 were there")
+    assert json.loads(anelab_alone(home, "sync", "--json", **named).stdout)["runs_found"] == 5

@@ -72,3 +72,14 @@ def test_the_embedded_store_is_known_by_its_address(tmp_path: Path, monkeypatch:
     assert store.client.get_experiment(store.experiment("mnist")).artifact_location.startswith(
         (tmp_path / "other").as_uri()
     )
+
+
+def test_a_process_killed_while_it_makes_the_store_leaves_none(tmp_path: Path) -> None:
+    """At whatever moment: the next one makes it."""
+    for seconds in (2.0, 3.0, 4.0):
+        process = subprocess.Popen([sys.executable, "-c", MAKE, str(tmp_path)], stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    done = subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

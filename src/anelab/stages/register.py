@@ -6,6 +6,7 @@ persist). A model that is champion already keeps the verdict that made it so.
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,16 +125,16 @@ def _against_champion(
 
     if standing.champion and standing.champion.content == own.entry["content"]:
         return _verdict_that_made_it(job, own)
-    rival = find_rival(store, job.workload, model, standing, manifest, test, digest)
+    rival = find_rival(store, job.workload, job.config, model, standing, manifest, test, digest)
     return rival.gate(job.workload, job.config, test, own.rows, own.metrics)
 
 
 def _verdict_that_made_it(job: Job, own: Contender) -> gates.Gate:
     """The champion's own verdict, from the registry.json that promoted it if that is still there."""
-    path = job.reports / "registry.json"
-    before = read_json(path)["candidates"].get(own.entry["variant"], {}) if path.is_file() else {}
-    for gate in before.get("gates", ()):
-        if gate["name"] == "champion" and before.get("content") == own.entry["content"]:
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # it may be absent or damaged
+        before = read_json(job.reports / "registry.json")["candidates"][own.entry["variant"]]
+        (gate,) = [gate for gate in before["gates"] if gate["name"] == "champion"]
+        if before["content"] == own.entry["content"]:
             return gates.Gate(**gate)
     return gates.not_compared("it is the champion")
 
@@ -194,10 +195,10 @@ def _figures(registry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _rank(standing: Standing, sha256: str) -> str:
+def _rank(standing: Standing, content: str) -> str:
     for rank in ("champion", "challenger"):
         promotion: Promotion | None = getattr(standing, rank)
-        if promotion and promotion.sha256 == sha256:
+        if promotion and promotion.content == content:
             return rank
     return "registered, not promoted"
 
@@ -214,7 +215,7 @@ def _tell(registry: dict[str, Any], standing: Standing, versions: Mapping[str, s
             if gate["verdict"] == "fail":
                 warn(f"{registry['model']} {variant}: gate {gate['name']} failed: {gate['reason']}")
     for variant, judged in registry["candidates"].items():
-        rank = _rank(standing, judged["sha256"])
+        rank = _rank(standing, judged["content"])
         value = judged["metrics"][registry["metric"].partition(":")[2]]
         number = versions.get(variant, "?")
         print(f"{registry['model']} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")

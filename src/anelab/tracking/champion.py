@@ -54,7 +54,16 @@ class Standing:
         former = (*self.former, self.champion)[-KEPT:]
         return replace(standing, champion=promotion, challenger=self.champion, former=former)
 
+    def choose(self, promotion: Promotion) -> "Standing":
+        """A person's promotion: what was champion until now does not come back by registering it again."""
+        standing = self.promote(promotion)
+        if self.champion is None or standing is self:
+            return standing
+        return replace(standing, demoted=(*_without(standing.demoted, self.champion.content), self.champion.content))
+
     def challenge(self, promotion: Promotion) -> "Standing":
+        if self.champion and self.champion.content == promotion.content:
+            return self
         return replace(self, challenger=promotion)
 
     def rollback(self, model: str) -> "Standing":

@@ -47,11 +47,16 @@ def list_versions(workspace: Workspace, model: str) -> list[dict[str, str]]:
             "variant": version.tags.get("variant", ""),
             "aliases": ", ".join(models.aliases_of(store, version)),
             "metric": _headline(version),
-            "passed": version.tags.get("anelab.passed", ""),
+            "verdict": _verdict(version),
             "sha256": version.tags.get(models.SHA_TAG, "")[:12],
         }
         for version in versions
     ]
+
+
+def _verdict(version: ModelVersion) -> str:
+    verdicts = {verdict for verdict, _ in _gates(version).values()}
+    return "held back by a gate" if "fail" in verdicts else "not eligible" if "not eligible" in verdicts else "passed"
 
 
 def _headline(version: ModelVersion) -> str:
@@ -115,8 +120,9 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
             f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it all the same"
         )
     promotion = _promotion(version, "forced" if against else "promote")
-    _change(workspace, store, workload, model, lambda standing: standing.promote(promotion))
-    return f"{model} version {version.version} is champion; commit {_shown(workspace, workload)}"
+    _change(workspace, store, workload, model, lambda standing: standing.choose(promotion))
+    holder = models.resolve(store, model, "champion")
+    return f"{model} version {holder.version} is champion; commit {_shown(workspace, workload)}"
 
 
 def _promotion(version: ModelVersion, by: str) -> Promotion:
@@ -143,7 +149,7 @@ def rollback_model(workspace: Workspace, model: str) -> str:
     def back(standing: Standing) -> Standing:
         after = standing.rollback(model)
         assert after.champion is not None
-        version = models.find_version(store, model, after.champion.sha256)
+        version = models.find_promoted(store, model, after.champion)
         if version is None:
             raise AnelabError(
                 f"{model}: the former champion {after.champion.sha256[:12]} is not in this store; check out the "

@@ -19,9 +19,11 @@ from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
 from anelab.files import file_digest, read_json
+from anelab.tracking.champion import Promotion
 from anelab.tracking.store import Store
 
 SHA_TAG = "anelab.sha256"
+CONTENT_TAG = "anelab.content"
 ALIASES = ("champion", "challenger")
 RUNTIME = ["mlflow", "numpy", "onnx", "onnxruntime"]
 
@@ -49,12 +51,21 @@ def find_version(store: Store, model: str, sha256: str) -> ModelVersion | None:
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
+def find_promoted(store: Store, model: str, promotion: Promotion) -> ModelVersion | None:
+    """The promoted file's version, or that of a twin with the same content."""
+    exact = find_version(store, model, promotion.sha256)
+    if exact:
+        return exact
+    twins = store.client.search_model_versions(f"name = '{model}' and tags.`{CONTENT_TAG}` = '{promotion.content}'")
+    return min(twins, key=lambda version: int(version.version)) if twins else None
+
+
 def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
     """The candidate's version, made if it is not there; its tags are set anew."""
     version = find_version(store, candidate.model, candidate.sha256)
     if version is None:
         version = _register(store, candidate)
-    elif not _has_files(store, version):
+    elif not _has_files(store, version, candidate):
         _upload(store, candidate, _logged_model(version))
     for key, value in candidate.tags.items():
         store.client.set_model_version_tag(candidate.model, version.version, key, value)
@@ -90,12 +101,15 @@ def _logged_model(version: ModelVersion) -> str:
     return str(version.source).removeprefix("models:/")
 
 
-def _has_files(store: Store, version: ModelVersion) -> bool:
+def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> bool:
+    """Whether every file of the candidate is there, in its size."""
     try:
         found = store.client.list_logged_model_artifacts(_logged_model(version))
     except (MlflowException, OSError):
         return False
-    return {"MLmodel", "manifest.json", "model.onnx"} <= {item.path for item in found}
+    sizes = {item.path: item.file_size for item in found}
+    same = all(sizes.get(name) == path.stat().st_size for name, path in candidate.files.items())
+    return same and "MLmodel" in sizes
 
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
@@ -159,16 +173,26 @@ def _ensure_model(store: Store, model: str) -> None:
             raise
 
 
+def damaged_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """Files of a manifest that are missing in `folder` or have another sha256."""
+    listed = {**manifest["files"], **manifest["companions"]}
+    return [
+        name
+        for name, entry in listed.items()
+        if not (folder / name).is_file() or file_digest(folder / name) != entry["sha256"]
+    ]
+
+
 def download(store: Store, version: ModelVersion, folder: Path) -> Path:
     """The version's folder, copied into `folder`. Raises AnelabError if its files are gone."""
     try:
         place = mlflow.artifacts.download_artifacts(
             f"models:/{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
         )
-        for name in ("manifest.json", "model.onnx"):
-            if not Path(place, name).is_file():
-                raise FileNotFoundError(f"{name} is not there")
-    except (MlflowException, OSError) as error:
+        damaged = damaged_files(Path(place), read_json(Path(place, "manifest.json")))
+        if damaged:
+            raise OSError(f"{', '.join(damaged)}: not what manifest.json says")
+    except (MlflowException, OSError, ValueError) as error:
         raise AnelabError(
             f"the files of {version.name} version {version.version} cannot be read ({error}); "
             "run `anelab sync`, which mends a moved repository and lost files of the present model"

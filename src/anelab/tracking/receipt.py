@@ -50,7 +50,7 @@ class Receipt:
                 raise AnelabError(f"{path}: was written by another version of anelab; run `dvc repro -f`")
             datasets = [Dataset(**item) for item in content.pop("datasets")]
             return cls(datasets=datasets, **content)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AnelabError(f"{path}: is not a receipt ({error}); run `dvc repro -f`") from None
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
-from anelab.files import file_digest, read_json, write_json
+from anelab.files import read_json, write_json
 from anelab.tracking.champion import Promotion, read_standing
-from anelab.tracking.models import ALIASES, Candidate, ensure_version, find_version, set_alias
+from anelab.tracking.models import ALIASES, Candidate, damaged_files, ensure_version, find_promoted, set_alias
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
@@ -52,8 +52,10 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
     for variant, judged in registry["candidates"].items():
         if judged["sha256"] in standing.deleted:
             continue
-        if not _is_file_of(workspace.models(workload) / "export" / judged["file"], judged["sha256"]):
-            warnings.append(f"{workload}: the exported {variant} model is not the registered one; run `dvc checkout`")
+        if not _is_intact(workspace.models(workload) / "export", judged):
+            warnings.append(
+                f"{workload}: the exported {variant} files are not the registered ones, or damaged; run `dvc checkout`"
+            )
             continue
         with _candidate(store, workspace, workload, variant, registry) as candidate:
             versions[variant] = str(ensure_version(store, candidate).version)
@@ -69,7 +71,9 @@ def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
         registry: dict[str, Any] = read_json(path)
         if registry["schema"] != SCHEMA:
             raise ValueError(f"schema {registry['schema']}")
-    except (ValueError, KeyError, TypeError) as error:
+        for judged in registry["candidates"].values():
+            _ = judged["sha256"], judged["content"], judged["file"], judged["gates"], judged["metrics"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnelabError(f"{path}: cannot be read ({error}); run `anelab register {workload}` again") from None
     return registry
 
@@ -82,7 +86,7 @@ def apply_aliases(store: Store, workspace: Workspace, workload: str) -> list[str
     warnings = []
     for alias in ALIASES:
         promotion: Promotion | None = getattr(standing, alias)
-        version = find_version(store, model, promotion.sha256) if promotion else None
+        version = find_promoted(store, model, promotion) if promotion else None
         if promotion and version is None and alias == "champion":
             warnings.append(
                 f"{model}: the recorded champion {promotion.sha256[:12]} is not in this store; "
@@ -98,8 +102,13 @@ def _exists(store: Store, model: str) -> bool:
     return any(item.name == model for item in store.client.search_registered_models(f"name = '{model}'"))
 
 
-def _is_file_of(path: Path, sha256: str) -> bool:
-    return path.is_file() and file_digest(path) == sha256
+def _is_intact(export: Path, judged: dict[str, Any]) -> bool:
+    """Whether the folder holds the judged model, and each file as its manifest says."""
+    try:
+        manifest = read_json(export / "manifest.json")
+        return manifest["files"][judged["file"]]["sha256"] == judged["sha256"] and not damaged_files(export, manifest)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import WorkloadConfig
 from anelab.tracking.champion import Promotion, Standing
 from anelab.tracking.gates import Gate, champion_gate, not_compared, recorded_gate
-from anelab.tracking.models import download, find_version
+from anelab.tracking.models import download, find_promoted
 from anelab.tracking.store import Store
 
 BY_HAND = "`anelab model promote --force` promotes by hand"
@@ -44,20 +44,27 @@ class Rival:
 
 
 def find_rival(
-    store: Store, workload: AnyWorkload, model: str, standing: Standing, own: dict[str, Any], test: Split, digest: str
+    store: Store,
+    workload: AnyWorkload,
+    config: WorkloadConfig,
+    model: str,
+    standing: Standing,
+    own: dict[str, Any],
+    test: Split,
+    digest: str,
 ) -> Rival:
     """`own` is the candidate's manifest; `digest` names the test set."""
     champion = standing.champion
     if champion is None:
         return Rival(settled=not_compared("there is no champion yet"))
-    version = find_version(store, model, champion.sha256)
+    version = find_promoted(store, model, champion)
     if version is None:
-        return _absent(champion, digest)
+        return _absent(champion, config, digest)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             folder = download(store, version, Path(scratch))
         except AnelabError:
-            return _absent(champion, digest)
+            return _absent(champion, config, digest)
         theirs = read_json(folder / "manifest.json")["metadata"]
         for key in CONTRACT:
             if theirs.get(key) != own["metadata"].get(key):
@@ -66,11 +73,13 @@ def find_rival(
     return Rival(rows=workload.rows(outputs, test))
 
 
-def _absent(champion: Promotion, digest: str) -> Rival:
-    """Not in this store: its recorded value still binds on the same test set."""
-    if champion.test_digest == digest:
+def _absent(champion: Promotion, config: WorkloadConfig, digest: str) -> Rival:
+    """Not in this store: its recorded value still binds on the same test set, in the same metric."""
+    if champion.test_digest == digest and champion.metric == config.metric:
         return Rival(recorded=champion)
-    return _held(f"the recorded champion {champion.sha256[:12]} is not in this store and saw another test set")
+    return _held(
+        f"the recorded champion {champion.sha256[:12]} is not in this store and saw another test set or metric"
+    )
 
 
 def _held(why: str) -> Rival:

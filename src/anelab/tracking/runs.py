@@ -40,19 +40,27 @@ def _remove(store: Store, run: MlflowRun) -> None:
 
 def publish(store: Store, workspace: Workspace, receipt: Receipt) -> bool:
     """Make the receipt's run, with a child run for each trial, unless it is there. Whether it was made."""
-    if find_run(store, receipt.workload, receipt.input_key):
+    run = find_run(store, receipt.workload, receipt.input_key)
+    if run:
+        _attach_reports(store, workspace, run.info.run_id, receipt)
         return False
     execution = _execution(workspace, receipt)
     run_id = _start(store, receipt, execution["tags"], execution["started_ms"])
     _log(store, run_id, receipt, execution)
     for trial in receipt.trials:
         _publish_trial(store, run_id, receipt, trial, execution)
-    for report in receipt.reports:
-        path = workspace.reports(receipt.workload) / report
-        if path.is_file():
-            store.client.log_artifact(run_id, str(path))
+    _attach_reports(store, workspace, run_id, receipt)
     store.client.set_terminated(run_id, end_time=execution["ended_ms"])
     return True
+
+
+def _attach_reports(store: Store, workspace: Workspace, run_id: str, receipt: Receipt) -> None:
+    """Log those of the receipt's reports that the run does not have."""
+    there = {item.path for item in store.client.list_artifacts(run_id)}
+    for report in receipt.reports:
+        path = workspace.reports(receipt.workload) / report
+        if report not in there and path.is_file():
+            store.client.log_artifact(run_id, str(path))
 
 
 def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anelab.errors import AnelabError
+from anelab.files import replacing
+from anelab.tracking.relocate import relocate
 from anelab.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -51,10 +54,13 @@ class StoreFailedError(AnelabError):
 
 @dataclass(frozen=True)
 class Store:
-    """An open store. `root` is the folder of an SQLite one, None for a server."""
+    """An open store. `root` is the folder of an SQLite one, None for a server; `lock` keeps the writers
+    of this workspace apart; `moved` counts addresses that were mended because the folder was moved."""
 
     uri: str
     root: Path | None
+    lock: Path
+    moved: int = 0
 
     @cached_property
     def client(self) -> "MlflowClient":
@@ -81,27 +87,23 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One writer of an SQLite store at a time, others wait; a server looks after itself.
-
-        Raises StoreFailedError where MLflow raises."""
+        """One writer of this workspace at a time, others wait. Raises StoreFailedError where MLflow raises."""
         from mlflow.exceptions import MlflowException
 
-        with self._locked():
+        with _locked(self.lock):
             try:
                 yield
             except MlflowException as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise StoreFailedError(f"the MLflow store {without_password(self.uri)} failed: {reason}") from error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if self.root is None:
-            yield
-            return
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def open_store(workspace: Workspace) -> Store:
@@ -111,18 +113,38 @@ def open_store(workspace: Workspace) -> Store:
     uri = store_uri(workspace)
     if uri.startswith(("http://", "https://")):
         _probe(uri)
-    store = Store(uri, _folder_of(uri))
     _silence()
     try:
-        with store.writing():
-            store.client.search_experiments(max_results=1)
+        return _open(uri, workspace)
     except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
         reason = str(error).strip().partition("\n")[0]
         raise StoreUnreachableError(
-            f"the MLflow store {without_password(store.uri)} cannot be opened: {reason}; "
-            "see MLFLOW_TRACKING_URI, then run `anelab sync`"
+            f"the MLflow store {without_password(uri)} cannot be opened: {reason}; see MLFLOW_TRACKING_URI, or "
+            "delete the database if it is damaged; then run `anelab sync`"
         ) from None
+
+
+def _open(uri: str, workspace: Workspace) -> Store:
+    root = _folder_of(uri)
+    lock = root / ".lock" if root else workspace.state / "store.lock"
+    moved = 0
+    if root:
+        database = Path(uri.removeprefix(SQLITE))
+        with _locked(lock):
+            _create(database)
+            moved = relocate(database, root / "artifacts") if root.name == "mlruns" else 0
+    store = Store(uri, root, lock, moved)
+    store.client.search_experiments(max_results=1)
     return store
+
+
+def _create(database: Path) -> None:
+    """Make the database under another name first: a half-made one could never be opened again."""
+    from mlflow import MlflowClient
+
+    if not database.is_file() or not database.stat().st_size:
+        with replacing(database) as draft:
+            MlflowClient(f"{SQLITE}{draft}", f"{SQLITE}{draft}").search_experiments(max_results=1)
 
 
 def _make_default(uri: str) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from anelab.tracking.registration import apply_registration
-from anelab.tracking.relocate import relocate
 from anelab.tracking.runs import publish_all
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
@@ -20,9 +19,8 @@ class Synced:
 def sync(workspace: Workspace, workloads: list[str]) -> Synced:
     """Publish every receipt and apply every registration of `workloads`. Raises StoreUnreachableError."""
     store = open_store(workspace)
-    done = Synced()
+    done = Synced(moved=store.moved)
     with store.writing():
-        done.moved = relocate(store)
         for workload in workloads:
             made = publish_all(store, workspace, workload)
             done.runs_made += sum(made)
