@@ -1,78 +1,33 @@
 """The command line: thin, and nothing heavy is imported before a command needs it."""
 
-import json
+import logging
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from anelab.errors import AnelabError, UsageError
+from anelab.cli_model import model_app
+from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say, take_common
+from anelab.errors import AnelabError
 
-if TYPE_CHECKING:
-    from anelab.config import Params
-    from anelab.stages.job import Job
-    from anelab.workspace import Workspace
-
-EVERYWHERE = """
-
-Before or after any command: -S key=value lays a value over params.yaml (values are YAML; give it as
-often as needed), --workspace DIR says where data/, models/, reports/ and mlruns/ live (default: the
-folder of params.yaml).
-"""
-
-options: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 app = typer.Typer(
     help="Train small models, ship them as ONNX and Core ML, and know with evidence what runs best.",
     epilog=EVERYWHERE,
     pretty_exceptions_enable=False,
-    **options,
+    **OPTIONS,
 )
-model_app = typer.Typer(help="Registered models: look, promote, roll back, delete.", epilog=EVERYWHERE, **options)
-store_app = typer.Typer(help="The MLflow store: where it is, and cleaning it.", epilog=EVERYWHERE, **options)
+store_app = typer.Typer(help="The MLflow store: where it is, and cleaning it.", epilog=EVERYWHERE, **OPTIONS)
 app.add_typer(model_app, name="model")
 app.add_typer(store_app, name="store")
-
-Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A workload of params.yaml, such as mnist.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model, such as mnist-onnx.")]
-Reference = Annotated[str, typer.Argument(metavar="VERSION", help="A version number or an alias.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-
-
-@dataclass(frozen=True)
-class Common:
-    """What -S and --workspace said, wherever they stood on the command line."""
-
-    overrides: tuple[str, ...] = ()
-    folder: str | None = None
-
-    def workspace(self) -> "Workspace":
-        from anelab.workspace import Workspace
-
-        return Workspace.locate(Path(self.folder) if self.folder else None)
-
-    def params(self) -> "Params":
-        from anelab.config import load_params
-        from anelab.workspace import MARKER
-
-        return load_params(self.workspace().project / MARKER, self.overrides)
-
-    def job(self, workload: str) -> "Job":
-        from anelab import workloads
-        from anelab.stages.job import Job
-
-        workloads.check(workload)
-        params = self.params()
-        if not hasattr(params, workload):
-            raise UsageError(f"params.yaml has no section {workload}; add one")
-        return Job(self.workspace(), params, workload)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command; exit 0 if it worked, 1 if it failed, 2 if it was used wrongly."""
     try:
-        common, rest = _take_common(sys.argv[1:] if arguments is None else arguments)
+        common, rest = take_common(sys.argv[1:] if arguments is None else arguments)
+        if common.verbose:
+            logging.basicConfig(level=logging.INFO)
+            logging.getLogger("anelab").setLevel(logging.DEBUG)
         app(rest, prog_name="anelab", obj=common)
     except AnelabError as error:
         print(f"anelab: {error}", file=sys.stderr)
@@ -84,33 +39,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print("anelab: interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
-
-
-def _take_common(arguments: list[str]) -> tuple[Common, list[str]]:
-    """-S and --workspace, and the arguments without them."""
-    rest: list[str] = []
-    overrides: list[str] = []
-    folder, waiting = None, list(arguments)
-    while waiting:
-        word = waiting.pop(0)
-        if word == "--":
-            rest += [word, *waiting]
-            break
-        if word in ("-S", "--workspace"):
-            if not waiting:
-                raise UsageError(f"{word} needs a value; see `anelab --help`")
-            word = f"{word}{'=' if word.startswith('--') else ''}{waiting.pop(0)}"
-        if word.startswith("-S"):
-            overrides.append(word[2:])
-        elif word.startswith("--workspace="):
-            folder = word.partition("=")[2]
-        else:
-            rest.append(word)
-    return Common(tuple(overrides), folder), rest
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=True))
 
 
 def _print_version(wanted: bool) -> None:
@@ -199,15 +127,11 @@ def run(ctx: typer.Context, workload: Workload) -> None:
     """Run all stages of a workload in order, without DVC."""
     ctx.obj.job(workload)
     for step in (inputs, simulate):
-        _say(f"{workload}: {step.__name__}")
+        say(f"{workload}: {step.__name__}")
         step(ctx, workload)
     for stage in ("prepare", "search", "train", "export", "register"):
-        _say(f"{workload}: {stage}")
+        say(f"{workload}: {stage}")
         _execute(ctx.obj, stage, workload)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 @app.command(epilog=f"Example: anelab sync. {EVERYWHERE}")
@@ -219,65 +143,28 @@ def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     done = synchronise(ctx.obj.workspace(), ctx.obj.params().workloads)
     for warning in done.warnings:
-        _say(f"anelab: warning: {warning}")
+        say(f"anelab: warning: {warning}")
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     else:
         print(f"{done.runs_made} runs added, {done.runs_found} were there, {done.moved} addresses moved")
 
 
-@model_app.command("list", epilog=f"Example: anelab model list mnist-onnx. {EVERYWHERE}")
-def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
-    """List a model's versions, newest first."""
-    from anelab.tracking.commands import list_versions
+@app.command(epilog=f"Example: anelab doctor. {EVERYWHERE}")
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Check versions, native libraries, devices, store, DVC and disk. Exit 1 if one of them is an error."""
+    from anelab.doctor import examine
 
-    versions = list_versions(ctx.obj.workspace(), model)
+    found = list(examine(ctx.obj.workspace()))
     if as_json:
-        _print_json(versions)
-        return
-    for row in versions:
-        print(f"{row['version']:>4}  {row['variant']:5}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
-
-
-@model_app.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")
-def inspect(ctx: typer.Context, model: Model, version: Reference = "champion", as_json: AsJson = False) -> None:
-    """Show a version: its gates, figures, files and where it comes from."""
-    from anelab.tracking.commands import inspect_version
-
-    found = inspect_version(ctx.obj.workspace(), model, version)
-    if as_json:
-        _print_json(found)
+        print_json([finding.as_json() for finding in found])
     else:
-        print(_as_text(found))
-
-
-@model_app.command(epilog=f"Example: anelab model promote mnist-onnx 3. {EVERYWHERE}")
-def promote(
-    ctx: typer.Context,
-    model: Model,
-    version: Reference,
-    force: Annotated[bool, typer.Option("--force", help="Promote even if a gate failed.")] = False,
-) -> None:
-    """Make a version the champion."""
-    from anelab.tracking.commands import promote_version
-
-    print(promote_version(ctx.obj.workspace(), model, version, force))
-
-
-@model_app.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
-def rollback(ctx: typer.Context, model: Model) -> None:
-    """Make the former champion champion again."""
-    from anelab.tracking.commands import rollback_model
-
-    print(rollback_model(ctx.obj.workspace(), model))
-
-
-@model_app.command(epilog=f"Example: anelab model delete mnist-onnx 2. {EVERYWHERE}")
-def delete(ctx: typer.Context, model: Model, version: Reference) -> None:
-    """Delete a version that no alias points at."""
-    from anelab.tracking.commands import delete_model_version
-
-    print(delete_model_version(ctx.obj.workspace(), model, version))
+        for finding in found:
+            print(f"{finding.level:8} {finding.name}: {finding.text}")
+            if finding.fix:
+                print(f"{'':8} {finding.fix}")
+    if any(finding.level == "error" for finding in found):
+        raise typer.Exit(1)
 
 
 @store_app.command(epilog=f"Example: mlflow ui --backend-store-uri $(anelab store uri). {EVERYWHERE}")
@@ -298,15 +185,3 @@ def gc(
     from anelab.tracking.commands import collect_garbage
 
     print(collect_garbage(ctx.obj.workspace(), older_than))
-
-
-def _as_text(value: Any, indent: str = "") -> str:
-    if not isinstance(value, dict):
-        return f"{indent}{value}"
-    lines = []
-    for key, item in value.items():
-        nested = isinstance(item, dict)
-        lines.append(f"{indent}{key}:" if nested else f"{indent}{key}: {item}")
-        if nested:
-            lines.append(_as_text(item, indent + "  "))
-    return "\n".join(lines)

@@ -76,6 +76,29 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
+def path_digest(path: Path) -> str:
+    """sha256 of a file, or of a folder's files with their names."""
+    if path.is_file():
+        return file_digest(path)
+    files = {file.relative_to(path).as_posix(): file_digest(file) for file in path.rglob("*") if file.is_file()}
+    return sha256_text(canonical_json(files))
+
+
+def copy_path(source: Path, target: Path) -> None:
+    """Copy a file, or a folder with all that is in it."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def path_size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
 def dvc_md5(path: Path) -> str:
     """The md5 by which DVC knows a file or folder (a folder's ends in '.dir'), as in dvc.lock."""
     if path.is_file():

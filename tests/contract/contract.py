@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from anelab.export.artifacts import Source, write_coreml
 from anelab.export.manifest import Artifact, golden_vectors, make_manifest
 from anelab.export.onnx import export_onnx, opset_of, write_model
 from anelab.export.parity import compare
+from anelab.export.proof import measure_all
 from anelab.export.runtime import onnx_predictor
 from anelab.files import canonical_json, dvc_md5
 from anelab.learning.base import PLOTS, SPLITS, AnyWorkload, DataCard, Split
@@ -161,6 +163,35 @@ class WorkloadContract:
             assert parity.max_absolute < 1e-4
             assert parity.agreement in (None, 1.0)
         assert make_manifest(tmp_path, artifacts, {}, [])["files"].keys() == {item.file for item in artifacts}
+
+    def test_every_graph_becomes_a_package_that_computes_the_same(
+        self,
+        workload: AnyWorkload,
+        config: WorkloadConfig,
+        prepared: Path,
+        fitted: Fitted,
+        test_split: Split,
+        tmp_path: Path,
+    ) -> None:
+        source = Source(workload, config, prepared, fitted.module, {"workload": workload.name})
+        graphs = [graph for graph in workload.graphs(config) if "coreml" in graph.formats]
+        artifacts = [one for graph in graphs for one in write_coreml(source, graph, tmp_path)]
+        predictors = {
+            graph.name: torch_predictor(workload.deployed(fitted.module, graph), graph)(test_split.inputs[graph.name])
+            for graph in graphs
+        }
+        measured = list(
+            measure_all(workload, config, artifacts, tmp_path, lambda graph: predictors[graph.name], test_split)
+        )
+        executed = {(one.file, one.executor) for one in measured}
+        assert executed >= {("model.mlpackage", "evaluator_fp16"), ("model.fp32.mlpackage", "evaluator_fp32")}
+        assert ("model.buckets.mlpackage", "evaluator_fp16") in executed
+        for one in measured:
+            if one.artifact.variant in ("fp32", "fp16"):
+                limit = 5e-3 if one.executor == "evaluator_fp16" else 1e-3
+                assert one.parity.max_absolute <= limit, (one.file, one.executor)
+                assert one.parity.agreement in (None, 1.0)
+        assert make_manifest(tmp_path, artifacts, {}, [])["companions"] == {}
 
     def test_golden_cases_fit_the_graphs_and_say_the_same_through_each(
         self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted

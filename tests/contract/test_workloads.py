@@ -104,6 +104,12 @@ class TestToy(WorkloadContract):
         assert np.linalg.norm(outputs["scaled"], axis=1).mean() == pytest.approx(1, rel=1e-4)
 
 
+def version_with(project: Path, file: str) -> Path:
+    """The folder of a version that holds that file."""
+    found = sorted((project / "mlruns/artifacts/toy/models").glob(f"*/artifacts/{file}"))
+    return found[0].parent
+
+
 def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its own folder and its section of params.yaml make it a workload."""
     monkeypatch.chdir(toy_project)
@@ -114,8 +120,10 @@ def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: 
     assert champion["metric"] == "max:recall_at_1"
     assert champion["value"] > 0.5
     assert (toy_project / "models/toy/export/index.npy").is_file()
-    version = next((toy_project / "mlruns/artifacts/toy/models").glob("*/artifacts"))
-    assert {path.name for path in version.iterdir()} >= {"model.onnx", "manifest.json", "index.npy", "MLmodel"}
+    version = version_with(toy_project, "model.onnx")
+    assert {path.name for path in version.iterdir()} >= {"manifest.json", "index.npy", "MLmodel"}
+    core_ml = version_with(toy_project, "model.buckets.mlpackage")
+    assert {path.name for path in core_ml.iterdir()} >= {"model.mlpackage", "manifest.json", "index.npy", "MLmodel"}
     manifest = read_json(version / "manifest.json")
     assert list(manifest["companions"]) == ["index.npy"]
     assert manifest["golden"][0]["outputs"]["model.onnx"].keys() == {"embedding", "scaled"}

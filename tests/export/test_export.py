@@ -11,7 +11,8 @@ from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.export.manifest import Artifact, content_digest, golden_vectors, make_manifest
 from anelab.export.onnx import export_onnx, operators, opset_of, write_model
-from anelab.export.parity import compare, require
+from anelab.export.parity import compare
+from anelab.export.proof import measure_all, require
 from anelab.export.quantize import calibration_rows, quantize_int8
 from anelab.export.runtime import onnx_predictor
 from anelab.files import file_digest
@@ -103,14 +104,30 @@ def test_parity_of_a_broken_artifact_fails_with_its_worst_examples(module: nn.Mo
     assert parity.max_absolute > 1
     if_flipped = (broken["output"] >= 0.5) != (expected["output"] >= 0.5)
     assert parity.agreement == 1 - if_flipped.sum() / 500
+    same = compare(WORKLOAD, CONFIG, expected, expected, split)
+    assert same.breaches(CONFIG.export.float_tolerance, 1) == []
+
+
+def test_an_artifact_that_computes_something_else_stops_the_export(
+    module: nn.Module, split: Split, tmp_path: Path
+) -> None:
+    write_model(export_onnx(module, GRAPH, 13, META), tmp_path / "model.onnx")
+    expected = outputs_of(module, split)
+    other = {"output": expected["output"].copy()}
+    other["output"][7] = 2 - expected["output"][7].round()
+    artifact = Artifact("model.onnx", GRAPH, "fp32")
+    for outputs, sound in ((expected, True), (other, False)):
+        (measured,) = measure_all(WORKLOAD, CONFIG, [artifact], tmp_path, lambda _, outputs=outputs: outputs, split)
+        assert measured.executor == "onnxruntime_cpu"
+        assert (measured.broken == []) is sound
+        if sound:
+            require(measured, WORKLOAD, CONFIG, tmp_path, split)
     with pytest.raises(AnelabError) as caught:
-        require("model.onnx", parity, CONFIG.export.float_tolerance, 1, expected, broken)
+        require(measured, WORKLOAD, CONFIG, tmp_path, split)
     text = str(caught.value)
-    assert "model.onnx does not match the trained module: max_absolute is " in text
+    assert "model.onnx (onnxruntime_cpu) does not match the trained module: max_absolute is " in text
     assert "allowed at most 0.0001" in text
     assert "test row 7, output: module" in text
-    same = compare(WORKLOAD, CONFIG, expected, expected, split)
-    require("model.onnx", same, CONFIG.export.float_tolerance, 1, expected, expected)
 
 
 def test_a_metric_that_is_minimised_may_fall_but_not_rise(module: nn.Module, split: Split) -> None:

@@ -39,4 +39,4 @@ def test_real_mnist(real_data: Path, tmp_path: Path) -> None:
     assert report["test"]["accuracy"] > 0.95
     assert read_json(tmp_path / "reports/mnist/data.json")["rows"]["test"] == 10_000
     parity = read_json(tmp_path / "reports/mnist/parity.json")
-    assert parity["model.raw.onnx"]["metric"] == report["test"]["accuracy"]
+    assert parity["model.raw.onnx"]["onnxruntime_cpu"]["metric"] == report["test"]["accuracy"]

@@ -6,12 +6,15 @@ import pytest
 
 from anelab import workloads
 from anelab.errors import AnelabError
+from anelab.export.parity import Parity
 from anelab.learning.base import Split
+from anelab.learning.config import Tolerance
 from anelab.tracking.champion import KEPT, Promotion, Standing, read_standing, write_standing
 from anelab.tracking.gates import (
     champion_gate,
     debug_gate,
     not_compared,
+    parity_gate,
     passed,
     quality_gate,
     recorded_gate,
@@ -96,6 +99,18 @@ def test_simple_gates_give_figures_and_a_sentence() -> None:
     assert debug_gate({"debug": "limit"}).verdict == "fail"
     assert passed([not_compared("first"), debug_gate({})])
     assert not passed([low])
+
+
+def test_parity_is_asked_of_every_executor() -> None:
+    good = Parity(10, 1e-5, 1e-6, 1e-5, 1.0, 0.9, 0.9, [0])
+    bad = replace(good, max_absolute=0.2, agreement=0.5)
+    tolerance = Tolerance(max_absolute=1e-3, max_relative=None, min_agreement=0.999, max_metric_loss=0.0)
+    names = {"evaluator_fp32": tolerance, "coreml_all": tolerance}
+    assert parity_gate(dict.fromkeys(names, good), names, 1).verdict == "pass"
+    failed = parity_gate({"evaluator_fp32": good, "coreml_all": bad}, names, 1)
+    assert failed.verdict == "fail"
+    assert "max_absolute is 0.2, allowed at most 0.001 (coreml_all)" in failed.reason
+    assert failed.figures == {"max_absolute": 0.2, "agreement": 0.5}
 
 
 def test_a_champion_of_which_only_the_value_is_known_still_binds() -> None:

@@ -9,20 +9,28 @@ from typing import Any
 import numpy as np
 import onnx
 
+from anelab.export.executors import format_of
+from anelab.export.mlpackage import describe_package, package_content
 from anelab.export.onnx import operators, opset_of, signature
-from anelab.files import file_digest
+from anelab.files import path_digest, path_size
 from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exported file: which graph it computes, in which variant."""
+    """One exported file or package: which graph it computes, in which variant. Of a format and variant
+    one is `primary`, the model itself; what else there is goes with it."""
 
     file: str
     graph: Graph
     variant: str
+    primary: bool = True
+
+    @property
+    def format(self) -> str:
+        return format_of(self.file)
 
 
 def content_digest(model: onnx.ModelProto) -> str:
@@ -35,17 +43,33 @@ def content_digest(model: onnx.ModelProto) -> str:
 
 def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
     path = folder / artifact.file
-    model = onnx.load(path)
     return {
-        "content": content_digest(model),
+        "format": artifact.format,
         "graph": artifact.graph.name,
-        "operators": operators(model),
-        "opset": opset_of(model),
-        "sha256": file_digest(path),
+        "primary": artifact.primary,
+        "sha256": path_digest(path),
         "signature": signature(artifact.graph),
-        "size_bytes": path.stat().st_size,
+        "size_bytes": path_size(path),
         "variant": artifact.variant,
+        **DESCRIBED[artifact.format](path),
     }
+
+
+def _of_onnx(path: Path) -> dict[str, Any]:
+    model = onnx.load(path)
+    return {"content": content_digest(model), "operators": operators(model), "opset": opset_of(model)}
+
+
+def _of_package(path: Path) -> dict[str, Any]:
+    return {"content": package_content(path), **describe_package(path)}
+
+
+def _of_aimodel(path: Path) -> dict[str, Any]:
+    """Core AI's own hash of the program; its operators are its own business."""
+    return {"content": (path / "main.hash").read_bytes().hex(), "operators": {}}
+
+
+DESCRIBED = {"onnx": _of_onnx, "coreml": _of_package, "coreai": _of_aimodel}
 
 
 def make_manifest(
@@ -55,7 +79,7 @@ def make_manifest(
     files = {artifact.file: describe_file(folder, artifact) for artifact in artifacts}
     beside = sorted(path for path in folder.iterdir() if path.name not in files)
     return {
-        "companions": {path.name: {"sha256": file_digest(path), "size_bytes": path.stat().st_size} for path in beside},
+        "companions": {path.name: {"sha256": path_digest(path), "size_bytes": path_size(path)} for path in beside},
         "files": files,
         "golden": golden,
         "metadata": dict(metadata),

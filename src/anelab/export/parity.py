@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from anelab.errors import AnelabError
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import Tolerance, WorkloadConfig
 
@@ -72,17 +71,13 @@ def compare(workload: AnyWorkload, config: WorkloadConfig, module: Arrays, artif
     )
 
 
-def require(name: str, parity: Parity, tolerance: Tolerance, sign: int, module: Arrays, artifact: Arrays) -> None:
-    """Raise AnelabError with the worst examples if `parity` breaks `tolerance`."""
-    broken = parity.breaches(tolerance, sign)
-    if not broken:
-        return
-    examples = [
+def worst_examples(name: str, parity: Parity, module: Arrays, artifact: Arrays) -> str:
+    """A line for each output of the rows that are furthest off."""
+    return "\n".join(
         f"  test row {row}, {output}: module {_short(module[output][row])}, {name} {_short(artifact[output][row])}"
         for row in parity.worst_rows
         for output in module
-    ]
-    raise AnelabError(f"{name} does not match the trained module: {'; '.join(broken)}\n" + "\n".join(examples))
+    )
 
 
 def _short(values: np.ndarray[Any, Any]) -> str:

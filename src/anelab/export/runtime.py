@@ -30,3 +30,8 @@ def onnx_predictor(path: Path, threads: int = 1) -> Predictor:
         return {name: np.concatenate(column) for name, column in zip(outputs, zip(*parts, strict=True), strict=True)}
 
     return predict
+
+
+def providers() -> list[str]:
+    """What this build of ONNX Runtime can run on."""
+    return list(onnxruntime.get_available_providers())

@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import torch
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 
 @torch.no_grad()
@@ -40,8 +41,9 @@ class ToFloat(nn.Module):
 
 
 def fold_into_first(layers: Iterable[nn.Module], scale: float, shift: float) -> list[nn.Module]:
-    """`layers` without dropout, with x -> scale * x + shift folded into the first that has weights."""
-    useful = [layer for layer in layers if not isinstance(layer, nn.Dropout)]
+    """`layers` without dropout and batch normalisation, which goes into the convolution before it, and with
+    x -> scale * x + shift folded into the first that has weights."""
+    useful = _without_batch_norm(layer for layer in layers if not isinstance(layer, nn.Dropout))
     first = next(index for index, layer in enumerate(useful) if isinstance(layer, nn.Linear | nn.Conv2d))
     layer = useful[first]
     if isinstance(layer, nn.Conv2d):
@@ -49,3 +51,13 @@ def fold_into_first(layers: Iterable[nn.Module], scale: float, shift: float) -> 
     elif isinstance(layer, nn.Linear):
         useful[first] = fold_into_linear(layer, torch.tensor(scale), torch.tensor(shift))
     return useful
+
+
+def _without_batch_norm(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    fused: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and fused and isinstance(fused[-1], nn.Conv2d):
+            fused[-1] = fuse_conv_bn_eval(fused[-1].eval(), layer.eval())
+        else:
+            fused.append(layer)
+    return fused

@@ -38,11 +38,15 @@ class Tensor:
     shape: tuple[int | str, ...]
     grid: tuple[float, float] | None = None
     """(lowest, step) if the values of an input are steps from the lowest: INT8 then rounds none of them."""
+    meaning: str = ""
+    """A sentence for who uses the model; formats that describe their inputs and outputs carry it."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One exported computation. "model" always exists; "raw" takes bytes and is ONNX only."""
+    """One exported computation. "model" always exists; "raw" takes bytes and is ONNX only.
+
+    `buckets` are the lengths that "L" may have, where a format needs fixed ones."""
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -157,8 +161,10 @@ class Workload(ABC, Generic[C]):
         """What is exported, "model" first."""
 
     @abstractmethod
-    def deployed(self, module: "nn.Module", graph: Graph) -> "nn.Module":
-        """The module in evaluation mode behind `graph`: its inputs positionally, outputs in order."""
+    def deployed(self, module: "nn.Module", graph: Graph, half: bool = False) -> "nn.Module":
+        """The module in evaluation mode behind `graph`: its inputs positionally, outputs in order.
+
+        `half`: the form will compute in 16 bits, so its sums should have no large parts that cancel."""
 
     @abstractmethod
     def rows(self, outputs: Arrays, split: Split) -> Arrays:

@@ -68,22 +68,70 @@ class Tolerance(Section):
     max_metric_loss: float = Field(ge=0)
 
 
+def _tolerance(absolute: float, agreement: float, loss: float) -> Tolerance:
+    return Tolerance(max_absolute=absolute, max_relative=None, min_agreement=agreement, max_metric_loss=loss)
+
+
+Compression = Literal["int8", "palette6", "palette4", "pruned"]
+
+
+class CoreMLConfig(Section):
+    target: Literal["macOS13", "macOS14", "macOS15", "macOS26"] = "macOS14"
+    buckets: list[int] = [1, 8, 64]
+    variants: list[Compression] = ["int8", "palette6", "palette4", "pruned"]
+    sparsity: float = Field(0.5, gt=0, lt=1)
+    weight_threshold: int = Field(0, ge=0)
+    fp32_operators: list[str] = []
+    fp32_tolerance: Tolerance = _tolerance(1e-3, 0.999, 1e-4)
+    fp16_tolerance: Tolerance = _tolerance(5e-3, 0.999, 1e-3)
+    compressed_tolerance: Tolerance = _tolerance(0.5, 0.95, 0.02)
+
+    @field_validator("buckets")
+    @classmethod
+    def _batch_sizes_in_order(cls, buckets: list[int]) -> list[int]:
+        if any(size < 1 for size in buckets) or sorted(set(buckets)) != buckets:
+            raise ValueError("must be batch sizes of 1 and more in rising order, like [1, 8, 64]; [] makes none")
+        return buckets
+
+    @field_validator("variants")
+    @classmethod
+    def _each_once(cls, variants: list[Compression]) -> list[Compression]:
+        if len(set(variants)) != len(variants):
+            raise ValueError("must name each variant once")
+        return variants
+
+
 class ExportConfig(Section):
     opset: int = Field(13, ge=13, le=20)
     int8: bool = True
     calibration_rows: int = Field(512, ge=8)
     float_tolerance: Tolerance
     int8_tolerance: Tolerance
+    coreml: CoreMLConfig | None = CoreMLConfig()
+    coreai: bool = False
 
-    def tolerance(self, variant: str) -> Tolerance:
-        return self.int8_tolerance if variant == "int8" else self.float_tolerance
+    def tolerance(self, format: str, variant: str, executor: str) -> Tolerance:
+        """What is asked of an artifact, run by that executor."""
+        if format != "coreml" or self.coreml is None:
+            return self.int8_tolerance if variant == "int8" else self.float_tolerance
+        floats = {"fp32": self.coreml.fp32_tolerance, "fp16": self.coreml.fp16_tolerance}
+        if variant in floats and executor == "evaluator_fp32":
+            return self.coreml.fp32_tolerance
+        return floats.get(variant, self.coreml.compressed_tolerance)
+
+
+class EligibleConfig(Section):
+    """The variant of each format that may be champion."""
+
+    onnx: Literal["fp32", "int8"] = "fp32"
+    coreml: Literal["fp16", "fp32"] | Compression = "fp16"
 
 
 class RegistryConfig(Section):
     threshold: float
     margin: float = Field(ge=0)
     max_size_bytes: int = Field(gt=0)
-    variant: Literal["fp32", "int8"] = "fp32"
+    variant: EligibleConfig = EligibleConfig()
     resamples: int = Field(1000, ge=100)
 
 

@@ -1,22 +1,24 @@
-"""export: every graph as ONNX, the INT8 variant, the manifest, and proof against the trained module."""
+"""export: every graph as ONNX and Core ML, their variants, the manifest, and proof against the trained module."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
-from anelab.files import dvc_md5, replacing_folder, write_json
-from anelab.learning.base import Graph, Split
+from anelab.files import dvc_md5, read_json, replacing_folder, write_json
+from anelab.learning.base import Arrays, Graph, Split
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from anelab.export.artifacts import Source
     from anelab.export.manifest import Artifact
-    from anelab.export.parity import Parity
+    from anelab.export.proof import Measured
 
-FLOAT, INT8 = "fp32", "int8"
+READINESS = "model.mlpackage"
+RANGE_ROWS = 512
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -24,27 +26,82 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.export.artifacts import Source, write_artifacts
+    from anelab.export.executors import predictor
     from anelab.export.manifest import golden_vectors, make_manifest
-    from anelab.export.runtime import onnx_predictor
     from anelab.training.checkpoint import load_checkpoint
 
     best = load_checkpoint(job.output("train") / "best.ckpt")
-    module = _module(job, best)
     metadata = _metadata(job, key, best["debug"])
+    source = Source(job.workload, job.config, job.prepared, _module(job, best), metadata)
     with replacing_folder(job.output("export")) as out:
-        artifacts = _write_artifacts(job, module, metadata, out)
-        predictors = {artifact: onnx_predictor(out / artifact.file) for artifact in artifacts}
+        artifacts = write_artifacts(source, out)
+        predictors = {artifact: predictor(out / artifact.file, artifact.graph) for artifact in artifacts}
         golden = golden_vectors(job.workload.golden(job.config), predictors)
         job.workload.finish(predictors[artifacts[0]], job.config, job.prepared, out)
         manifest = make_manifest(out, artifacts, metadata, golden)
         write_json(out / "manifest.json", manifest)
-        parity = _prove(job, module, artifacts, out)
-    report = {name: one.as_json() for name, one in parity.items()}
+        test = job.workload.load(job.config, job.prepared, "test")
+        proof = _prove(job, source, artifacts, out, test)
+        write_json(job.reports / "readiness.json", _readiness(out, test))
+    report: dict[str, dict[str, Any]] = {artifact.file: {} for artifact in artifacts}
+    for one in proof:
+        report[one.file][one.executor] = one.parity.as_json()
     write_json(job.reports / "parity.json", report)
     sizes = {f"size_bytes.{name}": float(item["size_bytes"]) for name, item in manifest["files"].items()}
-    errors = {f"parity_max_absolute.{name}": one.max_absolute for name, one in parity.items()}
+    errors = {f"parity_max_absolute.{one.file}.{one.executor}": one.parity.max_absolute for one in proof}
     datasets = [Dataset(job.name, metadata["data_digest"], "test")]
-    return Outcome({**sizes, **errors}, datasets, reports=["parity.json"])
+    return Outcome({**sizes, **errors}, datasets, reports=["parity.json", "readiness.json"])
+
+
+def measure(job: Job) -> "list[Measured]":
+    """The exported files once more, on this host. Raises AnelabError if they or the checkpoint are not there."""
+    from anelab.export.manifest import Artifact
+    from anelab.training.checkpoint import load_checkpoint
+
+    folder = job.output("export")
+    if not (folder / "manifest.json").is_file():
+        raise AnelabError(f"{folder}: holds no exported model; run `anelab export {job.name}` or `dvc checkout`")
+    graphs = {graph.name: graph for graph in job.workload.graphs(job.config)}
+    artifacts = [
+        Artifact(file, graphs[item["graph"]], item["variant"], item["primary"])
+        for file, item in read_json(folder / "manifest.json")["files"].items()
+    ]
+    module = _module(job, load_checkpoint(job.output("train") / "best.ckpt"))
+    return list(_measured(job, module, artifacts, folder, job.workload.load(job.config, job.prepared, "test")))
+
+
+def _measured(
+    job: Job, module: "nn.Module", artifacts: "list[Artifact]", folder: Path, test: Split
+) -> "Iterator[Measured]":
+    from anelab.export.proof import measure_all
+    from anelab.training.evaluate import torch_predictor
+
+    def expected(graph: Graph) -> Arrays:
+        return torch_predictor(job.workload.deployed(module, graph), graph)(test.inputs[graph.name])
+
+    return measure_all(job.workload, job.config, artifacts, folder, expected, test)
+
+
+def _prove(job: Job, source: "Source", artifacts: "list[Artifact]", out: Path, test: Split) -> "list[Measured]":
+    """Raises AnelabError at the first artifact that is not what it promises."""
+    from anelab.export.proof import require
+
+    proof = []
+    for measured in _measured(job, source.module, artifacts, out, test):
+        require(measured, job.workload, job.config, out, test)
+        proof.append(measured)
+    return proof
+
+
+def _readiness(out: Path, test: Split) -> dict[str, Any]:
+    """What a Mac could do with the headline package, as far as the program and real rows tell."""
+    from anelab.export.readiness import inspect_package
+
+    if not (out / READINESS).exists():
+        return {}
+    rows = {name: array[:RANGE_ROWS] for name, array in test.inputs["model"].items()}
+    return {READINESS: inspect_package(out / READINESS, rows).as_json()}
 
 
 def _module(job: Job, best: dict[str, Any]) -> "nn.Module":
@@ -69,45 +126,6 @@ def _metadata(job: Job, key: str, debug: str) -> dict[str, str]:
         "workload": job.name,
         **job.workload.describe(job.config),
     }
-
-
-def _write_artifacts(job: Job, module: "nn.Module", metadata: dict[str, str], out: Path) -> "list[Artifact]":
-    from anelab.export.manifest import Artifact
-    from anelab.export.onnx import export_onnx, write_model
-    from anelab.export.quantize import calibration_rows, quantize_int8
-
-    config, artifacts = job.config.export, []
-    for graph in job.workload.graphs(job.config):
-        model = export_onnx(job.workload.deployed(module, graph), graph, config.opset, metadata)
-        artifacts.append(Artifact("model.onnx" if graph.name == "model" else f"model.{graph.name}.onnx", graph, FLOAT))
-        write_model(model, out / artifacts[-1].file)
-        if graph.name == "model" and config.int8:
-            train = job.workload.load(job.config, job.prepared, "train").inputs["model"]
-            rows = calibration_rows(train, config.calibration_rows, job.config.seed)
-            artifacts.append(Artifact("model.int8.onnx", graph, INT8))
-            write_model(quantize_int8(model, graph, rows, metadata), out / artifacts[-1].file)
-    return artifacts
-
-
-def _prove(job: Job, module: "nn.Module", artifacts: "list[Artifact]", out: Path) -> "dict[str, Parity]":
-    """Parity of every artifact on the test set. Raises AnelabError at the first breach."""
-    test = job.workload.load(job.config, job.prepared, "test")
-    return {artifact.file: _prove_one(job, module, artifact, out, test) for artifact in artifacts}
-
-
-def _prove_one(job: Job, module: "nn.Module", artifact: "Artifact", out: Path, test: Split) -> "Parity":
-    from anelab.export.parity import compare, require
-    from anelab.export.runtime import onnx_predictor
-    from anelab.training.evaluate import torch_predictor
-
-    graph: Graph = artifact.graph
-    inputs = test.inputs[graph.name]
-    expected = torch_predictor(job.workload.deployed(module, graph), graph)(inputs)
-    found = onnx_predictor(out / artifact.file)(inputs)
-    parity = compare(job.workload, job.config, expected, found, test)
-    tolerance = job.config.export.tolerance(artifact.variant)
-    require(artifact.file, parity, tolerance, job.config.sign, expected, found)
-    return parity
 
 
 STAGE = Stage("export", ("metric", "model", "training", "export"), ("training", "export"), _inputs, _run)

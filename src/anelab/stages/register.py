@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
 COMPARISONS_BEFORE_WARNING = 20
-JUDGES = ("champion", "gates", "models", "registration", "rival")
+JUDGES = ("champion", "coreml", "gates", "models", "registration", "rival")
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -34,23 +34,48 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.tracking.registration import apply_registration, champion_file, onnx_model
+    from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
     from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
 
-    store = open_store(job.workspace)
-    model, record = onnx_model(job.name), champion_file(job.workspace, job.name)
-    standing = read_standing(record, model)
-    registry = _decide(job, store, model, standing)
-    standing = _stand(job, standing, registry)
+    store, record = open_store(job.workspace), champion_file(job.workspace, job.name)
+    manifest = read_json(job.output("export") / "manifest.json")
+    test = job.workload.load(job.config, job.prepared, "test")
+    registry, standings = _registry(job, manifest, split_digest(test)), {}
+    for format in FORMATS:
+        model = registered_model(job.name, format)
+        contenders = _contenders(job, manifest, format, test)
+        if contenders:
+            standing = read_standing(record, model)
+            decided = _decide(job, store, model, standing, contenders, manifest, test, registry["test_digest"])
+            registry["models"][model] = {"candidates": decided, "format": format}
+            standings[model] = _stand(job, standing, registry, model)
     write_json(job.reports / "registry.json", registry)
-    write_standing(record, model, standing)
+    for model, standing in standings.items():
+        write_standing(record, model, standing)
     with store.writing():
         publish_all(store, job.workspace, job.name)  # a version names its training run
         applied = apply_registration(store, job.workspace, job.name)
-    _tell(registry, standing, applied.versions, applied.warnings)
+    for text in applied.warnings:
+        warn(text)
+    for model, standing in standings.items():
+        _tell(registry, model, standing, applied.versions[model])
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
+
+
+def _registry(job: Job, manifest: dict[str, Any], digest: str) -> dict[str, Any]:
+    """The content of registry.json, but for the models."""
+    from anelab.tracking.registration import SCHEMA
+
+    return {
+        "data_digest": dvc_md5(job.prepared),
+        "input_key": manifest["metadata"]["input_key"],
+        "metric": job.config.metric,
+        "models": {},
+        "schema": SCHEMA,
+        "test_digest": digest,
+    }
 
 
 @dataclass(frozen=True)
@@ -63,38 +88,35 @@ class Contender:
     metrics: dict[str, float]
 
 
-def _decide(job: Job, store: "Store", model: str, standing: Standing) -> dict[str, Any]:
-    """The content of registry.json."""
-    manifest = read_json(job.output("export") / "manifest.json")
-    test = job.workload.load(job.config, job.prepared, "test")
-    digest = split_digest(test)
-    contenders = _contenders(job, manifest, test)
+def _decide(
+    job: Job,
+    store: "Store",
+    model: str,
+    standing: Standing,
+    contenders: Mapping[str, Contender],
+    manifest: dict[str, Any],
+    test: Split,
+    digest: str,
+) -> dict[str, Any]:
+    """Every variant's verdicts; only the eligible one is compared with the champion."""
     own = _eligible(job, contenders)
     verdict = _against_champion(job, store, model, standing, own, manifest, test, digest)
-    only = f"only {own.entry['variant']} may be champion (registry.variant)"
+    only = f"only {own.entry['variant']} may be champion (registry.variant.{own.entry['format']})"
     others = gates.Gate("champion", "not eligible", only, {})
     return {
-        "candidates": {
-            variant: _judge(job, contender, manifest["metadata"], verdict if contender is own else others)
-            for variant, contender in contenders.items()
-        },
-        "data_digest": dvc_md5(job.prepared),
-        "input_key": manifest["metadata"]["input_key"],
-        "metric": job.config.metric,
-        "model": model,
-        "schema": 1,
-        "test_digest": digest,
+        variant: _judge(job, contender, manifest["metadata"], verdict if contender is own else others)
+        for variant, contender in contenders.items()
     }
 
 
-def _contenders(job: Job, manifest: dict[str, Any], test: Split) -> dict[str, Contender]:
-    """Every variant's model, run on the test set."""
-    from anelab.export.runtime import onnx_predictor
+def _contenders(job: Job, manifest: dict[str, Any], format: str, test: Split) -> dict[str, Contender]:
+    """Every variant's model of one format, run on the test set."""
+    from anelab.export.executors import predictor
 
-    found = {}
+    graph, found = job.workload.graphs(job.config)[0], {}
     for file, entry in manifest["files"].items():
-        if entry["graph"] == "model":
-            outputs = onnx_predictor(job.output("export") / file)(test.inputs["model"])
+        if entry["format"] == format and entry["primary"]:
+            outputs = predictor(job.output("export") / file, graph)(test.inputs["model"])
             rows = job.workload.rows(outputs, test)
             found[entry["variant"]] = Contender(file, entry, rows, job.workload.metrics(rows, test))
     return found
@@ -102,13 +124,18 @@ def _contenders(job: Job, manifest: dict[str, Any], test: Split) -> dict[str, Co
 
 def _eligible(job: Job, contenders: Mapping[str, Contender]) -> Contender:
     """The one that may be champion. Raises AnelabError if that variant was not exported."""
-    variant = job.config.registry.variant
+    format = next(iter(contenders.values())).entry["format"]
+    variant = _eligible_variant(job, format)
     if variant in contenders:
         return contenders[variant]
     raise AnelabError(
-        f"{job.name}.registry.variant={variant} was not exported; "
-        f"set {job.name}.export.int8=true or {job.name}.registry.variant=fp32"
+        f"{job.name}.registry.variant.{format}={variant} was not exported; "
+        f"export it ({job.name}.export), or set {job.name}.registry.variant.{format} to one of {', '.join(contenders)}"
     )
+
+
+def _eligible_variant(job: Job, format: str) -> str:
+    return str(getattr(job.config.registry.variant, format))
 
 
 def _against_champion(
@@ -124,15 +151,15 @@ def _against_champion(
     from anelab.tracking.rival import find_rival
 
     if standing.champion and standing.champion.content == own.entry["content"]:
-        return _verdict_that_made_it(job, own)
+        return _verdict_that_made_it(job, model, own)
     rival = find_rival(store, job.workload, job.config, model, standing, manifest, test, digest)
     return rival.gate(job.workload, job.config, test, own.rows, own.metrics)
 
 
-def _verdict_that_made_it(job: Job, own: Contender) -> gates.Gate:
+def _verdict_that_made_it(job: Job, model: str, own: Contender) -> gates.Gate:
     """The champion's own verdict, from the registry.json that promoted it if that is still there."""
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # it may be absent or damaged
-        before = read_json(job.reports / "registry.json")["candidates"][own.entry["variant"]]
+        before = read_json(job.reports / "registry.json")["models"][model]["candidates"][own.entry["variant"]]
         (gate,) = [gate for gate in before["gates"] if gate["name"] == "champion"]
         if before["content"] == own.entry["content"]:
             return gates.Gate(**gate)
@@ -142,11 +169,13 @@ def _verdict_that_made_it(job: Job, own: Contender) -> gates.Gate:
 def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_champion: gates.Gate) -> dict[str, Any]:
     """One candidate's verdict at every gate."""
     config, entry = job.config, contender.entry
-    parity = Parity(**read_json(job.reports / "parity.json")[contender.file])
+    report = read_json(job.reports / "parity.json")[contender.file]
+    parities = {name: Parity(**figures) for name, figures in report.items()}
+    tolerances = {name: config.export.tolerance(entry["format"], entry["variant"], name) for name in parities}
     verdicts = [
         gates.debug_gate(metadata),
         gates.quality_gate(config, contender.metrics),
-        gates.parity_gate(parity, config.export.tolerance(entry["variant"]), config.sign),
+        gates.parity_gate(parities, tolerances, config.sign),
         gates.size_gate(config, entry["size_bytes"]),
         against_champion,
     ]
@@ -160,21 +189,23 @@ def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_
     }
 
 
-def _stand(job: Job, standing: Standing, registry: dict[str, Any]) -> Standing:
+def _stand(job: Job, standing: Standing, registry: dict[str, Any], model: str) -> Standing:
     """The standing after the verdicts: a candidate that passes all is champion; one that only the
     champion holds back is challenger; one that a person took down stays down."""
-    judged = registry["candidates"][job.config.registry.variant]
+    candidates = registry["models"][model]["candidates"]
+    variant = _eligible_variant(job, registry["models"][model]["format"])
+    judged = candidates[variant]
     promotion = Promotion(
         sha256=judged["sha256"],
         content=judged["content"],
         input_key=registry["input_key"],
-        variant=job.config.registry.variant,
+        variant=variant,
         metric=job.config.metric,
         value=judged["metrics"][job.config.metric_name],
         test_digest=registry["test_digest"],
         by="register",
     )
-    for candidate in registry["candidates"].values():
+    for candidate in candidates.values():
         standing = standing.undelete(candidate["sha256"])
     verdicts = {gate["name"]: gate for gate in judged["gates"]}
     if "low" in verdicts["champion"]["figures"]:
@@ -189,8 +220,9 @@ def _stand(job: Job, standing: Standing, registry: dict[str, Any]) -> Standing:
 
 def _figures(registry: dict[str, Any]) -> dict[str, float]:
     return {
-        f"{variant}.{name}": value
-        for variant, judged in registry["candidates"].items()
+        f"{model['format']}.{variant}.{name}": value
+        for model in registry["models"].values()
+        for variant, judged in model["candidates"].items()
         for name, value in judged["metrics"].items()
     }
 
@@ -203,22 +235,20 @@ def _rank(standing: Standing, content: str) -> str:
     return "registered, not promoted"
 
 
-def _tell(registry: dict[str, Any], standing: Standing, versions: Mapping[str, str], warnings: list[str]) -> None:
-    """What a person should know: warnings, failed gates, and what each version now is."""
+def _tell(registry: dict[str, Any], model: str, standing: Standing, versions: Mapping[str, str]) -> None:
+    """What a person should know: failed gates, and what each version now is."""
+    candidates = registry["models"][model]["candidates"]
     used = len(standing.comparisons.get(registry["test_digest"], ()))
     if used > COMPARISONS_BEFORE_WARNING:
         warn(f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it")
-    for text in warnings:
-        warn(text)
-    for variant, judged in registry["candidates"].items():
+    for variant, judged in candidates.items():
         for gate in judged["gates"]:
             if gate["verdict"] == "fail":
-                warn(f"{registry['model']} {variant}: gate {gate['name']} failed: {gate['reason']}")
-    for variant, judged in registry["candidates"].items():
+                warn(f"{model} {variant}: gate {gate['name']} failed: {gate['reason']}")
+    for variant, judged in candidates.items():
         rank = _rank(standing, judged["content"])
         value = judged["metrics"][registry["metric"].partition(":")[2]]
-        number = versions.get(variant, "?")
-        print(f"{registry['model']} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
+        print(f"{model} version {versions.get(variant, '?')} ({variant}): {rank}, {registry['metric']} {value:.6g}")
 
 
 def split_digest(split: Split) -> str:
@@ -239,7 +269,7 @@ STAGE = Stage(
     (
         "export",
         "statistics.py",
-        *(f"tracking/{name}.py" for name in ("champion", "gates", "models", "registration", "rival")),
+        *(f"tracking/{name}.py" for name in JUDGES),
     ),
     _inputs,
     _run,

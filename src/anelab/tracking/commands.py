@@ -18,7 +18,7 @@ from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
-from anelab.tracking.registration import apply_aliases, champion_file, onnx_model
+from anelab.tracking.registration import FORMATS, apply_aliases, champion_file, registered_model
 from anelab.tracking.store import Store, open_store, without_password
 from anelab.workspace import Workspace
 
@@ -28,7 +28,7 @@ UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 def workload_of(model: str) -> str:
     """The workload that a registered model belongs to."""
-    known = {onnx_model(name): name for name in workloads.names()}
+    known = {registered_model(name, format): name for name in workloads.names() for format in FORMATS}
     if model in known:
         return known[model]
     near = difflib.get_close_matches(model, known, n=1)
@@ -80,13 +80,20 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
         "gates": {name: f"{verdict}: {reason}" for name, (verdict, reason) in _gates(version).items()},
         "metrics": _metrics(version),
         "files": {
-            name: f"{item['size_bytes']} bytes, opset {item['opset']}, sha256 {item['sha256']}"
+            name: f"{item['size_bytes']} bytes, {_version(item)}, sha256 {item['sha256']}"
             for name, item in manifest["files"].items()
         },
         "metadata": manifest["metadata"],
         "run": version.run_id or "unknown",
         "commit": _commit(store, version),
     }
+
+
+def _version(item: dict[str, Any]) -> str:
+    """Of a file's format."""
+    if item["format"] == "coreml":
+        return f"{item['precision']}, specification {item['specification_version']}"
+    return f"opset {item['opset']}"
 
 
 def _gates(version: ModelVersion) -> dict[str, tuple[str, str]]:
@@ -188,7 +195,7 @@ def _change(workspace: Workspace, store: Store, workload: str, model: str, chang
     record = champion_file(workspace, workload)
     with alone(workspace, workload), store.writing():
         write_standing(record, model, change(read_standing(record, model)))
-        for warning in apply_aliases(store, workspace, workload):
+        for warning in apply_aliases(store, workspace, workload, model):
             print(f"anelab: warning: {warning}", file=sys.stderr)
 
 

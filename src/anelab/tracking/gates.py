@@ -47,13 +47,18 @@ def size_gate(config: WorkloadConfig, size_bytes: int) -> Gate:
     return Gate("size", verdict, reason, {"size_bytes": size_bytes, "max_size_bytes": limit})
 
 
-def parity_gate(parity: Parity, tolerance: Tolerance, sign: int) -> Gate:
-    broken = parity.breaches(tolerance, sign)
-    reason = "; ".join(broken) or f"largest error {parity.max_absolute:.3g} over {parity.rows} test rows"
-    figures = {"max_absolute": parity.max_absolute}
-    if parity.agreement is not None:
-        figures["agreement"] = parity.agreement
-    return Gate("parity", "fail" if broken else "pass", reason, figures)
+def parity_gate(parities: Mapping[str, Parity], tolerances: Mapping[str, Tolerance], sign: int) -> Gate:
+    """Every executor's parity within its tolerance; the figures are those of the worst."""
+    broken = [
+        f"{text} ({name})" for name, parity in parities.items() for text in parity.breaches(tolerances[name], sign)
+    ]
+    worst = max(parities.values(), key=lambda parity: parity.max_absolute)
+    reason = "; ".join(broken) or f"largest error {worst.max_absolute:.3g} over {worst.rows} test rows"
+    figures = {"max_absolute": worst.max_absolute}
+    agreements = [parity.agreement for parity in parities.values() if parity.agreement is not None]
+    if agreements:
+        figures["agreement"] = min(agreements)
+    return Gate("parity", "fail" if broken else "pass", f"{reason}, by {', '.join(parities)}", figures)
 
 
 def debug_gate(metadata: Mapping[str, str]) -> Gate:

@@ -1,10 +1,10 @@
-"""Registered models: one version is one folder, known by the sha256 of its model.onnx."""
+"""Registered models: one version is one folder, known by the sha256 of its model.onnx or model.mlpackage."""
 
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
+from shutil import rmtree
 from typing import Any
 
 import mlflow.artifacts
@@ -18,13 +18,16 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
-from anelab.files import file_digest, read_json
+from anelab.files import copy_path, path_digest, read_json
+from anelab.tracking import coreml
 from anelab.tracking.champion import Promotion
 from anelab.tracking.store import Store
 
 SHA_TAG = "anelab.sha256"
 CONTENT_TAG = "anelab.content"
 ALIASES = ("champion", "challenger")
+MAIN_FILES = {"onnx": "model.onnx", "coreml": "model.mlpackage"}
+"""The model itself in a version's folder, by format."""
 RUNTIME = ["mlflow", "numpy", "onnx", "onnxruntime"]
 
 
@@ -33,6 +36,7 @@ class Candidate:
     """A model about to be a version: its files by the name they get in the version's folder."""
 
     model: str
+    format: str
     experiment: str
     files: Mapping[str, Path]
     tags: dict[str, str]
@@ -42,11 +46,11 @@ class Candidate:
 
     @property
     def sha256(self) -> str:
-        return file_digest(self.files["model.onnx"])
+        return path_digest(self.files[MAIN_FILES[self.format]])
 
 
 def find_version(store: Store, model: str, sha256: str) -> ModelVersion | None:
-    """The version of `model` whose model.onnx has that sha256."""
+    """The version of `model` whose main file has that sha256."""
     same = store.client.search_model_versions(f"name = '{model}' and tags.`{SHA_TAG}` = '{sha256}'")
     return min(same, key=lambda version: int(version.version)) if same else None
 
@@ -75,7 +79,7 @@ def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
 def _register(store: Store, candidate: Candidate) -> ModelVersion:
     experiment = store.experiment(candidate.experiment)
     logged = store.client.create_logged_model(
-        experiment, candidate.model, candidate.run_id, candidate.tags, model_type="onnx"
+        experiment, candidate.model, candidate.run_id, candidate.tags, model_type=candidate.format
     )
     try:
         _upload(store, candidate, logged.model_id)
@@ -104,30 +108,55 @@ def _logged_model(version: ModelVersion) -> str:
 def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> bool:
     """Whether every file of the candidate is there, in its size."""
     try:
-        found = store.client.list_logged_model_artifacts(_logged_model(version))
+        sizes = _sizes(store, _logged_model(version))
     except (MlflowException, OSError):
         return False
-    sizes = {item.path: item.file_size for item in found}
-    same = all(sizes.get(name) == path.stat().st_size for name, path in candidate.files.items())
-    return same and "MLmodel" in sizes
+    wanted = {
+        f"{name}/{file.relative_to(path).as_posix()}" if path.is_dir() else name: file.stat().st_size
+        for name, path in candidate.files.items()
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.is_file()
+    }
+    return all(sizes.get(name) == size for name, size in wanted.items()) and "MLmodel" in sizes
+
+
+def _sizes(store: Store, model_id: str, folder: str | None = None) -> dict[str, int]:
+    """Size of every file of a logged model, by its path in it."""
+    found: dict[str, int] = {}
+    for item in store.client.list_logged_model_artifacts(model_id, folder):
+        found |= _sizes(store, model_id, item.path) if item.is_dir else {item.path: item.file_size or 0}
+    return found
 
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
-    """MLflow's onnx flavor around the candidate's files, which are copied as they are."""
+    """MLflow's folder around the candidate's files, which are copied as they are."""
     manifest = read_json(candidate.files["manifest.json"])
-    signature = next(item["signature"] for item in manifest["files"].values() if item["graph"] == "model")
-    mlflow.onnx.save_model(
-        onnx.load(candidate.files["model.onnx"]),
-        folder,
-        mlflow_model=Model(run_id=candidate.run_id, model_id=model_id),
-        signature=ModelSignature(_schema(signature["inputs"]), _schema(signature["outputs"])),
-        pip_requirements=RUNTIME,
-        onnx_execution_providers=["CPUExecutionProvider"],
-        metadata=manifest["metadata"],
-        save_as_external_data=False,
-    )
+    signature = next(item["signature"] for item in manifest["files"].values() if item["primary"])
+    options = {
+        "mlflow_model": Model(run_id=candidate.run_id, model_id=model_id),
+        "signature": ModelSignature(_schema(signature["inputs"]), _schema(signature["outputs"])),
+        "metadata": manifest["metadata"],
+    }
+    main = candidate.files[MAIN_FILES[candidate.format]]
+    if candidate.format == "onnx":
+        mlflow.onnx.save_model(
+            onnx.load(main),
+            folder,
+            pip_requirements=RUNTIME,
+            onnx_execution_providers=["CPUExecutionProvider"],
+            save_as_external_data=False,
+            **options,
+        )
+    else:
+        coreml.save_model(main, folder, **options)
     for name, path in candidate.files.items():
-        copyfile(path, folder / name)
+        _replace(folder / name, path)
+
+
+def _replace(target: Path, source: Path) -> None:
+    if target.is_dir():
+        rmtree(target)
+    copy_path(source, target)
 
 
 def _schema(tensors: list[dict[str, Any]]) -> Schema:
@@ -179,7 +208,7 @@ def damaged_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
     return [
         name
         for name, entry in listed.items()
-        if not (folder / name).is_file() or file_digest(folder / name) != entry["sha256"]
+        if not (folder / name).exists() or path_digest(folder / name) != entry["sha256"]
     ]
 
 

@@ -4,7 +4,6 @@ The stage `register` decides and writes those two files; applying them is idempo
 `anelab sync` does.
 """
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
-from anelab.files import read_json, write_json
+from anelab.files import copy_path, read_json, write_json
 from anelab.tracking.champion import Promotion, read_standing
-from anelab.tracking.models import ALIASES, Candidate, damaged_files, ensure_version, find_promoted, set_alias
+from anelab.tracking.models import (
+    ALIASES,
+    MAIN_FILES,
+    Candidate,
+    damaged_files,
+    ensure_version,
+    find_promoted,
+    set_alias,
+)
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
 
-SCHEMA = 1
+SCHEMA = 2
+FORMATS = ("onnx", "coreml")
 
 
-def onnx_model(workload: str) -> str:
+def registered_model(workload: str, format: str) -> str:
     """The registered model's name."""
-    return f"{workload}-onnx"
+    return f"{workload}-{format}"
 
 
 def champion_file(workspace: Workspace, workload: str) -> Path:
@@ -35,9 +43,9 @@ def champion_file(workspace: Workspace, workload: str) -> Path:
 
 @dataclass(frozen=True)
 class Applied:
-    """What applying changed or could not do."""
+    """What applying changed or could not do. `versions` by model and variant."""
 
-    versions: dict[str, str]
+    versions: dict[str, dict[str, str]]
     warnings: list[str]
 
 
@@ -47,21 +55,28 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
     A queued experiment leaves the aliases alone: its champion.json counts once `dvc exp apply` has
     brought it into the project, and `anelab sync` then moves them."""
     registry = read_registry(workspace, workload)
-    standing = read_standing(champion_file(workspace, workload), onnx_model(workload))
-    warnings, versions = [], {}
-    for variant, judged in registry["candidates"].items():
+    applied = Applied({model: {} for model in registry["models"]}, [])
+    for model in registry["models"]:
+        _apply_model(store, workspace, workload, model, registry, applied)
+    return applied
+
+
+def _apply_model(
+    store: Store, workspace: Workspace, workload: str, model: str, registry: dict[str, Any], applied: Applied
+) -> None:
+    standing = read_standing(champion_file(workspace, workload), model)
+    for variant, judged in registry["models"][model]["candidates"].items():
         if judged["sha256"] in standing.deleted:
             continue
         if not _is_intact(workspace.models(workload) / "export", judged):
-            warnings.append(
-                f"{workload}: the exported {variant} files are not the registered ones, or damaged; run `dvc checkout`"
+            applied.warnings.append(
+                f"{model}: the exported {variant} files are not the registered ones, or damaged; run `dvc checkout`"
             )
             continue
-        with _candidate(store, workspace, workload, variant, registry) as candidate:
-            versions[variant] = str(ensure_version(store, candidate).version)
+        with _candidate(store, workspace, workload, model, variant, registry) as candidate:
+            applied.versions[model][variant] = str(ensure_version(store, candidate).version)
     if not workspace.is_scratch:
-        warnings += apply_aliases(store, workspace, workload)
-    return Applied(versions, warnings)
+        applied.warnings.extend(apply_aliases(store, workspace, workload, model))
 
 
 def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
@@ -71,17 +86,18 @@ def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
         registry: dict[str, Any] = read_json(path)
         if registry["schema"] != SCHEMA:
             raise ValueError(f"schema {registry['schema']}")
-        for judged in registry["candidates"].values():
-            _ = judged["sha256"], judged["content"], judged["file"], judged["gates"], judged["metrics"]
+        for model in registry["models"].values():
+            _ = model["format"]
+            for judged in model["candidates"].values():
+                _ = judged["sha256"], judged["content"], judged["file"], judged["gates"], judged["metrics"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnelabError(f"{path}: cannot be read ({error}); run `anelab register {workload}` again") from None
     return registry
 
 
-def apply_aliases(store: Store, workspace: Workspace, workload: str) -> list[str]:
+def apply_aliases(store: Store, workspace: Workspace, workload: str, model: str) -> list[str]:
     """Set the aliases as champion.json records them. A champion that is not in this store is returned as a
     warning; a challenger that is not, such as one from before a clone, is left out."""
-    model = onnx_model(workload)
     standing = read_standing(champion_file(workspace, workload), model)
     warnings = []
     for alias in ALIASES:
@@ -113,30 +129,34 @@ def _is_intact(export: Path, judged: dict[str, Any]) -> bool:
 
 @contextmanager
 def _candidate(
-    store: Store, workspace: Workspace, workload: str, variant: str, registry: dict[str, Any]
+    store: Store, workspace: Workspace, workload: str, model: str, variant: str, registry: dict[str, Any]
 ) -> Iterator[Candidate]:
     """The variant with its version's folder laid out beside it for as long as the block lasts."""
-    judged = registry["candidates"][variant]
+    format = registry["models"][model]["format"]
+    judged = registry["models"][model]["candidates"][variant]
     with tempfile.TemporaryDirectory() as scratch:
-        files = lay_out(workspace.models(workload) / "export", variant, Path(scratch))
+        files = lay_out(workspace.models(workload) / "export", format, variant, Path(scratch))
         yield Candidate(
-            model=onnx_model(workload),
+            model=model,
+            format=format,
             experiment=workload,
             files=files,
-            tags=_tags(workload, variant, registry),
+            tags=_tags(workload, variant, judged, registry),
             metrics=judged["metrics"],
             dataset=(workload, registry["data_digest"]),
             run_id=_training_run(store, workspace, workload),
         )
 
 
-def lay_out(export: Path, variant: str, folder: Path) -> dict[str, Path]:
-    """One variant's files as a version has them: its model is model.onnx, and the manifest says so."""
+def lay_out(export: Path, format: str, variant: str, folder: Path) -> dict[str, Path]:
+    """One variant's files as a version has them: its model has the format's one name, and the manifest says so."""
     manifest = read_json(export / "manifest.json")
-    chosen = [name for name, item in manifest["files"].items() if item["variant"] == variant]
-    names = {name: "model.onnx" if manifest["files"][name]["graph"] == "model" else name for name in chosen}
+    chosen = {
+        name: item for name, item in manifest["files"].items() if (item["format"], item["variant"]) == (format, variant)
+    }
+    names = {name: MAIN_FILES[format] if item["primary"] else name for name, item in chosen.items()}
     for source, name in {**names, **{name: name for name in manifest["companions"]}}.items():
-        shutil.copyfile(export / source, folder / name)
+        copy_path(export / source, folder / name)
     files = {name: manifest["files"][source] for source, name in names.items()}
     golden = [
         {**case, "outputs": {name: case["outputs"][source] for source, name in names.items()}}
@@ -146,8 +166,7 @@ def lay_out(export: Path, variant: str, folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
-def _tags(workload: str, variant: str, registry: dict[str, Any]) -> dict[str, str]:
-    judged = registry["candidates"][variant]
+def _tags(workload: str, variant: str, judged: dict[str, Any], registry: dict[str, Any]) -> dict[str, str]:
     tags = {
         "variant": variant,
         "anelab.workload": workload,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
-from anelab.export.runtime import onnx_predictor
+from anelab.export.executors import predictor
 from anelab.files import read_json
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import WorkloadConfig
@@ -65,11 +65,13 @@ def find_rival(
             folder = download(store, version, Path(scratch))
         except AnelabError:
             return _absent(champion, config, digest)
-        theirs = read_json(folder / "manifest.json")["metadata"]
+        manifest = read_json(folder / "manifest.json")
+        theirs = manifest["metadata"]
         for key in CONTRACT:
             if theirs.get(key) != own["metadata"].get(key):
                 return _held(f"the champion's {key} is {theirs.get(key)}, this one's is {own['metadata'].get(key)}")
-        outputs = onnx_predictor(folder / "model.onnx")(test.inputs["model"])
+        main = next(name for name, item in manifest["files"].items() if item["primary"])
+        outputs = predictor(folder / main, workload.graphs(config)[0])(test.inputs["model"])
     return Rival(rows=workload.rows(outputs, test))
 
 

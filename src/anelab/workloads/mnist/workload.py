@@ -86,13 +86,13 @@ class Mnist(Classifier[Config]):
         return {"label": "digit", "output": "probability of each digit"}
 
     def graphs(self, config: Config) -> tuple[Graph, ...]:
-        output, shape = (Tensor("output", "float32", ("n", 10)),), ("n", 1, 28, 28)
+        output, shape = (Tensor("output", "float32", ("n", 10), None, "probability of 0 to 9"),), ("n", 1, 28, 28)
         return (
-            Graph("model", (Tensor("input", "float32", shape, grid=(0.0, 1 / 255)),), output),
+            Graph("model", (Tensor("input", "float32", shape, (0.0, 1 / 255), "grey, 0 black to 1 white"),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
-    def deployed(self, module: nn.Module, graph: Graph) -> nn.Module:
+    def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
         """[0, 1] floats or bytes to probabilities, the normalisation folded into the first layer."""
         assert isinstance(module, nn.Sequential)
         cast, pixel = ([ToFloat()], 1 / 255) if graph.name == "raw" else ([], 1.0)

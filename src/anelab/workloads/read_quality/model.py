@@ -44,6 +44,32 @@ def float_form(net: ReadNet) -> nn.Sequential:
     return nn.Sequential(fold_into_linear(first, net.scale, net.shift), *rest, nn.Sigmoid()).eval()
 
 
+class HalfForm(nn.Module):
+    """float32 [n, 300] to probability of PASS [n, 1], for 16-bit arithmetic.
+
+    There, q / 93 is off by up to 5e-4 of itself, alike for every base of one score, and the centring folded
+    into the first layer makes a bias so large (46 on the default data) that rounding it decides reads. So
+    features become whole numbers first, which 16 bits hold exactly, and pads and Q20 become zero.
+    """
+
+    steps: torch.Tensor
+    centre: torch.Tensor
+
+    def __init__(self, net: ReadNet) -> None:
+        super().__init__()
+        first, *rest = [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
+        assert isinstance(first, nn.Linear)
+        half = torch.ones(WIDTH)
+        self.register_buffer("steps", torch.cat([half * 4, half / QUALITY_SCALE]))
+        self.register_buffer("centre", torch.round(-net.shift / net.scale * self.steps))
+        unit = (net.scale / self.steps, torch.tensor(0.0))
+        self.layers = nn.Sequential(fold_into_linear(first, *unit), *rest, nn.Sigmoid())
+
+    def forward(self, floats: torch.Tensor) -> torch.Tensor:
+        whole = torch.round(floats * self.steps) - self.centre
+        return self.layers(whole)  # type: ignore[no-any-return]
+
+
 class RawForm(nn.Module):
     """uint8 [n, 300] to probability of PASS [n, 1]: base characters through a table, qualities folded."""
 

@@ -24,7 +24,7 @@ from anelab.learning.base import (
 from anelab.learning.metrics import binary_figures, calibration_table, confusion_table
 from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.model import RawForm, ReadNet, float_form
+from anelab.workloads.read_quality.model import HalfForm, RawForm, ReadNet, float_form
 from anelab.workloads.read_quality.prepare import prepare
 
 GOLDEN_READS = (
@@ -77,16 +77,18 @@ class ReadQuality(Workload[Config]):
         return {"label": config.data.label, "output": "probability of PASS"}
 
     def graphs(self, config: Config) -> tuple[Graph, ...]:
-        output = (Tensor("output", "float32", ("n", 1)),)
-        shape = ("n", encode.FEATURES)
+        output = (Tensor("output", "float32", ("n", 1), meaning="probability of PASS"),)
+        shape, meaning = ("n", encode.FEATURES), "150 bases, then 150 Phred scores, encoded as reads/2"
         return (
-            Graph("model", (Tensor("input", "float32", shape, grid=(-1.0, 1 / 93)),), output),
+            Graph("model", (Tensor("input", "float32", shape, (-1.0, 1 / 93), meaning),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
-    def deployed(self, module: nn.Module, graph: Graph) -> nn.Module:
+    def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
         assert isinstance(module, ReadNet)
-        return RawForm(module).eval() if graph.name == "raw" else float_form(module)
+        if graph.name == "raw":
+            return RawForm(module).eval()
+        return HalfForm(module).eval() if half else float_form(module)
 
     def rows(self, outputs: Arrays, split: Split) -> Arrays:
         probability = outputs["output"][:, 0]

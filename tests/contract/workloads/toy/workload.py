@@ -133,7 +133,7 @@ class Toy(Workload[Config]):
         shape = ("n", config.model.width)
         return (Graph("model", inputs, (Tensor("embedding", "float32", shape), Tensor("scaled", "float32", shape))),)
 
-    def deployed(self, module: nn.Module, graph: Graph) -> nn.Module:
+    def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
         assert isinstance(module, ToyNet)
         return Deployed(module).eval()
 

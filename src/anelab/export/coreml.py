@@ -1,0 +1,220 @@
+"""Core ML packages from a torch module: a ladder of ways to convert, held to what the module computes.
+
+Every package has a fixed shape a function. Flexible shapes lose the Neural Engine (coremltools#1764,
+#2370), so a choice of batch sizes or lengths is a package of several functions instead.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from anelab.errors import AnelabError
+from anelab.export.conversions import register_conversions
+from anelab.export.mil.evaluator import Evaluator
+from anelab.export.mlpackage import write_package
+from anelab.export.toolkit import toolkit
+from anelab.learning.base import Arrays, Graph, Tensor
+from anelab.learning.config import CoreMLConfig
+
+AUTHOR = "anelab"
+FIRST_TARGET_OF_FUNCTIONS = "macOS15"
+"""Packages of several functions need it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rows, and the length where the graph has one."""
+
+    rows: int
+    length: int | None = None
+
+    @property
+    def function(self) -> str:
+        """The name of this size's function in a package of several."""
+        return f"rows_{self.rows}" + (f"_length_{self.length}" if self.length is not None else "")
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        known = {"n": self.rows, "L": self.length}
+        sizes = [size if isinstance(size, int) else known.get(size) for size in tensor.shape]
+        if None in sizes:
+            raise AnelabError(f"{tensor.name}: Core ML needs fixed sizes, but its shape is {tensor.shape}")
+        return tuple(int(size) for size in sizes if size is not None)
+
+
+def sizes_of(graph: Graph, rows: Sequence[int]) -> list[Size]:
+    """Every combination of batch size and length bucket."""
+    return [Size(*pair) for pair in product(rows, graph.buckets or (None,))]
+
+
+def fixed_size(graph: Graph) -> Size:
+    """The one shape of model.mlpackage: a row, at the longest length."""
+    return Size(1, max(graph.buckets) if graph.buckets else None)
+
+
+Captured = Any
+Rung = tuple[str, Callable[[nn.Module, tuple[torch.Tensor, ...]], Captured]]
+
+
+def _exported(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+    """No decompositions: layer_norm and attention stay single operators."""
+    return torch.export.export(module, example).run_decompositions({})
+
+
+def _decomposed(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+    return torch.export.export(module, example).run_decompositions()
+
+
+def _traced(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+    """Attention's fast path is one fused operator that nothing can convert."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad():
+            return torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+LADDER: tuple[Rung, ...] = (
+    ("torch.export without decompositions", _exported),
+    ("torch.export with default decompositions", _decomposed),
+    ("torch.jit.trace", _traced),
+)
+
+
+class Converter:
+    """Converts one graph, always by the same rung of the ladder."""
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        graph: Graph,
+        config: CoreMLConfig,
+        metadata: Mapping[str, str],
+    ) -> None:
+        """`modules` by precision, "fp32" and "fp16": a module may take another form for 16 bits."""
+        self.modules, self.graph, self.config = modules, graph, config
+        self.metadata = dict(metadata)
+
+    def climb(self, probe: Arrays) -> Rung:
+        """The first rung whose float32 package computes what the module does on the rows of `probe`.
+
+        Raises AnelabError with every rung's reason if none does.
+        """
+        size, failures = fixed_size(self.graph), []
+        with tempfile.TemporaryDirectory() as scratch:
+            for rung in LADDER:
+                package = Path(scratch, "probe.mlpackage")
+                try:
+                    self.write(package, rung, size, "fp32")
+                    error = self._error(package, probe)
+                except Exception as reason:  # coremltools and torch raise whatever they like
+                    failures.append(f"{rung[0]}: {_first_line(reason)}")
+                    continue
+                if error <= self.config.fp32_tolerance.max_absolute:
+                    self.metadata["converted_by"] = rung[0]
+                    return rung
+                failures.append(f"{rung[0]}: converts, but is off by {error:.3g}")
+        raise AnelabError(f"{self.graph.name}: no way to Core ML works:\n  " + "\n  ".join(failures))
+
+    def _error(self, package: Path, probe: Arrays) -> float:
+        """Largest error over the rows of `probe`, relative above one."""
+        evaluator, worst = Evaluator(package, mode="fp32"), 0.0
+        names = [tensor.name for tensor in self.graph.inputs]
+        for row in range(len(probe[names[0]])):
+            arrays = {name: probe[name][row : row + 1] for name in names}
+            with torch.inference_mode():
+                outputs = self.modules["fp32"](
+                    *(torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in names)
+                )
+            expected = outputs if isinstance(outputs, tuple) else (outputs,)
+            found = evaluator(arrays)
+            for tensor, values in zip(self.graph.outputs, expected, strict=True):
+                want = values.float().numpy()
+                worst = max(worst, float((np.abs(found[tensor.name] - want) / np.maximum(1, np.abs(want))).max()))
+        return worst
+
+    def write(self, path: Path, rung: Rung, size: Size, precision: str) -> Any:
+        """A package of one function `main`; returns coremltools' model of it."""
+        with toolkit() as ct:
+            model = self._converted(ct, rung, size, precision)
+        write_package(model, path, self.metadata)
+        return model
+
+    def _converted(self, ct: Any, rung: Rung, size: Size, precision: str) -> Any:
+        register_conversions()
+        example = tuple(example_of(tensor, size) for tensor in self.graph.inputs)
+        inputs = [
+            ct.TensorType(name=tensor.name, shape=size.shape(tensor), dtype=_core_type(tensor))
+            for tensor in self.graph.inputs
+        ]
+        outputs = [ct.TensorType(name=tensor.name, dtype=_core_type(tensor)) for tensor in self.graph.outputs]
+        model = ct.convert(
+            rung[1](self.modules[precision].eval(), example),
+            convert_to="mlprogram",
+            inputs=inputs,
+            outputs=outputs,
+            compute_precision=self._precision(ct, precision),
+            minimum_deployment_target=getattr(ct.target, self.config.target),
+            skip_model_load=True,
+        )
+        return self._described(model)
+
+    def _precision(self, ct: Any, precision: str) -> Any:
+        """fp16 throughout but for the operators that the configuration keeps in float32."""
+        kept = frozenset(self.config.fp32_operators)
+        if precision == "fp32":
+            return ct.precision.FLOAT32
+        return ct.transform.FP16ComputePrecision(lambda op: op.op_type not in kept and op.name not in kept)
+
+    def _described(self, model: Any) -> Any:
+        model.author = AUTHOR
+        model.license = self.metadata.get("licence", "")
+        model.version = self.metadata.get("input_key", "")[:12]
+        model.short_description = f"{self.metadata.get('workload', 'model')}: {self.graph.name}"
+        for tensor in self.graph.inputs:
+            model.input_description[tensor.name] = tensor.meaning
+        for tensor in self.graph.outputs:
+            model.output_description[tensor.name] = tensor.meaning
+        return model
+
+    def write_buckets(self, path: Path, rung: Rung, sizes: Sequence[Size]) -> None:
+        """One fp16 package with a function for every size; weights are stored once."""
+        with tempfile.TemporaryDirectory() as scratch, toolkit() as ct:
+            functions = ct.utils.MultiFunctionDescriptor()
+            for size in sizes:
+                one = Path(scratch, f"{size.function}.mlpackage")
+                self.write(one, rung, size, "fp16")
+                functions.add_function(str(one), "main", size.function)
+            functions.default_function_name = sizes[0].function
+            joined = Path(scratch, "joined.mlpackage")
+            ct.utils.save_multifunction(functions, str(joined))
+            model = ct.models.MLModel(str(joined), skip_model_load=True)
+            metadata = model.get_spec().description.metadata
+            metadata.author, metadata.license = AUTHOR, self.metadata.get("licence", "")
+            write_package(model, path, self.metadata)
+
+
+def example_of(tensor: Tensor, size: Size) -> torch.Tensor:
+    """Zeros of the tensor's type, to export with."""
+    return torch.from_numpy(np.zeros(size.shape(tensor), tensor.dtype))
+
+
+def _core_type(tensor: Tensor) -> Any:
+    """Core ML's arrays are float32, float16 or int32."""
+    if np.dtype(tensor.dtype).kind == "f":
+        return np.float32
+    if np.dtype(tensor.dtype).itemsize >= 4:
+        return np.int32
+    raise AnelabError(f"{tensor.name}: Core ML takes no {tensor.dtype} arrays; leave coreml out of the graph's formats")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -1,0 +1,46 @@
+"""What runs an exported file: ONNX Runtime, the evaluator, and Core ML itself where there is macOS."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from anelab.export.coreai import coreai_predictor
+from anelab.export.mil.predictor import mil_predictor
+from anelab.export.runtime import onnx_predictor
+from anelab.learning.base import Graph, Predictor
+
+MODES = {"fp32": ("fp32",), "fp16": ("fp32", "fp16")}
+"""Evaluator modes by variant: the semantics apart from the rounding, where both are promised."""
+
+
+FORMATS = {".onnx": "onnx", ".mlpackage": "coreml", ".aimodel": "coreai"}
+
+
+def format_of(path: Path | str) -> str:
+    return FORMATS[Path(path).suffix]
+
+
+def predictor(path: Path, graph: Graph) -> Predictor:
+    """The file as it would answer a user on this host: a Core ML package by the evaluator, in its own types."""
+    if format_of(path) == "onnx":
+        return onnx_predictor(path)
+    return mil_predictor(path) if format_of(path) == "coreml" else coreai_predictor(path, graph)
+
+
+def executors(path: Path, graph: Graph, variant: str) -> Mapping[str, Callable[[], Predictor]]:
+    """Everything on this host that the file must be right on, by the name that reports use."""
+    if format_of(path) == "onnx":
+        return {"onnxruntime_cpu": lambda: onnx_predictor(path)}
+    if format_of(path) == "coreai":
+        return {"coreai": lambda: coreai_predictor(path, graph)}
+    found: dict[str, Callable[[], Predictor]] = {}
+    for mode in MODES.get(variant, ("fp16",)):
+        found[f"evaluator_{mode}"] = lambda mode=mode: mil_predictor(path, mode)  # type: ignore[misc]
+    return found | (_apple(path) if sys.platform == "darwin" else {})
+
+
+def _apple(path: Path) -> dict[str, Callable[[], Predictor]]:
+    from anelab.export.apple import COMPUTE_UNITS, CoreMLRuntime, native
+
+    runtime = CoreMLRuntime(native())
+    return {f"coreml_{unit}": lambda unit=unit: runtime.predictor(path, unit) for unit in COMPUTE_UNITS}  # type: ignore[misc]

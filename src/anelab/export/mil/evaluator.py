@@ -1,0 +1,269 @@
+"""Runs one function of a package, operator by operator, with torch.
+
+A program is prepared once: constants become tensors, arguments are matched to the operators' parameters,
+and each value is dropped after its last use. Running it is then a loop over calls.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anelab.errors import AnelabError
+from anelab.export.mil.modes import Finish, Mode, ane_input, ane_range, finish
+from anelab.export.mil.operators import Operator, Value, as_tensor
+from anelab.export.mil.program import Package, declared_type, load_package, static_shape
+from anelab.export.mil.table import OPERATORS
+from anelab.learning.base import Arrays
+
+Values = dict[str, Value]
+Observer = Callable[[Any, Mapping[str, Any], Sequence[Value]], None]
+"""Told of each operator that ran: MIL's operation, its arguments, its outputs."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a function; an axis of None takes any size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator, ready to be called. `wired` are (parameter, variable or variables, converter)."""
+
+    operation: Any
+    run: Callable[..., Any]
+    fixed: Mapping[str, Any]
+    wired: tuple[tuple[str, str | tuple[str, ...], Callable[[Value], Any]], ...]
+    outputs: tuple[tuple[str, Finish], ...]
+    blocks: tuple["Block", ...] | None
+    dead: tuple[str, ...]
+
+
+class Evaluator:
+    """A function of a package as a callable: named arrays in, named arrays out, shapes as declared."""
+
+    def __init__(
+        self,
+        package: Package | Path,
+        function: str | None = None,
+        mode: Mode = "fp16",
+        wide: frozenset[str] = frozenset(),
+    ) -> None:
+        """`wide` names operations whose outputs stay float32, as if the converter had left them so.
+
+        Raises AnelabError if the package cannot be read or has an operator that is not in the table.
+        """
+        self.package = package if isinstance(package, Package) else load_package(package)
+        self.mode = mode
+        program = self.package.function(function)
+        self.name = next(name for name, item in self.package.program.functions.items() if item is program)
+        self.inputs = tuple(_port(variable) for variable in program.inputs.values())
+        self.outputs = tuple(_port(variable) for variable in program.outputs)
+        self._constants: Values = {}
+        where = f"{self.package.path.name}, function {self.name}"
+        self._block = Block(program, self._constants, mode, wide, where)
+
+    @torch.inference_mode()
+    def __call__(self, arrays: Arrays, observe: Observer | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        """Raises AnelabError if an input is missing, unknown or has another shape."""
+        values = self._constants | {port.name: self._accepted(port, arrays) for port in self.inputs}
+        if unknown := set(arrays) - set(values):
+            raise AnelabError(f"{self._where}: has no input {', '.join(sorted(unknown))}; it takes {self._takes()}")
+        found = self._block.run(values, observe)
+        return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
+
+    def _accepted(self, port: Port, arrays: Arrays) -> torch.Tensor:
+        if port.name not in arrays:
+            raise AnelabError(f"{self._where}: input {port.name} is missing; it takes {self._takes()}")
+        array = np.asarray(arrays[port.name])
+        fits = array.ndim == len(port.shape) and all(
+            want in (None, have) for have, want in zip(array.shape, port.shape, strict=True)
+        )
+        if not fits:
+            raise AnelabError(f"{self._where}: input {port.name} has shape {array.shape}; it takes {self._takes()}")
+        value = finish(port.dtype, self.mode)(as_tensor(array))
+        return ane_input(value) if self.mode == "ane" else value
+
+    @property
+    def _where(self) -> str:
+        return f"{self.package.path}, function {self.name}"
+
+    def _takes(self) -> str:
+        shapes = (f"{port.name} {port.dtype} {_shown(port.shape)}" for port in self.inputs)
+        return ", ".join(shapes)
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)
+
+
+def _port(variable: Any) -> Port:
+    return Port(variable.name, declared_type(variable), static_shape(variable))
+
+
+def _as_array(value: Value) -> np.ndarray[Any, Any]:
+    return value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+class Block:
+    """A function's or a control operator's body, prepared."""
+
+    def __init__(self, block: Any, constants: Values, mode: Mode, wide: frozenset[str], where: str) -> None:
+        self.mode, self.wide, self.where = mode, wide, where
+        inputs = block.inputs.values() if isinstance(block.inputs, Mapping) else block.inputs
+        self.inputs = tuple(variable.name for variable in inputs)
+        self.outputs = tuple(variable.name for variable in block.outputs)
+        self.steps = self._prepared(list(block.operations), constants)
+        for variable in block.outputs:
+            if variable.val is not None and variable.op is not None and variable.op.op_type == "const":
+                constants.setdefault(variable.name, as_tensor(variable.val))
+
+    def run(self, values: Values, observe: Observer | None = None) -> list[Value]:
+        """`values` by name holds the inputs and constants, and receives what is computed."""
+        for step in self.steps:
+            arguments = dict(step.fixed)
+            for parameter, source, convert in step.wired:
+                found = values[source] if isinstance(source, str) else [values[name] for name in source]
+                arguments[parameter] = convert(found)
+            if step.blocks is not None:
+                arguments["blocks"] = [block.bound(values, observe) for block in step.blocks]
+            results = self._called(step, arguments)
+            for (name, done), result in zip(step.outputs, results, strict=True):
+                values[name] = done(result) if isinstance(result, torch.Tensor) else result
+            if observe is not None:
+                observe(step.operation, arguments, [values[name] for name, _ in step.outputs])
+            for name in step.dead:
+                values.pop(name, None)
+        return [values[name] for name in self.outputs]
+
+    def bound(self, values: Values, observe: Observer | None) -> Callable[[Sequence[Value]], list[Value]]:
+        """The block as a function of its inputs; it sees everything outside."""
+
+        def call(arguments: Sequence[Value]) -> list[Value]:
+            values.update(zip(self.inputs, arguments, strict=True))
+            return self.run(values, observe)
+
+        return call
+
+    def _called(self, step: Step, arguments: Mapping[str, Any]) -> Sequence[Value]:
+        operation = step.operation
+        try:
+            result = step.run(**arguments)
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise AnelabError(f"{self.where}: operator {operation.op_type} {operation.name} failed: {reason}") from None
+        results = result if isinstance(result, tuple) else (result,)
+        if self.mode == "ane":
+            return [ane_range(operation.op_type, arguments, one) for one in results]
+        return results
+
+    def _prepared(self, operations: list[Any], constants: Values) -> tuple[Step, ...]:
+        running = []
+        for operation in operations:
+            if operation.op_type.startswith("constexpr_"):
+                self._decompress(operation, constants)
+            elif operation.op_type != "const":
+                running.append(operation)
+        last = {name: number for number, operation in enumerate(running) for name in _reads(operation)}
+        for name in self.outputs:
+            last.pop(name, None)
+        made_here = {variable.name for operation in running for variable in operation.outputs}
+        dead: dict[int, list[str]] = {}
+        for name, number in last.items():
+            if name in made_here:
+                dead.setdefault(number, []).append(name)
+        return tuple(
+            self._step(number, operation, constants, tuple(dead.get(number, ())))
+            for number, operation in enumerate(running)
+        )
+
+    def _decompress(self, operation: Any, constants: Values) -> None:
+        """Compressed weights are constants like any other: decompressed once, in the type they declare."""
+        step = self._step(0, operation, constants, ())
+        for (name, done), value in zip(step.outputs, self._called(step, step.fixed), strict=True):
+            constants[name] = done(value)
+
+    def _step(self, number: int, operation: Any, constants: Values, dead: tuple[str, ...]) -> Step:
+        known = self._known(number, operation)
+        fixed: dict[str, Any] = {}
+        wired: list[tuple[str, str | tuple[str, ...], Callable[[Value], Any]]] = []
+        for parameter, given in operation.inputs.items():
+            if given is None or parameter.startswith("_"):
+                continue
+            if parameter not in known.converters:
+                raise AnelabError(f"{self._at(number, operation)}: the evaluator knows no input {parameter} of it")
+            self._wire(parameter, given, known.converters[parameter], constants, fixed, wired)
+        blocks = None
+        if known.takes_blocks:
+            blocks = tuple(Block(block, constants, self.mode, self.wide, self.where) for block in operation.blocks)
+        mode = "fp32" if operation.name in self.wide else self.mode
+        outputs = tuple((item.name, finish(declared_type(item), mode)) for item in operation.outputs)
+        return Step(operation, known.run, fixed, tuple(wired), outputs, blocks, dead)
+
+    def _wire(
+        self,
+        parameter: str,
+        given: Any,
+        convert: Callable[[Value], Any],
+        constants: Values,
+        fixed: dict[str, Any],
+        wired: list[tuple[str, str | tuple[str, ...], Callable[[Value], Any]]],
+    ) -> None:
+        """Constants are converted now, what is computed when it is there."""
+        several = isinstance(given, list | tuple)
+        variables = list(given) if several else [given]
+        for variable in variables:
+            if variable.name not in constants and _is_constant(variable):
+                constants[variable.name] = _constant(variable)
+        if all(variable.name in constants for variable in variables):
+            values = [constants[variable.name] for variable in variables]
+            fixed[parameter] = convert(values if several else values[0])
+        else:
+            names = tuple(variable.name for variable in variables)
+            wired.append((parameter, names if several else names[0], convert))
+
+    def _known(self, number: int, operation: Any) -> Operator:
+        try:
+            return OPERATORS[operation.op_type]
+        except KeyError:
+            raise AnelabError(
+                f"{self._at(number, operation)}: the evaluator has no such operator; it has {len(OPERATORS)}, "
+                "see anelab/export/mil"
+            ) from None
+
+    def _at(self, number: int, operation: Any) -> str:
+        return f"{self.where}, operation {number}: {operation.op_type} ({operation.name})"
+
+
+def _is_constant(variable: Any) -> bool:
+    return variable.op is not None and variable.op.op_type == "const"
+
+
+def _constant(variable: Any) -> Value:
+    value = variable.val
+    return value if isinstance(value, str | bool | int | float) else as_tensor(value) if _numeric(value) else value
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind not in "USO"
+
+
+def _reads(operation: Any) -> set[str]:
+    """Every variable that the operation or its blocks use."""
+    names = set()
+    for given in operation.inputs.values():
+        for variable in given if isinstance(given, list | tuple) else [given]:
+            if variable is not None:
+                names.add(variable.name)
+    for block in operation.blocks:
+        names |= {variable.name for variable in block.outputs}
+        for inner in block.operations:
+            names |= _reads(inner)
+    return names

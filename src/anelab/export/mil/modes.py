@@ -1,0 +1,92 @@
+"""What becomes of an operator's output, by mode.
+
+fp32  semantics: float32 throughout, over the weights as the package stores them.
+fp16  every output rounded to its declared type; sums are wide, as on Apple's hardware.
+ane   fp16, and the Neural Engine's documented range behaviour. Single-source: measured on an M1 by one
+      author (sbryngelson/ane-guide, chapter 3), so it warns of ranges and proves nothing.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from anelab.errors import UsageError
+
+Mode = Literal["fp32", "fp16", "ane"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+Finish = Callable[[Tensor], Tensor]
+"""Applied to an output that the operator computed in float32 or integers."""
+
+INTEGERS = {
+    "int8": torch.int32,
+    "uint8": torch.int32,
+    "int16": torch.int32,
+    "uint16": torch.int32,
+    "int32": torch.int32,
+    "bool": torch.bool,
+}
+MULTIPLIED = frozenset({"linear", "matmul", "conv", "conv_transpose", "einsum", "scaled_dot_product_attention"})
+ANE_LARGEST_SUM = 32768.0
+ANE_LARGEST_SLICED = 4094.0
+ANE_LOG_OF_ZERO = -45440.0
+HALF_SMALLEST = 2.0**-24
+"""A 16-bit float's smallest: an epsilon below it is none."""
+ANE_SOFTPLUS_CLIFF = 10.4
+"""coremltools#2687 saw it independently, on an M4: beyond it softplus is 0."""
+
+
+def check_mode(text: str) -> Mode:
+    """Raises UsageError if it is none."""
+    if text not in MODES:
+        raise UsageError(f"--mode must be one of {', '.join(MODES)} but got {text}")
+    return cast("Mode", text)
+
+
+def _as_float(value: Tensor) -> Tensor:
+    return value.float()
+
+
+def _rounded(value: Tensor) -> Tensor:
+    return value.half().float()
+
+
+def finish(declared: str, mode: Mode) -> Finish:
+    """What to do with an output of the declared MIL type."""
+    if declared == "fp16" and mode != "fp32":
+        return _rounded
+    if declared in ("fp16", "fp32"):
+        return _as_float
+    target = INTEGERS.get(declared, torch.int32)
+    return lambda value: value.to(target)
+
+
+def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
+    """An output as the Neural Engine's range would have it; `inputs` are the operator's own."""
+    if not value.is_floating_point():
+        return value
+    value = torch.where(value.isnan(), 0.0, value)  # indeterminate forms give +0
+    if kind in MULTIPLIED:
+        value = torch.where(value.abs() >= ANE_LARGEST_SUM, value.sign() * math.inf, value)
+    elif kind == "slice_by_index" and inputs["begin"] and inputs["begin"][-1] > 0 and not _open(inputs):
+        value = torch.where(value.abs() > ANE_LARGEST_SLICED, value.sign() * math.inf, value)
+    elif kind == "log":
+        lost = inputs.get("epsilon", 0.0) < HALF_SMALLEST
+        value = torch.where((value == -math.inf) | (lost & (inputs["x"] == 0)), ANE_LOG_OF_ZERO, value)
+    elif kind == "softplus":
+        value = torch.where(inputs["x"] > ANE_SOFTPLUS_CLIFF, 0.0, value)
+    return value
+
+
+def _open(inputs: Mapping[str, Any]) -> bool:
+    """Whether the slice begins at the border of the last axis."""
+    mask = inputs.get("begin_mask")
+    return bool(mask and mask[-1])
+
+
+def ane_input(value: Tensor) -> Tensor:
+    """NaN arrives as infinity."""
+    return torch.where(value.isnan(), math.inf, value) if value.is_floating_point() else value

@@ -1,0 +1,64 @@
+"""A saved package as functions of operators, loaded by coremltools on any host."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anelab.errors import AnelabError
+from anelab.export.toolkit import toolkit
+
+
+@dataclass(frozen=True)
+class Package:
+    """`program.functions[name]` has inputs, operations and outputs; `spec` is the model's protobuf."""
+
+    path: Path
+    spec: Any
+    program: Any
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return tuple(sorted(self.program.functions))
+
+    def function(self, name: str | None = None) -> Any:
+        """The named function, the default one, or the only one. Raises AnelabError that lists them."""
+        chosen = name or self.spec.description.defaultFunctionName or "main"
+        if name is None and len(self.functions) == 1:
+            chosen = self.functions[0]
+        if chosen in self.program.functions:
+            return self.program.functions[chosen]
+        raise AnelabError(f"{self.path}: has no function {chosen}; its functions are {', '.join(self.functions)}")
+
+
+def load_package(path: Path) -> Package:
+    """Raises AnelabError if it is no ML program, damaged, or has an operator that coremltools lacks."""
+    if not path.exists():
+        raise AnelabError(f"{path}: there is no such package")
+    with toolkit() as ct:
+        from coremltools.converters.mil.frontend.milproto.load import load
+
+        try:
+            model = ct.models.MLModel(str(path), skip_model_load=True)
+            spec = model.get_spec()
+            kind = spec.WhichOneof("Type")
+            if kind != "mlProgram":
+                raise AnelabError(f"{path}: is a Core ML {kind}; only an ML program (mlProgram) can be evaluated")
+            program = load(spec, spec.specificationVersion, model.weights_dir)
+        except AnelabError:
+            raise
+        except Exception as error:  # coremltools' own errors have no common base
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise AnelabError(f"{path}: coremltools cannot read it ({reason}); export it again or restore it") from None
+    return Package(path, spec, program)
+
+
+def declared_type(variable: Any) -> str:
+    """MIL's name of a variable's element type, such as fp16."""
+    from coremltools.converters.mil.mil import types
+
+    return str(types.builtin_to_string(variable.dtype)) if variable.dtype is not None else "unknown"
+
+
+def static_shape(variable: Any) -> tuple[int | None, ...]:
+    """None is an axis of any size."""
+    return tuple(int(size) if isinstance(size, int) or hasattr(size, "item") else None for size in variable.shape)

@@ -1,0 +1,148 @@
+"""Recurrent layers. Gates in MIL's order: lstm input, forget, output, cell; gru reset, output, update."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from anelab.export.mil.activation import sigmoid_hard
+from anelab.export.mil.operators import operator
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "scaled_tanh": lambda x: 1.7159 * torch.tanh(2 / 3 * x),
+    "sigmoid": torch.sigmoid,
+    "sigmoid_hard": lambda x: sigmoid_hard(x, 0.2, 0.5),
+    "tanh": torch.tanh,
+}
+Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
+
+
+def _over_time(x: Tensor, state: tuple[Tensor, ...], step: Step, backwards: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Hidden states of all times in the order of `x` (time, batch, features), and the last state."""
+    times = range(x.shape[0])
+    hidden: list[Tensor] = []
+    for time in reversed(times) if backwards else times:
+        state = step(x[time], state)
+        hidden.append(state[0])
+    return torch.stack(hidden[::-1] if backwards else hidden), state
+
+
+def _last(states: Tensor, state: Tensor, output_sequence: bool) -> Tensor:
+    return states if output_sequence else state.unsqueeze(0)
+
+
+def _lstm_way(
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    activations: tuple[str, str, str],
+    clip: float | None,
+    backwards: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    weight_ih, weight_hh, bias, peephole = weights
+    gate, cell, output = (ACTIVATIONS[name] for name in activations)
+    peeps = peephole.chunk(3) if peephole is not None else None
+    scores = x @ weight_ih.T if bias is None else x @ weight_ih.T + bias
+
+    def step(now: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        h, c = state
+        i, f, o, z = (now + h @ weight_hh.T).chunk(4, -1)
+        if peeps:
+            i, f = i + peeps[0] * c, f + peeps[1] * c
+        if clip is not None:
+            i, f, z = (value.clamp(-clip, clip) for value in (i, f, z))
+        c = gate(f) * c + gate(i) * cell(z)
+        o = o + peeps[2] * c if peeps else o
+        return gate(o if clip is None else o.clamp(-clip, clip)) * output(c), c
+
+    return _over_time(scores, state, step, backwards)
+
+
+@operator()
+def lstm(
+    x: Tensor,
+    initial_h: Tensor,
+    initial_c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None = None,
+    peephole: Tensor | None = None,
+    weight_ih_back: Tensor | None = None,
+    weight_hh_back: Tensor | None = None,
+    bias_back: Tensor | None = None,
+    peephole_back: Tensor | None = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    recurrent_activation: str = "sigmoid",
+    cell_activation: str = "tanh",
+    activation: str = "tanh",
+    clip: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x (time, batch, features); both directions' states lie side by side in initial_h and initial_c."""
+    names = (recurrent_activation, cell_activation, activation)
+    ahead = (weight_ih, weight_hh, bias, peephole)
+    if direction != "bidirectional":
+        states, (h, c) = _lstm_way(x, (initial_h, initial_c), ahead, names, clip, direction == "reverse")
+        return _last(states, h, output_sequence), h, c
+    assert weight_ih_back is not None and weight_hh_back is not None
+    back = (weight_ih_back, weight_hh_back, bias_back, peephole_back)
+    starts = zip(initial_h.chunk(2, -1), initial_c.chunk(2, -1), strict=True)
+    (first, (h, c)), (second, (hb, cb)) = (
+        _lstm_way(x, start, weights, names, clip, backwards)
+        for start, weights, backwards in zip(starts, (ahead, back), (False, True), strict=True)
+    )
+    h, c = torch.cat([h, hb], -1), torch.cat([c, cb], -1)
+    return _last(torch.cat([first, second], -1), h, output_sequence), h, c
+
+
+@operator()
+def gru(
+    x: Tensor,
+    initial_h: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    recurrent_activation: str = "sigmoid",
+    activation: str = "tanh",
+    reset_after: bool = False,
+    input_bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`reset_after`: the reset gate scales the hidden state's product (as in torch), not the state."""
+    gate, output = ACTIVATIONS[recurrent_activation], ACTIVATIONS[activation]
+    zeros = weight_ih.new_zeros(weight_ih.shape[0])
+    hidden_bias = zeros if bias is None else bias
+    (rw, ow, zw), (rb, ob, zb) = weight_hh.chunk(3), hidden_bias.chunk(3)
+    scores = x @ weight_ih.T + (zeros if input_bias is None else input_bias)
+
+    def step(now: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (h,) = state
+        r, o, z = now.chunk(3, -1)
+        reset, update = gate(r + h @ rw.T + rb), gate(z + h @ zw.T + zb)
+        new = o + (reset * (h @ ow.T + ob) if reset_after else (reset * h) @ ow.T + ob)
+        return ((1 - update) * output(new) + update * h,)
+
+    states, (h,) = _over_time(scores, (initial_h,), step, direction == "reverse")
+    return _last(states, h, output_sequence), h
+
+
+@operator()
+def rnn(
+    x: Tensor,
+    initial_h: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    activation: str = "tanh",
+) -> tuple[Tensor, Tensor]:
+    output = ACTIVATIONS[activation]
+    scores = x @ weight_ih.T if bias is None else x @ weight_ih.T + bias
+    states, (h,) = _over_time(
+        scores, (initial_h,), lambda now, state: (output(now + state[0] @ weight_hh.T),), direction == "reverse"
+    )
+    return _last(states, h, output_sequence), h

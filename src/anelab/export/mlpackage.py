@@ -1,0 +1,173 @@
+"""A .mlpackage as an artifact: written with equal bytes for equal models, and described."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anelab.errors import AnelabError
+from anelab.export.toolkit import toolkit
+from anelab.files import canonical_json, path_digest, replacing, sha256_text
+
+DATA = Path("Data", "com.apple.CoreML")
+MODEL, WEIGHTS = DATA / "model.mlmodel", DATA / "weights" / "weight.bin"
+DATED = "com.github.apple.coremltools.conversion_date"
+TOOLS = "com.github.apple.coremltools.version"
+SOURCE = "com.github.apple.coremltools.source"
+TARGETS = {6: "macOS12", 7: "macOS13", 8: "macOS14", 9: "macOS15", 10: "macOS26"}
+"""The first system that reads a specification version."""
+DTYPES = {65552: "float16", 65568: "float32", 65600: "float64", 131104: "int32"}
+"""Core ML's ArrayFeatureType."""
+ITEMS = {
+    "model.mlmodel": ("CoreML Model Specification", "com.apple.CoreML/model.mlmodel"),
+    "weights": ("CoreML Model Weights", "com.apple.CoreML/weights"),
+}
+
+
+def write_package(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write coremltools' model with `metadata` as its user-defined metadata.
+
+    coremltools gives every saved package new identifiers, a date and a map to the converter's own
+    nodes; here identifiers follow from the content, and the rest is left out.
+    """
+    with replacing(path) as draft:
+        raw = draft.with_name("raw.mlpackage")
+        model.save(str(raw))
+        spec = read_spec(raw)
+        described = spec.description.metadata.userDefined
+        described.pop(DATED, None)
+        described.update({**_tools(), **metadata})
+        content = spec.SerializeToString(deterministic=True)
+        (draft / WEIGHTS).parent.mkdir(parents=True)
+        (draft / MODEL).write_bytes(content)
+        if (raw / WEIGHTS).is_file():
+            shutil.copyfile(raw / WEIGHTS, draft / WEIGHTS)
+        (draft / "Manifest.json").write_text(_package_manifest(hashlib.sha256(content).hexdigest()), encoding="utf-8")
+
+
+def _tools() -> dict[str, str]:
+    """What converted, which packages of several functions would not say."""
+    with toolkit() as ct:
+        return {TOOLS: ct.__version__, SOURCE: f"torch=={torch.__version__}"}
+
+
+def _package_manifest(digest: str) -> str:
+    """Apple's list of a package's items, with identifiers made of the model's digest."""
+    entries = {}
+    for name, (description, path) in ITEMS.items():
+        entries[_identifier(f"{digest} {name}")] = {
+            "author": "com.apple.CoreML",
+            "description": description,
+            "name": name,
+            "path": path,
+        }
+    root = _identifier(f"{digest} model.mlmodel")
+    manifest = {"fileFormatVersion": "1.0.0", "itemInfoEntries": entries, "rootModelIdentifier": root}
+    return json.dumps(manifest, indent=4, sort_keys=True)
+
+
+def _identifier(text: str) -> str:
+    """A UUID (version 8: our own making) from a sha256."""
+    digest = sha256_text(text)
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
+
+
+def read_spec(path: Path) -> Any:
+    """The package's protobuf. Raises AnelabError if it is damaged or no package."""
+    with toolkit() as ct:
+        spec = ct.proto.Model_pb2.Model()
+    try:
+        spec.ParseFromString((path / MODEL).read_bytes())
+    except OSError as error:
+        raise AnelabError(f"{path}: is no Core ML package ({MODEL} cannot be read: {error.strerror})") from None
+    except Exception as error:  # protobuf's DecodeError differs between its implementations
+        raise AnelabError(f"{path}: {MODEL} is damaged ({error}); export it again or restore it") from None
+    return spec
+
+
+def package_content(path: Path) -> str:
+    """sha256 of program, interface and weights without the metadata: the identity of what is computed."""
+    spec = read_spec(path)
+    spec.description.metadata.Clear()
+    weights = path / WEIGHTS
+    parts = {
+        "spec": hashlib.sha256(spec.SerializeToString(deterministic=True)).hexdigest(),
+        "weights": path_digest(weights) if weights.is_file() else "",
+    }
+    return sha256_text(canonical_json(parts))
+
+
+def describe_package(path: Path) -> dict[str, Any]:
+    """What only a Core ML package has to tell, as JSON."""
+    spec = read_spec(path)
+    program = spec.mlProgram
+    metadata = spec.description.metadata.userDefined
+    return {
+        "coremltools_version": metadata.get(TOOLS, "unknown"),
+        "functions": _functions(spec.description),
+        "minimum_deployment_target": TARGETS.get(spec.specificationVersion, "unknown"),
+        "operators": _operators(program),
+        "precision": _precision(program),
+        "specification_version": spec.specificationVersion,
+        "torch_version": metadata.get(SOURCE, "unknown").removeprefix("torch=="),
+    }
+
+
+def package_functions(path: Path) -> dict[str, Any]:
+    """Inputs and outputs of every function, with names, dtypes and fixed shapes."""
+    return _functions(read_spec(path).description)
+
+
+def input_names(path: Path) -> list[str]:
+    """Of the package's functions, which take the same."""
+    first = next(iter(package_functions(path).values()))
+    return [item["name"] for item in first["inputs"]]
+
+
+def _functions(description: Any) -> dict[str, Any]:
+    """Names, dtypes and the fixed shapes of every function; a package of one has it at the top."""
+    functions = {item.name: item for item in description.functions} or {"main": description}
+    return {
+        name: {"inputs": _features(functions[name].input), "outputs": _features(functions[name].output)}
+        for name in sorted(functions)
+    }
+
+
+def _features(features: Any) -> list[dict[str, Any]]:
+    arrays = [(feature.name, feature.type.multiArrayType) for feature in features]
+    return [{"dtype": DTYPES[array.dataType], "name": name, "shape": list(array.shape)} for name, array in arrays]
+
+
+def _blocks(program: Any) -> list[Any]:
+    return [block for function in program.functions.values() for block in function.block_specializations.values()]
+
+
+def _operators(program: Any) -> dict[str, int]:
+    """How often each operator occurs, constants left out, all functions together."""
+    waiting, kinds = _blocks(program), Counter[str]()
+    while waiting:
+        for operation in waiting.pop().operations:
+            kinds[operation.type] += operation.type != "const"
+            waiting += operation.blocks
+    return dict(sorted((kind, count) for kind, count in kinds.items() if count))
+
+
+def _precision(program: Any) -> str:
+    """fp16, fp32 or mixed: the types that operators compute in; the casts at the borders do not count."""
+    with toolkit() as ct:
+        mil = ct.proto.MIL_pb2
+    names = {mil.FLOAT16: "fp16", mil.FLOAT32: "fp32"}
+    found = {
+        names[output.type.tensorType.dataType]
+        for block in _blocks(program)
+        for operation in block.operations
+        if operation.type not in ("const", "cast")
+        for output in operation.outputs
+        if output.type.tensorType.dataType in names
+    }
+    return found.pop() if len(found) == 1 else "mixed" if found else "none"

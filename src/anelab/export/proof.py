@@ -1,0 +1,87 @@
+"""Every artifact, by everything that can run it here, against the trained module."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from anelab.errors import AnelabError, warn
+from anelab.export.artifacts import FLOAT, HALF
+from anelab.export.executors import executors
+from anelab.export.manifest import Artifact
+from anelab.export.mil.blame import find_blame
+from anelab.export.parity import Parity, compare, worst_examples
+from anelab.learning.base import AnyWorkload, Arrays, Graph, Split
+from anelab.learning.config import WorkloadConfig
+
+Expected = Callable[[Graph], Arrays]
+"""The trained module's outputs on the test set, for a graph."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One artifact run by one executor. `broken` says which tolerances it breaks."""
+
+    artifact: Artifact
+    executor: str
+    parity: Parity
+    broken: list[str]
+    examples: str
+
+    @property
+    def file(self) -> str:
+        return self.artifact.file
+
+    def as_json(self) -> dict[str, Any]:
+        return {"broken": self.broken, "executor": self.executor, "file": self.file, **asdict(self.parity)}
+
+
+def measure_all(
+    workload: AnyWorkload,
+    config: WorkloadConfig,
+    artifacts: Sequence[Artifact],
+    folder: Path,
+    expected: Expected,
+    test: Split,
+) -> Iterator[Measured]:
+    """Every artifact by every executor on this host."""
+    wanted: dict[str, Arrays] = {}
+    for artifact in artifacts:
+        graph = artifact.graph.name
+        if graph not in wanted:
+            wanted[graph] = expected(artifact.graph)
+        for executor, opened in executors(folder / artifact.file, artifact.graph, artifact.variant).items():
+            found = opened()(test.inputs[graph])
+            parity = compare(workload, config, wanted[graph], found, test)
+            tolerance = config.export.tolerance(artifact.format, artifact.variant, executor)
+            broken = parity.breaches(tolerance, config.sign)
+            examples = worst_examples(artifact.file, parity, wanted[graph], found)
+            yield Measured(artifact, executor, parity, broken, examples)
+
+
+def require(measured: Measured, workload: AnyWorkload, config: WorkloadConfig, folder: Path, test: Split) -> None:
+    """Raise AnelabError if the artifact should compute the module's own numbers and breaks a tolerance.
+
+    16 bits and compressed weights change the numbers: a package that goes too far with them is a warning, with the
+    operator to blame, and the registry's parity gate holds it back.
+    """
+    if not measured.broken:
+        return
+    broken = "; ".join(measured.broken)
+    if measured.artifact.format == "coreml" and measured.artifact.variant != FLOAT:
+        blame = _blame(measured, config, folder, test)
+        warn(f"{workload.name}: {measured.file} ({measured.executor}) is too far from the module: {broken}{blame}")
+        return
+    raise AnelabError(
+        f"{measured.file} ({measured.executor}) does not match the trained module: {broken}\n{measured.examples}"
+    )
+
+
+def _blame(measured: Measured, config: WorkloadConfig, folder: Path, test: Split) -> str:
+    """The operator that loses the numbers, where 16 bits do."""
+    artifact, coreml = measured.artifact, config.export.coreml
+    if artifact.variant != HALF or not artifact.primary or coreml is None:
+        return ""
+    worst = measured.parity.worst_rows[0]
+    row = {name: array[worst : worst + 1] for name, array in test.inputs[artifact.graph.name].items()}
+    return f"; {find_blame(folder / artifact.file, row, coreml.fp16_tolerance.max_absolute).advice()}"

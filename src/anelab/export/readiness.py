@@ -1,0 +1,314 @@
+"""Could a package run on the Neural Engine, and is it safe in 16 bits? Read from the program, so the answer
+is "could", never "does": where operators ran is for Core ML to say, on a Mac.
+
+Every rule names its source. "Apple" is Apple's own guidance for its models; "ane-guide" is one author's
+measurements on an M1, so what it says is marked as single-source.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from anelab.export.mil.evaluator import Evaluator
+from anelab.export.mil.modes import ANE_LARGEST_SLICED, ANE_LARGEST_SUM, ANE_SOFTPLUS_CLIFF, MULTIPLIED
+from anelab.export.mil.program import declared_type, load_package, static_shape
+from anelab.learning.base import Arrays
+
+Severity = Literal["off", "unsafe", "slow"]
+"""off: keeps the operator off the Neural Engine; unsafe: 16 bits may break its numbers; slow: costs time."""
+
+APPLE = "Apple, coreai-models: neural_engine_rules"
+TYPED = "coremltools guide, typed execution"
+SHAPES = "coremltools#1764, #2370"
+RECURRENT_ISSUE = "coremltools#1780 (maintainer)"
+GUIDE = "ane-guide chapter 17 (M1, single-source)"
+RANGES = "ane-guide chapter 3 (M1, single-source)"
+OLD_LISTS = "hollance/neural-engine (older models, single-source)"
+
+RECURRENT = frozenset({"lstm", "gru", "rnn", "while_loop", "cond", "make_list", "list_write", "list_read"})
+INDEXED = frozenset({"gather", "gather_along_axis", "gather_nd", "scatter", "scatter_along_axis", "scatter_nd"})
+SORTED = frozenset({"argsort", "topk", "non_zero", "non_maximum_suppression", "one_hot", "cumsum", "classify"})
+SMOOTH = frozenset({2, 3})
+ALIGNED_BYTES = 64
+HALF_LARGEST = 65504.0
+LARGEST_RANK = 5
+LARGEST_SIDE, LARGEST_CHANNELS, LARGEST_ARGMAX = 16384, 65536, 2048
+LARGEST_KERNEL, LARGE_KERNEL = 13, 9
+WORKING_SET = 2 * 2**20
+MASK_ADVICE = "mask with -40000, which 16 bits hold"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that one operator breaks. `operator` is its name in the program, `kind` its type."""
+
+    rule: str
+    severity: Severity
+    operator: str
+    kind: str
+    detail: str
+    fix: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """`checked` operators, constants and the casts at the borders left out."""
+
+    function: str
+    checked: int
+    off: int
+    ranges_checked: bool
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings by severity."""
+        found = Counter(finding.severity for finding in self.findings)
+        return {severity: found[severity] for severity in ("off", "unsafe", "slow")}
+
+    @property
+    def verdict(self) -> str:
+        if self.off == self.checked:
+            where = "could not run on the Neural Engine"
+        elif self.off:
+            where = f"could run on the Neural Engine in part: {self.checked - self.off} of {self.checked} operators"
+        else:
+            where = f"could run on the Neural Engine: all {self.checked} operators"
+        unsafe = self.counts["unsafe"]
+        if unsafe:
+            return f"{where}; unsafe in 16 bits: {unsafe} findings"
+        return f"{where}; {'no range beyond 16 bits seen' if self.ranges_checked else 'ranges not checked'}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "counts": self.counts, "verdict": self.verdict}
+
+
+Rule = Callable[[Any], Iterator[Finding]]
+
+
+def inspect_package(path: Path, arrays: Arrays | None = None, function: str | None = None) -> Readiness:
+    """`arrays` are real rows in the function's own shape, or a whole number of them: their values decide what
+    the ranges are. Raises AnelabError if the package cannot be read."""
+    package = load_package(path)
+    program = package.function(function)
+    name = next(name for name, item in package.program.functions.items() if item is program)
+    operations = [one for one in _operations(program) if not _is_border(one)]
+    findings = [finding for one in operations for rule in RULES for finding in rule(one)]
+    findings += [finding for variable in program.inputs.values() for finding in _input_shape(variable)]
+    if arrays is not None:
+        findings += _range_findings(Evaluator(package, name, "fp32"), arrays)
+    off = {finding.operator for finding in findings if finding.severity == "off"}
+    count = sum(one.name in off for one in operations)
+    return Readiness(name, len(operations), count, arrays is not None, findings)
+
+
+def _operations(block: Any) -> Iterator[Any]:
+    for operation in block.operations:
+        if operation.op_type != "const" and not operation.op_type.startswith("constexpr_"):
+            yield operation
+        for inner in operation.blocks:
+            yield from _operations(inner)
+
+
+def _is_border(operation: Any) -> bool:
+    """A cast right after an input or before an output: Core ML does those itself."""
+    if operation.op_type != "cast":
+        return False
+    given, made = operation.inputs["x"], operation.outputs[0]
+    return given.op is None or not made.child_ops
+
+
+def _finding(operation: Any, rule: str, severity: Severity, detail: str, fix: str, source: str) -> Finding:
+    return Finding(rule, severity, operation.name, operation.op_type, detail, fix, source)
+
+
+def _types(operation: Any) -> Iterator[Finding]:
+    for output in operation.outputs:
+        dtype = declared_type(output)
+        if dtype == "fp32":
+            fix = "convert with compute_precision fp16 (model.mlpackage), or take it out of fp32_operators"
+            yield _finding(operation, "float32", "off", "computes in float32", fix, f"{APPLE}; {TYPED}")
+        elif dtype in ("int32", "uint32") and operation.op_type not in INDEXED:
+            fix = "keep integers out of the graph, or in 16 bits"
+            yield _finding(operation, "int32", "off", "gives 32-bit integers", fix, APPLE)
+
+
+def _ranks(operation: Any) -> Iterator[Finding]:
+    for output in operation.outputs:
+        shape = static_shape(output)
+        if None in shape:
+            fix = "export a fixed shape, or a package of one function a shape"
+            yield _finding(operation, "dynamic shape", "off", f"has the shape {_shown(shape)}", fix, SHAPES)
+        if len(shape) > LARGEST_RANK:
+            fix = "merge axes until five are left"
+            yield _finding(operation, "rank", "off", f"has {len(shape)} axes", fix, APPLE)
+
+
+def _input_shape(variable: Any) -> Iterator[Finding]:
+    shape = static_shape(variable)
+    if None in shape:
+        fix = "export a fixed shape, or a package of one function a shape"
+        yield Finding("dynamic shape", "off", variable.name, "input", f"has the shape {_shown(shape)}", fix, SHAPES)
+
+
+def _sizes(operation: Any) -> Iterator[Finding]:
+    for output in operation.outputs:
+        shape = [size or 0 for size in static_shape(output)]
+        if len(shape) >= 3 and (max(shape[2:]) > LARGEST_SIDE or shape[1] > LARGEST_CHANNELS):
+            limits = f"sides up to {LARGEST_SIDE} and {LARGEST_CHANNELS} channels are taken"
+            yield _finding(operation, "size", "off", f"gives {_shown(shape)}; {limits}", "cut it into parts", GUIDE)
+        size = 2 * math.prod(shape)
+        if size > WORKING_SET:
+            detail = f"gives {size / 2**20:.1f} MiB; beyond {WORKING_SET // 2**20} MiB tensors leave the fast memory"
+            yield _finding(operation, "working set", "slow", detail, "work on smaller parts", GUIDE)
+
+
+def _alignment(operation: Any) -> Iterator[Finding]:
+    """The last axis is stored in steps of 64 bytes."""
+    if operation.op_type not in MULTIPLIED | {"softmax", "layer_norm", "batch_norm", "max_pool", "avg_pool"}:
+        return
+    last = (static_shape(operation.outputs[0]) or (0,))[-1]
+    if last and (last * 2) % ALIGNED_BYTES:
+        stored = math.ceil(last * 2 / ALIGNED_BYTES) * ALIGNED_BYTES
+        detail = f"last axis {last} is {last * 2} bytes, stored as {stored}: {stored / (last * 2):.3g} x the memory"
+        fix = "put a long axis last: (batch, channels, 1, sequence)"
+        yield _finding(operation, "alignment", "slow", detail, fix, APPLE)
+
+
+def _layout(operation: Any) -> Iterator[Finding]:
+    if operation.op_type == "linear":
+        fix = "a 1 x 1 convolution over (batch, channels, 1, sequence) suits the Neural Engine better"
+        yield _finding(operation, "layout", "slow", "is a linear layer", fix, APPLE)
+
+
+def _convolutions(operation: Any) -> Iterator[Finding]:
+    if operation.op_type not in ("conv", "conv_transpose"):
+        return
+    kernel = [size or 0 for size in static_shape(operation.inputs["weight"])[2:]]
+    if max(kernel) > LARGEST_KERNEL:
+        fix = f"stack smaller ones; up to {LARGEST_KERNEL} is taken"
+        yield _finding(operation, "kernel", "off", f"has a kernel of {_shown(kernel)}", fix, GUIDE)
+    elif max(kernel) > LARGE_KERNEL:
+        yield _finding(operation, "kernel", "slow", f"has a kernel of {_shown(kernel)}", "stack 5 x 5 kernels", APPLE)
+    dilations = _numbers(operation, "dilations")
+    if max(dilations, default=1) > 2:
+        fix = "stack dilations of 2: 8 is 2 x 2 x 2"
+        yield _finding(operation, "dilation", "slow", f"has dilations of {_shown(dilations)}", fix, APPLE)
+    yield from _strides(operation, "strides", SMOOTH)
+
+
+def _pools(operation: Any) -> Iterator[Finding]:
+    if operation.op_type in ("max_pool", "avg_pool", "l2_pool"):
+        yield from _strides(operation, "strides", {2})
+
+
+def _strides(operation: Any, name: str, factors: set[int] | frozenset[int]) -> Iterator[Finding]:
+    strides = _numbers(operation, name)
+    if any(not _made_of(stride, factors) for stride in strides):
+        fix = f"use strides made of the factors {', '.join(map(str, sorted(factors)))}"
+        yield _finding(operation, "stride", "slow", f"has strides of {_shown(strides)}", fix, APPLE)
+
+
+def _made_of(number: int, factors: set[int] | frozenset[int]) -> bool:
+    for factor in factors:
+        while number > 1 and number % factor == 0:
+            number //= factor
+    return number == 1
+
+
+def _kinds(operation: Any) -> Iterator[Finding]:
+    kind = operation.op_type
+    if kind in RECURRENT:
+        fix = "use convolutions or attention instead of recurrence and loops"
+        yield _finding(operation, "recurrence", "off", "never runs there", fix, RECURRENT_ISSUE)
+    elif kind in INDEXED:
+        fix = "use slices, or a product with a one-hot matrix"
+        yield _finding(operation, "indexing", "off", "is not known to run there", fix, OLD_LISTS)
+    elif kind in SORTED:
+        yield _finding(operation, "sorting", "off", "is not known to run there", "do it after the model", OLD_LISTS)
+    elif kind in ("reduce_argmax", "reduce_argmin"):
+        (axis,) = _numbers(operation, "axis") or [-1]
+        size = static_shape(operation.inputs["x"])[axis] or 0
+        if size > LARGEST_ARGMAX:
+            detail = f"looks through {size} values; up to {LARGEST_ARGMAX} are taken"
+            yield _finding(operation, "argmax", "off", detail, "do it after the model", GUIDE)
+
+
+def _masks(operation: Any) -> Iterator[Finding]:
+    """Constants that 16 bits hold as infinity, such as masks."""
+    for given in operation.inputs.values():
+        for variable in given if isinstance(given, list | tuple) else [given]:
+            value = getattr(variable, "val", None)
+            array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
+            if array is None or array.dtype.kind != "f" or not array.size:
+                continue
+            with np.errstate(invalid="ignore"):
+                beyond = np.abs(array.astype(np.float64)) > HALF_LARGEST
+            if beyond.any() and operation.op_type not in ("clip", "log", "cast"):
+                detail = f"has the constant {variable.name} with {array.flat[int(beyond.argmax())]:g}"
+                yield _finding(operation, "mask", "unsafe", detail, MASK_ADVICE, APPLE)
+
+
+RULES: tuple[Rule, ...] = (
+    _types,
+    _ranks,
+    _sizes,
+    _alignment,
+    _layout,
+    _convolutions,
+    _pools,
+    _kinds,
+    _masks,
+)
+
+
+def _range_findings(evaluator: Evaluator, arrays: Arrays) -> list[Finding]:
+    """What the values of real rows come to, computed in float32."""
+    found: dict[tuple[str, str], Finding] = {}
+
+    def observe(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> None:
+        for finding in _ranges(operation, arguments, outputs):
+            found.setdefault((finding.operator, finding.rule), finding)
+
+    rows, size = len(next(iter(arrays.values()))), evaluator.inputs[0].shape[0] or 1
+    for start in range(0, rows - size + 1, size):
+        evaluator({name: array[start : start + size] for name, array in arrays.items()}, observe)
+    return list(found.values())
+
+
+def _ranges(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Iterator[Finding]:
+    floats = [one for one in outputs if isinstance(one, torch.Tensor) and one.is_floating_point() and one.numel()]
+    largest = max((float(one.abs().max()) for one in floats), default=0.0)
+    kind, keep = operation.op_type, "keep the operator in float32 (export.coreml.fp32_operators), or scale its inputs"
+    if not largest <= HALF_LARGEST:
+        yield _finding(
+            operation, "overflow", "unsafe", f"reaches {largest:.6g}; 16 bits end at 65504", keep, "IEEE 754"
+        )
+    elif kind in MULTIPLIED and largest >= ANE_LARGEST_SUM:
+        detail = f"reaches {largest:.6g}; sums from {ANE_LARGEST_SUM:g} on become infinity"
+        yield _finding(operation, "large sum", "unsafe", detail, keep, RANGES)
+    elif kind == "slice_by_index" and (arguments["begin"] or (0,))[-1] > 0 and largest > ANE_LARGEST_SLICED:
+        detail = f"moves {largest:.6g}; slices inside the last axis overflow above {ANE_LARGEST_SLICED:g}"
+        yield _finding(operation, "large slice", "unsafe", detail, "slice another axis", RANGES)
+    elif kind == "softplus" and float(arguments["x"].max()) > ANE_SOFTPLUS_CLIFF:
+        detail = f"gets {float(arguments['x'].max()):.6g}; above {ANE_SOFTPLUS_CLIFF} it gave 0"
+        yield _finding(operation, "softplus", "unsafe", detail, "use relu or silu", f"coremltools#2687; {RANGES}")
+    elif kind == "log" and float(arguments["x"].min()) < 2.0**-24:
+        detail = f"gets {float(arguments['x'].min()):.6g}, which 16 bits hold as 0"
+        yield _finding(operation, "log of zero", "unsafe", detail, keep, "coremltools#2728")
+
+
+def _numbers(operation: Any, name: str) -> list[int]:
+    variable = operation.inputs.get(name)
+    return [] if variable is None or variable.val is None else [int(value) for value in np.ravel(variable.val)]
+
+
+def _shown(sizes: Sequence[int | None]) -> str:
+    return " x ".join("?" if size is None else str(size) for size in sizes)

@@ -1,0 +1,38 @@
+"""coremltools, quiet. It warns at import of what a Linux host cannot have, and draws progress bars."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from anelab.errors import AnelabError
+
+
+@contextlib.contextmanager
+def toolkit() -> Iterator[Any]:
+    """The coremltools module; what it logs, warns of and draws reaches nobody, unless `-v` was given.
+
+    Raises AnelabError if it is not installed.
+    """
+    if logging.getLogger("anelab").isEnabledFor(logging.DEBUG):
+        yield _imported()
+        return
+    logger = logging.getLogger("coremltools")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield _imported()
+    finally:
+        logger.setLevel(level)
+
+
+def _imported() -> Any:
+    try:
+        import coremltools
+    except ImportError as error:
+        raise AnelabError(f"Core ML needs coremltools ({error}); install what requirements.lock names") from None
+    return coremltools
