@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test lint lock clean
+.PHONY: help setup repro test coreai lint lock clean
 
 help:  ## show this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anela
 
 test: $(READY)  ## run the tests
 	python -m pytest
+
+coreai: $(READY)  ## add Apple's Core AI (beta), the optional second opinion
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python -c requirements.lock -e '.[coreai]'; \
+	else $(BIN)/python -m pip install --quiet -c requirements.lock -e '.[coreai]'; fi
 
 lint: $(READY)  ## ruff and mypy --strict
 	ruff check .

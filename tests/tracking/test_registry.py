@@ -10,6 +10,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from anelab.cli import main
@@ -100,6 +101,63 @@ def test_anyone_with_mlflow_alone_can_load_it(home: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-c", PYFUNC, uri]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["(3, 10)", "[]"], done.stderr
+
+
+def test_core_ml_models_are_registered_like_any_other(home: Path, tmp_path: Path) -> None:
+    done = anelab(home, "model", "inspect", "mnist-coreml", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["version"], found["variant"], found["aliases"]) == ("1", "fp16", "champion")
+    assert set(found["files"]) == {"model.mlpackage", "model.buckets.mlpackage"}
+    assert found["gates"].keys() == {"training", "quality", "parity", "size", "champion"}
+    assert "by evaluator_fp16, evaluator_fp32" in found["gates"]["parity"]
+    assert "fp16, specification 8" in found["files"]["model.mlpackage"]
+    listed = json.loads(anelab(home, "model", "list", "mnist-coreml", "--json").stdout)
+    assert [row["variant"] for row in listed] == ["int8", "fp32", "fp16"]
+    assert "only fp16 may be champion" in anelab(home, "model", "promote", "mnist-coreml", "2").stderr
+    champion = read_json(home / "reports/mnist/champion.json")["models"]["mnist-coreml"]["champion"]
+    assert champion["sha256"] in found["files"]["model.mlpackage"]
+    rows = np.random.default_rng(0).random((6, 1, 28, 28)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", input=rows)
+    for reference in ("mnist-coreml@champion", "mnist-coreml/1"):
+        out = tmp_path / "out.npz"
+        given = ("--input", str(tmp_path / "rows.npz"), "--output", str(out))
+        assert anelab(home, "model", "eval", reference, *given).returncode == 0
+        assert np.load(out)["output"].shape == (6, 10)
+    assert "could run on the Neural Engine" in anelab(home, "model", "lint", "mnist-coreml@champion").stdout
+    missing = anelab(home, "model", "eval", "mnist-coreml/9", "--input", str(tmp_path / "rows.npz"))
+    assert (missing.returncode, "its versions are: 1, 2, 3" in missing.stderr) == (1, True)
+
+
+PYFUNC_COREML = """
+import sys, numpy as np, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/mnist-coreml@champion", model_config={"runtime": "evaluator"})
+print(model.predict(np.zeros((3, 1, 28, 28), np.float32))["output"].shape)
+"""
+
+
+def test_a_registered_package_is_evaluated_where_it_is_asked_for_by_name(home: Path, tmp_path: Path) -> None:
+    uri = anelab(home, "store", "uri").stdout.strip()
+    command = [sys.executable, "-c", PYFUNC_COREML, uri]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["(3, 10)"], done.stderr
+    assert "Failed to load" not in done.stderr
+
+
+def test_parity_is_measured_again_on_this_host(home: Path) -> None:
+    done = anelab(home, "model", "parity", "mnist", *SETTINGS, "--json")
+    assert done.returncode == 0, done.stderr
+    found = {(one["file"], one["executor"]): one for one in json.loads(done.stdout)}
+    report = read_json(home / "reports/mnist/parity.json")
+    for (file, executor), one in found.items():
+        assert one["max_absolute"] == pytest.approx(report[file][executor]["max_absolute"], abs=1e-6)
+    assert found["model.mlpackage", "evaluator_fp16"]["max_absolute"] <= 5e-3
+    strict = ["-S", "mnist.export.coreml.fp16_tolerance.max_absolute=1e-9"]
+    failed = anelab(home, "model", "parity", "mnist", *SETTINGS, *strict)
+    assert failed.returncode == 1
+    assert "model.mlpackage            evaluator_fp16" in failed.stdout
+    assert "allowed at most 1e-09" in failed.stdout
 
 
 def test_registering_the_same_again_changes_nothing(home: Path) -> None:

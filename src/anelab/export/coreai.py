@@ -6,7 +6,9 @@ opinion on what the module computes. On a device an .aimodel needs macOS 27. The
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -42,7 +44,7 @@ def _require() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Core AI's native code writes to the terminal past Python; for as long as the block lasts it cannot."""
+    """Core AI writes to the terminal, its native code past Python; for as long as the block lasts it cannot."""
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
@@ -53,9 +55,10 @@ def _quiet() -> Iterator[None]:
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, stream)
             os.dup2(nowhere, stream)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
 
 
 def write_aimodel(module: nn.Module, graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
@@ -96,9 +99,20 @@ def _undated(path: Path) -> None:
 def coreai_predictor(path: Path, graph: Graph) -> Predictor:
     """Runs an .aimodel of `graph`: by the bundled interpreter on Linux. Raises AnelabError if it cannot be loaded."""
     _require()
+    _check(path)
     size = fixed_size(graph)
     interpreter = _Interpreter(path)
     return in_slabs([Bucket(interpreter, {one.name: size.shape(one) for one in graph.inputs})], str(path))
+
+
+def _check(path: Path) -> None:
+    """Core AI's native loader crashes on a file that is not whole, so that is looked at first."""
+    try:
+        whole = hashlib.sha256((path / "main.mlirb").read_bytes()).digest() == (path / "main.hash").read_bytes()
+    except OSError as error:
+        raise AnelabError(f"{path}: is no .aimodel ({error.strerror}: {Path(error.filename).name})") from None
+    if not whole:
+        raise AnelabError(f"{path}: is damaged, its program is not what main.hash says; export it again or restore it")
 
 
 class _Interpreter:

@@ -5,10 +5,9 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from anelab.errors import AnelabError
 from anelab.export.toolkit import toolkit
@@ -53,7 +52,7 @@ def write_package(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
 def _tools() -> dict[str, str]:
     """What converted, which packages of several functions would not say."""
     with toolkit() as ct:
-        return {TOOLS: ct.__version__, SOURCE: f"torch=={torch.__version__}"}
+        return {TOOLS: ct.__version__, SOURCE: f"torch=={version('torch')}"}
 
 
 def _package_manifest(digest: str) -> str:

@@ -68,8 +68,24 @@ class Tolerance(Section):
     max_metric_loss: float = Field(ge=0)
 
 
-def _tolerance(absolute: float, agreement: float, loss: float) -> Tolerance:
-    return Tolerance(max_absolute=absolute, max_relative=None, min_agreement=agreement, max_metric_loss=loss)
+class FloatTolerance(Tolerance):
+    """Of a float32 package, and of any by the evaluator's float32 mode."""
+
+    max_absolute: float = Field(1e-3, gt=0)
+    min_agreement: float = Field(0.999, ge=0, le=1)
+    max_metric_loss: float = Field(1e-4, ge=0)
+
+
+class HalfTolerance(Tolerance):
+    max_absolute: float = Field(5e-3, gt=0)
+    min_agreement: float = Field(0.999, ge=0, le=1)
+    max_metric_loss: float = Field(1e-3, ge=0)
+
+
+class CompressedTolerance(Tolerance):
+    max_absolute: float = Field(0.5, gt=0)
+    min_agreement: float = Field(0.95, ge=0, le=1)
+    max_metric_loss: float = Field(0.02, ge=0)
 
 
 Compression = Literal["int8", "palette6", "palette4", "pruned"]
@@ -82,9 +98,9 @@ class CoreMLConfig(Section):
     sparsity: float = Field(0.5, gt=0, lt=1)
     weight_threshold: int = Field(0, ge=0)
     fp32_operators: list[str] = []
-    fp32_tolerance: Tolerance = _tolerance(1e-3, 0.999, 1e-4)
-    fp16_tolerance: Tolerance = _tolerance(5e-3, 0.999, 1e-3)
-    compressed_tolerance: Tolerance = _tolerance(0.5, 0.95, 0.02)
+    fp32_tolerance: FloatTolerance = FloatTolerance()
+    fp16_tolerance: HalfTolerance = HalfTolerance()
+    compressed_tolerance: CompressedTolerance = CompressedTolerance()
 
     @field_validator("buckets")
     @classmethod

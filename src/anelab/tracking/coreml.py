@@ -108,7 +108,7 @@ def log_model(coreml_model: Any, name: str, **options: Any) -> Any:
     `registered_model_name`. Returns MLflow's ModelInfo."""
     from anelab.tracking import coreml
 
-    return Model.log(name=name, flavor=coreml, coreml_model=coreml_model, **options)
+    return Model.log(artifact_path=None, name=name, flavor=coreml, coreml_model=coreml_model, **options)
 
 
 def load_model(model_uri: str, dst_path: str | None = None) -> Any:

@@ -19,7 +19,6 @@ from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
 from anelab.files import copy_path, path_digest, read_json
-from anelab.tracking import coreml
 from anelab.tracking.champion import Promotion
 from anelab.tracking.store import Store
 
@@ -148,6 +147,8 @@ def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
             **options,
         )
     else:
+        from anelab.tracking import coreml  # torch comes with it
+
         coreml.save_model(main, folder, **options)
     for name, path in candidate.files.items():
         _replace(folder / name, path)
