@@ -120,7 +120,7 @@ def test_several_functions_have_an_empty_description_of_the_whole_and_share_weig
     path = packages / "model.buckets.mlpackage"
     assert list(read_spec(path).description.input) == []
     described = describe_package(path)
-    assert list(described["functions"]) == ["rows_1", "rows_64", "rows_8"]
+    assert list(described["functions"]) == ["rows_1", "rows_512", "rows_64", "rows_8"]
     assert described["functions"]["rows_8"]["inputs"][0]["shape"] == [8, 40]
     assert described["minimum_deployment_target"] == "macOS15"
     assert input_names(path) == ["tokens"]

@@ -93,7 +93,7 @@ Compression = Literal["int8", "palette6", "palette4", "pruned"]
 
 class CoreMLConfig(Section):
     target: Literal["macOS13", "macOS14", "macOS15", "macOS26"] = "macOS14"
-    buckets: list[int] = [1, 8, 64]
+    buckets: list[int] = [1, 8, 64, 512]
     variants: list[Compression] = ["int8", "palette6", "palette4", "pruned"]
     sparsity: float = Field(0.5, gt=0, lt=1)
     weight_threshold: int = Field(0, ge=0)

@@ -71,7 +71,8 @@ def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
     elif not _has_files(store, version, candidate):
         _upload(store, candidate, _logged_model(version))
     for key, value in candidate.tags.items():
-        store.client.set_model_version_tag(candidate.model, version.version, key, value)
+        if version.tags.get(key) != value:
+            store.client.set_model_version_tag(candidate.model, version.version, key, value)
     return version
 
 
