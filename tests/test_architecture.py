@@ -35,7 +35,8 @@ def test_only_tracking_imports_mlflow_and_nothing_imports_dvc() -> None:
     assert outside_users("mlflow", "tracking") == []
     assert outside_users("dvc", "") == []
     assert outside_users("optuna", "training") == []
-    assert outside_users("onnxruntime", "export") == []
+    for runtime in ("onnxruntime", "coremltools", "coreai", "coreai_torch"):
+        assert outside_users(runtime, "export") == []
 
 
 ALLOWED = {

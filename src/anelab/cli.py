@@ -103,7 +103,7 @@ def train(ctx: typer.Context, workload: Workload) -> None:
 
 @app.command(epilog=f"Example: anelab export mnist -S mnist.export.int8=false. {EVERYWHERE}")
 def export(ctx: typer.Context, workload: Workload) -> None:
-    """Export to ONNX and prove that the files compute the same."""
+    """Export to ONNX and Core ML and prove that the files compute the same."""
     _execute(ctx.obj, "export", workload)
 
 

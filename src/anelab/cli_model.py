@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anelab.console import EVERYWHERE, OPTIONS, AsJson, Model, Reference, Workload, as_text, print_json
+from anelab.console import EVERYWHERE, OPTIONS, AsJson, Model, Reference, Workload, as_text, print_json, say
 
 model_app = typer.Typer(
     help="Models: look, promote, roll back, delete; Core ML packages: evaluate, inspect for the Neural Engine.",
@@ -93,8 +93,11 @@ def evaluate(
     from anelab.export.mlpackage import input_names
     from anelab.packages import opened_package, read_rows, write_rows
 
+    chosen = check_mode(mode)
     with opened_package(ctx.obj.workspace(), package) as path:
-        outputs = mil_predictor(path, check_mode(mode))(read_rows(rows, input_names(path)))
+        outputs = mil_predictor(path, chosen)(read_rows(rows, input_names(path)))
+    if chosen == "ane":
+        say("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
     if output is not None:
         write_rows(output, outputs)
     if as_json:
@@ -173,3 +176,30 @@ def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> N
             print(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
     if any(one.broken for one in found):
         raise typer.Exit(1)
+
+
+@model_app.command(epilog=f"Example: anelab model placement mnist-coreml@champion. {EVERYWHERE}")
+def placement(
+    ctx: typer.Context,
+    package: Package,
+    unit: Annotated[str, typer.Option(help="cpu_only, cpu_and_ne, cpu_and_gpu or all.")] = "cpu_and_ne",
+    function: Function = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where Core ML plans to run a package's operators: Neural Engine, GPU or CPU. Needs macOS 14.4."""
+    from dataclasses import asdict
+
+    from anelab.export.apple import CoreMLRuntime, native
+    from anelab.packages import opened_package
+
+    runtime = CoreMLRuntime(native())
+    with opened_package(ctx.obj.workspace(), package) as path:
+        found = runtime.placement(path, unit, function)
+    if as_json:
+        print_json(asdict(found))
+        return
+    for device, count in found.operators.items():
+        share = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
+        print(f"{device}: {count} operators{share}")
+    print(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
+    print("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")

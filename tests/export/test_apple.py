@@ -18,6 +18,7 @@ from anelab.export.executors import executors
 from anelab.learning.base import Graph, Tensor
 from tests.export.fake_apple import FakeApple
 from tests.export.mil.converting import converter_of
+from tests.tracking.test_registry import anelab
 
 ROWS = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
 GRAPH = Graph("model", (Tensor("input", "float32", ("n", 6)),), (Tensor("output", "float32", ("n", 3)),))
@@ -196,3 +197,16 @@ def test_on_macos_parity_asks_core_ml_on_every_compute_unit(
     assert found["coreml_cpu_and_ne"]()({"input": ROWS})["output"].shape == (5, 3)
     assert ("load", "cpu_and_ne", "") in mac.calls
     assert list((tmp_path / "Library/Caches/anelab/coreml").glob("*/model.mlmodelc"))
+
+
+def test_placement_is_printed_with_its_limits(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    refused = anelab(tmp_path, "model", "placement", str(package))
+    assert (refused.returncode, "needs macOS" in refused.stderr or "macOS only" in refused.stderr) == (1, True)
+    monkeypatch.setattr(apple, "native", lambda: FakeApple(PLAN))
+    done = anelab(tmp_path, "model", "placement", str(package))
+    assert done.returncode == 0, done.stderr
+    assert "NE: 2 operators, 70.0% of the estimated cost" in done.stdout
+    assert "not a trace of what ran" in done.stdout
+    wrong = anelab(tmp_path, "model", "placement", str(package), "--unit", "ane")
+    assert "compute unit must be one of" in wrong.stderr

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from anelab.errors import AnelabError
-from anelab.export.compress import compress, compressed_weights
+from anelab.export.compress import compress
 from anelab.export.conversions import CONVERSIONS
 from anelab.export.coreml import LADDER, Converter, Size, fixed_size, sizes_of
 from anelab.export.mil.evaluator import Evaluator
@@ -130,7 +130,9 @@ def test_several_functions_have_an_empty_description_of_the_whole_and_share_weig
 def test_every_weight_is_compressed_however_small(packages: Path) -> None:
     sizes = {variant: path_size(packages / f"model.{variant}.mlpackage") for variant in CONFIG.variants}
     for variant in CONFIG.variants:
-        assert compressed_weights(packages / f"model.{variant}.mlpackage") == {"compressed": 2, "weights": 2}
+        found = describe_package(packages / f"model.{variant}.mlpackage")["weights"]
+        assert found == {"all": 2, "compressed": 2}
+    assert describe_package(packages / "model.mlpackage")["weights"] == {"all": 2, "compressed": 0}
     weights = {
         variant: (packages / f"model.{variant}.mlpackage" / WEIGHTS).stat().st_size for variant in CONFIG.variants
     }

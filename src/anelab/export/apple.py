@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, UsageError
 from anelab.export.mlpackage import package_content, package_functions
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.export.toolkit import toolkit
@@ -116,9 +116,12 @@ class CoreMLTools:
         return [_planned(plan, operation) for operation in _operations(program.functions[name].block)]
 
 
-def _unit(ct: Any, unit: str) -> Any:
+def _check_unit(unit: str) -> None:
     if unit not in COMPUTE_UNITS:
-        raise AnelabError(f"compute unit must be one of {', '.join(COMPUTE_UNITS)} but got {unit}")
+        raise UsageError(f"compute unit must be one of {', '.join(COMPUTE_UNITS)} but got {unit}")
+
+
+def _unit(ct: Any, unit: str) -> Any:
     return getattr(ct.ComputeUnit, unit.upper())
 
 
@@ -222,8 +225,7 @@ class CoreMLRuntime:
         return target, time.perf_counter_ns() - started
 
     def load(self, package: Path, unit: str, function: str | None = None) -> Loaded:
-        if unit not in COMPUTE_UNITS:
-            raise AnelabError(f"compute unit must be one of {', '.join(COMPUTE_UNITS)} but got {unit}")
+        _check_unit(unit)
         compiled, compile_ns = self.compiled(package)
         started = time.perf_counter_ns()
         try:
@@ -233,6 +235,7 @@ class CoreMLRuntime:
         return Loaded(model, compiled, unit, compile_ns, time.perf_counter_ns() - started)
 
     def placement(self, package: Path, unit: str, function: str | None = None) -> Placement:
+        _check_unit(unit)
         compiled, _ = self.compiled(package)
         return placement_of(self.apple.plan(compiled, unit, function))
 

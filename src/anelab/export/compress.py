@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
-from anelab.export.mlpackage import write_package
+from anelab.export.mlpackage import describe_package, write_package
 from anelab.export.toolkit import toolkit
 from anelab.learning.config import CoreMLConfig
 
@@ -21,8 +21,7 @@ def compress(source: Path, target: Path, variant: str, config: CoreMLConfig, met
         model = ct.models.MLModel(str(source), skip_model_load=True)
         smaller = _compressed(ct.optimize.coreml, model, variant, config)
         write_package(smaller, target, metadata)
-    counts = compressed_weights(target)
-    if not counts["compressed"]:
+    if not describe_package(target)["weights"]["compressed"]:
         raise AnelabError(
             f"{source.name}: no weight has more than {config.weight_threshold} elements, so {variant} changes "
             "nothing; lower export.coreml.weight_threshold or take the variant out of export.coreml.variants"
@@ -41,19 +40,3 @@ def _compressed(optimize: Any, model: Any, variant: str, config: CoreMLConfig) -
         return optimize.palettize_weights(model, optimize.OptimizationConfig(global_config=settings))
     settings = optimize.OpMagnitudePrunerConfig(target_sparsity=config.sparsity, weight_threshold=threshold)
     return optimize.prune_weights(model, optimize.OptimizationConfig(global_config=settings))
-
-
-def compressed_weights(path: Path) -> dict[str, int]:
-    """How many weights of rank two and more the package has, and how many of them are compressed."""
-    from anelab.export.mil.program import load_package
-
-    program = load_package(path).program
-    compressed = plain = 0
-    for function in program.functions.values():
-        for operation in function.operations:
-            weight = operation.inputs.get("weight")
-            if weight is None or weight.op is None:
-                continue
-            compressed += weight.op.op_type.startswith("constexpr_")
-            plain += weight.op.op_type == "const"
-    return {"compressed": compressed, "weights": compressed + plain}

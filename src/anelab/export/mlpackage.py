@@ -107,6 +107,7 @@ def describe_package(path: Path) -> dict[str, Any]:
     program = spec.mlProgram
     metadata = spec.description.metadata.userDefined
     return {
+        "converted_by": metadata.get("converted_by", "unknown"),
         "coremltools_version": metadata.get(TOOLS, "unknown"),
         "functions": _functions(spec.description),
         "minimum_deployment_target": TARGETS.get(spec.specificationVersion, "unknown"),
@@ -114,6 +115,7 @@ def describe_package(path: Path) -> dict[str, Any]:
         "precision": _precision(program),
         "specification_version": spec.specificationVersion,
         "torch_version": metadata.get(SOURCE, "unknown").removeprefix("torch=="),
+        "weights": _weights(program),
     }
 
 
@@ -154,6 +156,20 @@ def _operators(program: Any) -> dict[str, int]:
             kinds[operation.type] += operation.type != "const"
             waiting += operation.blocks
     return dict(sorted((kind, count) for kind, count in kinds.items() if count))
+
+
+def _weights(program: Any) -> dict[str, int]:
+    """Of layers: how many there are, and how many of them are compressed. All functions together."""
+    made: dict[str, str] = {}
+    read: list[str] = []
+    for block in _blocks(program):
+        for operation in block.operations:
+            made |= {output.name: operation.type for output in operation.outputs}
+            if "weight" in operation.inputs:
+                read += [binding.name for binding in operation.inputs["weight"].arguments]
+    kinds = [made.get(name, "") for name in read]
+    compressed = sum(kind.startswith("constexpr_") for kind in kinds)
+    return {"all": compressed + kinds.count("const"), "compressed": compressed}
 
 
 def _precision(program: Any) -> str:

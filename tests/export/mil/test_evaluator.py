@@ -278,3 +278,53 @@ def test_pools(kernel: int, stride: int, padding: int, ceil: bool, kind: str, se
     x = np.random.default_rng(seed).standard_normal((1, 2, 9, 8)).astype(np.float32)
     path = packaged(module, x, tmp_path_factory.mktemp("pool") / "model.mlpackage")
     assert error_of(path, module, x, "fp32") < 1e-5
+
+
+def _embedding(width: int, more: int) -> nn.Module:
+    """Whole numbers come out of floats, because a drawn layer gets floats."""
+
+    class Look(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(9, width)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.table((x.abs() * 2).clamp(max=8).long()).sum(-2)
+
+    return Look()
+
+
+class First(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)[0]
+
+
+LAYERS: dict[str, Any] = {
+    "linear": lambda width, more: nn.Linear(width, more),
+    "layer norm": lambda width, more: nn.LayerNorm(width),
+    "batch norm": lambda width, more: nn.BatchNorm1d(more),
+    "group norm": lambda width, more: nn.GroupNorm(1, more),
+    "embedding": _embedding,
+    "lstm": lambda width, more: First(nn.LSTM(width, more, batch_first=True)),
+    "lstm both ways": lambda width, more: First(nn.LSTM(width, more, 2, batch_first=True, bidirectional=True)),
+    "gru": lambda width, more: First(nn.GRU(width, more, batch_first=True)),
+    "softmax": lambda width, more: nn.Softmax(1),
+    "log softmax": lambda width, more: nn.LogSoftmax(-1),
+    "encoder": lambda width, more: nn.TransformerEncoderLayer(2 * width, 2, more, 0.0, batch_first=True),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@settings(max_examples=3, deadline=None)
+@given(width=st.integers(1, 7), more=st.integers(1, 6), seed=st.integers(0, 99))
+def test_layers_of_any_width(kind: str, width: int, more: int, seed: int, tmp_path_factory: Any) -> None:
+    torch.manual_seed(seed)
+    module = LAYERS[kind](width, more).eval()
+    columns = {"encoder": 2 * width, "group norm": width + 1}.get(kind, width)  # one value has no variance
+    x = np.random.default_rng(seed).standard_normal((1, more, columns)).astype(np.float32)
+    path = packaged(module, x, tmp_path_factory.mktemp("layer") / "model.mlpackage")
+    assert error_of(path, module, x, "fp32") < 1e-4
