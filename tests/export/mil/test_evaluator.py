@@ -328,3 +328,71 @@ def test_layers_of_any_width(kind: str, width: int, more: int, seed: int, tmp_pa
     x = np.random.default_rng(seed).standard_normal((1, more, columns)).astype(np.float32)
     path = packaged(module, x, tmp_path_factory.mktemp("layer") / "model.mlpackage")
     assert error_of(path, module, x, "fp32") < 1e-4
+
+
+def built(path: Path, program: Any) -> Path:
+    """A package of a program written in MIL's own builder."""
+    with toolkit() as ct:
+        model = ct.convert(
+            program,
+            minimum_deployment_target=ct.target.macOS14,
+            compute_precision=ct.precision.FLOAT32,
+            skip_model_load=True,
+        )
+        model.save(str(path))
+    return path
+
+
+def test_branches_and_loops_within_loops(tmp_path: Path) -> None:
+    with toolkit():
+        from coremltools.converters.mil import Builder
+
+        @Builder.program([Builder.TensorSpec((2,)), Builder.TensorSpec((1,))])
+        def program(x: Any, limit: Any) -> Any:
+            def inner(y: Any) -> Any:
+                def small(z: Any) -> Any:
+                    return Builder.less(x=Builder.reduce_sum(x=z, axes=[0]), y=10.0)
+
+                return Builder.while_loop(_cond=small, _body=lambda z: Builder.add(x=z, y=x), loop_vars=(y,))
+
+            def more(y: Any, count: Any) -> Any:
+                return Builder.less(x=Builder.squeeze(x=count), y=2.0)
+
+            def again(y: Any, count: Any) -> Any:
+                return Builder.mul(x=inner(y), y=0.5), Builder.add(x=count, y=1.0)
+
+            y, _ = Builder.while_loop(_cond=more, _body=again, loop_vars=(x, Builder.mul(x=limit, y=0.0)))
+            large = Builder.greater(x=Builder.squeeze(x=limit), y=0.0)
+            return Builder.cond(
+                pred=large, _true_fn=lambda: Builder.add(x=y, y=100.0), _false_fn=lambda: Builder.sub(x=y, y=x)
+            )
+
+    evaluator = Evaluator(built(tmp_path / "loops.mlpackage", program), mode="fp32")
+
+    def expected(x: Any, limit: float) -> Any:
+        y = x
+        for _ in range(2):
+            while y.sum() < 10:
+                y = y + x
+            y = y * 0.5
+        return y + 100 if limit > 0 else y - x
+
+    (name,) = [port.name for port in evaluator.outputs]
+    for x, limit in (([1, 2], 1), ([1, 2], -1), ([7, 8], 1), ([0.3, 0.1], -1)):
+        given = np.float32(x)
+        found = evaluator({"x": given, "limit": np.float32([limit])})[name]
+        np.testing.assert_allclose(found, expected(given, limit), rtol=1e-5)
+
+
+def test_a_graph_with_quantised_values_in_it(tmp_path: Path) -> None:
+    with toolkit() as ct:
+        from coremltools.converters.mil import Builder
+
+        @Builder.program([Builder.TensorSpec((1, 4))], opset_version=ct.target.macOS14)
+        def program(x: Any) -> Any:
+            small = Builder.quantize(input=x, scale=np.float32(0.1), zero_point=np.int8(0), output_dtype="int8")
+            return Builder.dequantize(input=small, scale=np.float32(0.1), zero_point=np.int8(0), name="y")
+
+    evaluator = Evaluator(built(tmp_path / "q.mlpackage", program), mode="fp32")
+    found = evaluator({"x": np.float32([[0.04, 0.06, 12.68, -99]])})["y"]
+    np.testing.assert_allclose(found, [[0, 0.1, 12.7, -12.8]], atol=1e-6)

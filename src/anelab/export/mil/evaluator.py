@@ -73,9 +73,9 @@ class Evaluator:
     @torch.inference_mode()
     def __call__(self, arrays: Arrays, observe: Observer | None = None) -> dict[str, np.ndarray[Any, Any]]:
         """Raises AnelabError if an input is missing, unknown or has another shape."""
-        values = self._constants | {port.name: self._accepted(port, arrays) for port in self.inputs}
-        if unknown := set(arrays) - set(values):
+        if unknown := set(arrays) - {port.name for port in self.inputs}:
             raise AnelabError(f"{self._where}: has no input {', '.join(sorted(unknown))}; it takes {self._takes()}")
+        values = self._constants | {port.name: self._accepted(port, arrays) for port in self.inputs}
         found = self._block.run(values, observe)
         return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
 
