@@ -6,6 +6,7 @@ Both sides of a ratio alternate, so that a machine that slows down slows both. O
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from anelab.host import host_facts
 from anelab.learning.base import Array, Predictor
 
 ROOT = Path(__file__).parents[1]
+LEAST_GAIN, MOST_OVERHEAD = 20, 5
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -33,8 +35,8 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def compare(name: str, first: Callable[[], object], second: Callable[[], object], pairs: int) -> None:
-    """Print the median ratio of the times of `first` to `second`, with its range."""
+def compare(name: str, first: Callable[[], object], second: Callable[[], object], pairs: int) -> float:
+    """Print and return the median ratio of the times of `first` to `second`, with its range."""
     ratios, times = [], []
     for pair in range(pairs + 1):
         one, two = (seconds(first), seconds(second)) if pair % 2 else (seconds(second), seconds(first))[::-1]
@@ -44,6 +46,7 @@ def compare(name: str, first: Callable[[], object], second: Callable[[], object]
     one, two = (statistics.median(side) * 1e3 for side in zip(*times, strict=True))
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
     print(f"{name}: {one:.1f} ms / {two:.1f} ms = {middle:.2f} [{low:.2f}, {high:.2f}] over {pairs} pairs")
+    return middle
 
 
 def exported(folder: Path, bucket: int, reads: int) -> tuple[Source, Array]:
@@ -72,8 +75,10 @@ def alone(package: Path, function: str, mode: Mode) -> Predictor:
     return in_slabs([Bucket(evaluator, {port.name: port.shape for port in evaluator.inputs})], function)
 
 
-def main(pairs: int, bucket: int, reads: int) -> None:
+def main(pairs: int, bucket: int, reads: int) -> bool:
+    """Whether the medians are within what is asked: at least 20, and below 5."""
     torch.set_num_threads(1)
+    good = True
     with tempfile.TemporaryDirectory() as scratch:
         source, rows = exported(Path(scratch), bucket, reads)
         package = Path(scratch, "model.buckets.mlpackage")
@@ -84,7 +89,7 @@ def main(pairs: int, bucket: int, reads: int) -> None:
         for mode in ("fp32", "fp16"):
             one, many = (alone(package, f"rows_{size}", mode) for size in (1, bucket))
             name = f"{mode}: one read at a time / {bucket} at a time, {len(rows)} reads"
-            compare(name, lambda one=one: one(arrays), lambda many=many: many(arrays), pairs)
+            good &= compare(name, lambda one=one: one(arrays), lambda many=many: many(arrays), pairs) >= LEAST_GAIN
             module = source.deployed(graph, half=True)
 
             @torch.inference_mode()
@@ -93,8 +98,9 @@ def main(pairs: int, bucket: int, reads: int) -> None:
                 return np.concatenate([module(part).numpy() for part in tensor.split(bucket)])
 
             name = f"{mode}: evaluator / torch eager, slabs of {bucket}"
-            compare(name, lambda many=many: many(slabs), eager, pairs)
+            good &= compare(name, lambda many=many: many(slabs), eager, pairs) < MOST_OVERHEAD
     print(host_facts())
+    return good
 
 
 if __name__ == "__main__":
@@ -103,4 +109,4 @@ if __name__ == "__main__":
     parser.add_argument("--bucket", type=int, default=512, help="rows of the largest function")
     parser.add_argument("--reads", type=int, default=20_000, help="simulated reads; the test set is 15 %% of them")
     options = parser.parse_args()
-    main(options.pairs, options.bucket, options.reads)
+    sys.exit(0 if main(options.pairs, options.bucket, options.reads) else 1)

@@ -15,12 +15,12 @@ def test_this_machine_is_examined_and_every_trouble_has_a_fix(tmp_path: Path) ->
     found = {finding.name: finding for finding in doctor.examine(Workspace(ROOT, tmp_path))}
     assert set(doctor.TESTED) <= set(found)
     assert found["coremltools"].level == "ok"
-    assert found["libmilstoragepython"].text == "is there"
+    assert found["libmilstoragepython"].text == "is there and loads"
     assert "CPUExecutionProvider" in found["onnxruntime providers"].text
     assert found["params.yaml"].text == "2 workloads"
     assert "0 registered models" in found["MLflow store"].text
     assert found["disk"].text.endswith(f"free at {tmp_path}")
-    assert all(finding.fix for finding in found.values() if finding.level == "warning")
+    assert all(finding.fix for finding in found.values() if finding.level != "ok")
 
 
 def test_versions_are_held_against_those_that_were_tested() -> None:
@@ -52,8 +52,12 @@ def test_a_translated_python_and_a_missing_native_part_are_found(monkeypatch: py
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     python = doctor.check_python()
     assert (python.level, "native (arm64)" in python.fix) == ("warning", True)
-    levels = {finding.name: finding.level for finding in doctor.check_native()}
-    assert levels == {"libmilstoragepython": "ok", "libcoremlpython": "error"}
+    monkeypatch.setitem(sys.modules, "coremltools.libcoremlpython", None)
+    found = {finding.name: finding for finding in doctor.check_native()}
+    assert [finding.level for finding in found.values()] == ["ok", "error"]
+    assert "does not load" in found["libcoremlpython"].text
+    assert "make setup" in found["libcoremlpython"].fix
+    monkeypatch.setattr("anelab.export.runtime.providers", lambda: ["CPUExecutionProvider"])
     assert doctor.check_providers().level == "warning"
 
 
@@ -78,6 +82,7 @@ def test_a_broken_configuration_and_a_server_that_is_down_are_errors(
     assert "seed" in found["params.yaml"].text
     assert found["MLflow store"].level == "error"
     assert found["dvc repository"].level == "warning"
+    assert all(finding.fix for finding in found.values() if finding.level != "ok")
 
 
 def test_the_command_exits_with_one_if_something_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,8 @@ def test_blame_names_the_operator_and_the_way_out(package: Path) -> None:
     assert done.returncode == 0
     assert "is the first to drift in 16 bits: -103.25 instead of -50" in done.stdout
     assert "export.coreml.fp32_operators: [log_softmax, log_softmax_softmax] mends it" in done.stdout
+    several = run(package, "blame", str(package), "--input", str(package.with_name("rows.npz")))
+    assert "-103.25 instead of -50" in several.stdout, "of any number of rows the worst is looked at"
     tolerant = run(package, "blame", str(package), "--input", str(package.with_name("one.npz")), "--tolerance", "100")
     assert "no operator drifts beyond 100 in 16 bits" in tolerant.stdout
 

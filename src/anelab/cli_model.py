@@ -91,9 +91,10 @@ def evaluate(
     from anelab.export.mil.modes import check_mode
     from anelab.export.mil.predictor import mil_predictor
     from anelab.export.mlpackage import input_names
-    from anelab.packages import opened_package, read_rows, write_rows
+    from anelab.packages import check_output, opened_package, read_rows, write_rows
 
     chosen = check_mode(mode)
+    check_output(output)
     with opened_package(ctx.obj.workspace(), package) as path:
         outputs = mil_predictor(path, chosen)(read_rows(rows, input_names(path)))
     if chosen == "ane":
@@ -196,10 +197,10 @@ def placement(
     with opened_package(ctx.obj.workspace(), package) as path:
         found = runtime.placement(path, unit, function)
     if as_json:
-        print_json(asdict(found))
+        print_json({**asdict(found), "operator_share": found.operator_share})
         return
     for device, count in found.operators.items():
-        share = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
-        print(f"{device}: {count} operators{share}")
+        cost = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
+        print(f"{device}: {count} operators ({found.operator_share.get(device, 0):.1%}){cost}")
     print(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
     print("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")

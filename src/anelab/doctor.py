@@ -1,7 +1,6 @@
 """`anelab doctor`: is everything here that the commands need, in versions that were tried together?"""
 
 import importlib.metadata
-import importlib.util
 import platform
 import shutil
 import subprocess
@@ -111,11 +110,12 @@ def check_native() -> Iterator[Finding]:
 
 
 def _native(library: str, why: str) -> Finding:
-    root = importlib.util.find_spec("coremltools")
-    folder = Path(root.origin).parent if root and root.origin else None
-    if folder and any(folder.glob(f"{library}*")):
-        return Finding(library, "ok", "is there")
-    return Finding(library, "error", f"is missing from coremltools: {why}", INSTALL)
+    from anelab.export.toolkit import native_library
+
+    trouble = native_library(library)
+    if trouble is None:
+        return Finding(library, "ok", "is there and loads")
+    return Finding(library, "error", f"{trouble}: {why}", INSTALL)
 
 
 def check_providers() -> Finding:
@@ -135,8 +135,8 @@ def check_devices() -> Finding:
         return Finding("compute devices", "ok", "needs macOS: no Neural Engine to be seen from here")
     try:
         found = native().devices()
-    except AnelabError as error:
-        return Finding("compute devices", "error", str(error))
+    except Exception as error:  # Core ML's errors arrive as whatever pybind makes of them
+        return Finding("compute devices", "error", str(error), INSTALL)
     text = ", ".join(f"{one.kind} ({one.cores} cores)" if one.cores else one.kind for one in found)
     if any(one.kind == "NE" for one in found):
         return Finding("compute devices", "ok", text)
@@ -149,7 +149,11 @@ def check_params(workspace: Workspace) -> Finding:
     from anelab.config import load_params
     from anelab.workspace import MARKER
 
-    return _tried("params.yaml", lambda: f"{len(load_params(workspace.project / MARKER, ()).workloads)} workloads")
+    return _tried(
+        "params.yaml",
+        lambda: f"{len(load_params(workspace.project / MARKER, ()).workloads)} workloads",
+        "correct the keys that are named; `anelab check` looks again",
+    )
 
 
 def check_store(workspace: Workspace) -> Finding:
@@ -159,14 +163,18 @@ def check_store(workspace: Workspace) -> Finding:
         store = open_store(workspace)
         return f"{without_password(store.uri)}, {len(store.client.search_registered_models())} registered models"
 
-    return _tried("MLflow store", opened)
+    return _tried(
+        "MLflow store",
+        opened,
+        "start the server, or unset MLFLOW_TRACKING_URI; files lose nothing, `anelab sync` follows",
+    )
 
 
-def _tried(name: str, attempt: Callable[[], str]) -> Finding:
+def _tried(name: str, attempt: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(name, "ok", attempt())
     except AnelabError as error:
-        return Finding(name, "error", str(error))
+        return Finding(name, "error", str(error), fix)
 
 
 def check_dvc(workspace: Workspace) -> Finding:

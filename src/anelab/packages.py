@@ -64,10 +64,14 @@ def read_rows(path: Path, inputs: Sequence[str]) -> dict[str, Array]:
     return arrays
 
 
-def write_rows(path: Path, arrays: Arrays) -> None:
-    """Outputs by name as .npz. Raises AnelabError if the name ends otherwise."""
-    if path.suffix != ".npz":
+def check_output(path: Path | None) -> None:
+    """Raises UsageError if the name does not end in .npz."""
+    if path is not None and path.suffix != ".npz":
         raise UsageError(f"--output must end in .npz but got {path}")
+
+
+def write_rows(path: Path, arrays: Arrays) -> None:
+    """Outputs by name as .npz. Raises AnelabError if the file cannot be written."""
     try:
         with replacing(path) as draft:
             np.savez(draft, **arrays)  # type: ignore[arg-type]  # the stub takes a name for an option

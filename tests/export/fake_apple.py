@@ -3,7 +3,9 @@
 Tests of what surrounds the adapter use it; it measures nothing, and nothing it says leaves the tests.
 """
 
+import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,3 +59,11 @@ class FakeApple:
     def plan(self, compiled: Path, unit: str, function: str | None) -> list[PlannedOperator]:
         self.calls.append(("plan", unit, function or ""))
         return self.planned
+
+
+class DyingApple(FakeApple):
+    """Loading a model ends the process, as a failed specialisation does."""
+
+    def load(self, compiled: Path, unit: str, function: str | None) -> FakeModel:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError

@@ -1,6 +1,7 @@
 """What surrounds Core ML on macOS, with the adapter's fake; and what is said where there is no macOS."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from anelab import workloads
 from anelab.errors import AnelabError
-from anelab.export import apple
+from anelab.export import apple, isolated
 from anelab.export.apple import CoreMLRuntime, CoreMLTools, PlannedOperator, native, placement_of
 from anelab.export.coreml import LADDER, Size
 from anelab.export.executors import executors
-from anelab.learning.base import Graph, Tensor
+from anelab.export.manifest import Artifact
+from anelab.export.proof import measure_all
+from anelab.learning.base import Graph, Split, Tensor
+from tests.conftest import tiny
 from tests.export.fake_apple import FakeApple
 from tests.export.mil.converting import converter_of
 from tests.tracking.test_registry import anelab
@@ -56,7 +61,7 @@ def test_a_package_is_compiled_once_for_a_content_and_a_system(package: Path, tm
 def test_a_compilation_that_fails_leaves_nothing_that_passes_for_one(package: Path, tmp_path: Path) -> None:
     mac = FakeApple()
     mac.fails = "compile"
-    with pytest.raises(RuntimeError, match="no room"):
+    with pytest.raises(AnelabError, match=r"model\.mlpackage: Core ML cannot compile it: no room"):
         CoreMLRuntime(mac, tmp_path).load(package, "all")
     assert list(tmp_path.rglob("*.mlmodelc")) == []
     mac.fails = ""
@@ -184,29 +189,47 @@ def test_on_macos_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch
         native()
 
 
-def test_on_macos_parity_asks_core_ml_on_every_compute_unit(
+FAKE, DYING = "tests.export.fake_apple:FakeApple", "tests.export.fake_apple:DyingApple"
+
+
+def test_on_macos_parity_asks_core_ml_on_every_unit_each_in_a_process_of_its_own(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mac = FakeApple()
+    alone = partial(isolated.isolated_predictor, adapter=FAKE, cache=tmp_path)
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(apple, "native", lambda: mac)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(isolated, "isolated_predictor", alone)
     found = executors(package, GRAPH, "fp16")
     units = ["coreml_cpu_only", "coreml_cpu_and_ne", "coreml_cpu_and_gpu", "coreml_all"]
     assert list(found) == ["evaluator_fp32", "evaluator_fp16", *units]
     assert found["coreml_cpu_and_ne"]()({"input": ROWS})["output"].shape == (5, 3)
-    assert ("load", "cpu_and_ne", "") in mac.calls
-    assert list((tmp_path / "Library/Caches/anelab/coreml").glob("*/model.mlmodelc"))
+    assert list(tmp_path.glob("*/model.mlmodelc"))
+
+
+def test_core_ml_that_ends_its_process_costs_a_figure_and_no_more(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AnelabError, match=r"model\.mlpackage: Core ML ended its process on all"):
+        isolated.isolated_predictor(package, "all", DYING, tmp_path)({"input": ROWS})
+    workload, config = workloads.get("read_quality"), tiny().section("read_quality")
+    monkeypatch.setattr(
+        "anelab.export.proof.executors",
+        lambda path, graph, variant: {"coreml_all": lambda: isolated.isolated_predictor(path, "all", DYING, tmp_path)},
+    )
+    split = Split({"model": {"input": ROWS}}, {"label": np.zeros(5)}, np.arange(5))
+    artifact = Artifact("model.mlpackage", GRAPH, "fp16")
+    assert list(measure_all(workload, config, [artifact], package.parent, lambda _: {}, split)) == []
+    assert "model.mlpackage was not measured on coreml_all: " in capsys.readouterr().err
 
 
 def test_placement_is_printed_with_its_limits(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    refused = anelab(tmp_path, "model", "placement", str(package))
-    assert (refused.returncode, "needs macOS" in refused.stderr or "macOS only" in refused.stderr) == (1, True)
+    if sys.platform != "darwin":
+        refused = anelab(tmp_path, "model", "placement", str(package))
+        assert (refused.returncode, "Core ML runs on macOS only" in refused.stderr) == (1, True)
     monkeypatch.setattr(apple, "native", lambda: FakeApple(PLAN))
     done = anelab(tmp_path, "model", "placement", str(package))
     assert done.returncode == 0, done.stderr
-    assert "NE: 2 operators, 70.0% of the estimated cost" in done.stdout
+    assert "NE: 2 operators (40.0%), 70.0% of the estimated cost" in done.stdout
     assert "not a trace of what ran" in done.stdout
     wrong = anelab(tmp_path, "model", "placement", str(package), "--unit", "ane")
     assert "compute unit must be one of" in wrong.stderr

@@ -19,6 +19,7 @@ from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mlpackage import MODEL, WEIGHTS, describe_package, input_names, package_content, read_spec
 from anelab.export.rounding import rounded_to_half
 from anelab.export.slabs import Bucket, in_slabs
+from anelab.export.toolkit import toolkit
 from anelab.files import path_digest, path_size
 from anelab.learning.base import Graph, Tensor
 from anelab.learning.config import CoreMLConfig
@@ -124,6 +125,9 @@ def test_several_functions_have_an_empty_description_of_the_whole_and_share_weig
     assert described["functions"]["rows_8"]["inputs"][0]["shape"] == [8, 40]
     assert described["minimum_deployment_target"] == "macOS15"
     assert input_names(path) == ["tokens"]
+    metadata = read_spec(path).description.metadata
+    assert (metadata.author, metadata.versionString) == ("anelab", "0123456789ab")
+    assert metadata.shortDescription == "toy: model"
     assert (path / WEIGHTS).stat().st_size == (packages / "model.mlpackage" / WEIGHTS).stat().st_size
 
 
@@ -165,15 +169,9 @@ def test_sizes_of_rows_and_lengths() -> None:
 
 
 def test_lengths_become_functions_too(tmp_path: Path) -> None:
-    class Look(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = nn.Embedding(5, 4)
-
-        def forward(self, ids: torch.Tensor) -> torch.Tensor:
-            return self.table(ids).mean(1)
-
-    graph = Graph("model", (Tensor("ids", "int64", ("n", "L")),), (Tensor("out", "float32", ("n", 4)),), buckets=(3, 6))
+    graph = Graph(
+        "model", (Tensor("ids", "int64", ("n", "L")),), (Tensor("out", "float32", ("n", 16)),), buckets=(3, 6)
+    )
     module = Look().eval()
     converter = Converter({"fp16": module, "fp32": module}, graph, CONFIG, {})
     converter.write_buckets(tmp_path / "b.mlpackage", LADDER[0], sizes_of(graph, [1, 2]))
@@ -237,7 +235,9 @@ def test_rounded_weights_are_16_bits_and_err_less_than_each_alone(kind: str) -> 
     shape = (4, 12, 12) if kind == "grouped" else shape
     # As in real data, values are of one sign and neighbours alike.
     seen, fresh = (20 + torch.randn(200, *shape).cumsum(-1).cumsum(1) for _ in range(2))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
     rounded = rounded_to_half(module, [seen])
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     for name, parameter in rounded.named_parameters():
         if name.endswith("weight"):
             assert torch.equal(parameter, parameter.half().float()), name
@@ -295,3 +295,53 @@ def test_a_process_that_converts_says_nothing(tmp_path: Path) -> None:
     loud = CONVERT.replace("import sys", "import logging; logging.getLogger('anelab').setLevel(10); import sys", 1)
     told = subprocess.run([sys.executable, "-c", loud, str(tmp_path / "n.mlpackage")], capture_output=True, text=True)
     assert "has not been tested with coremltools" in told.stderr
+
+
+class Look(nn.Module):
+    """An embedding, whose weight no layer calls a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(64, 16)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table(ids).mean(1)
+
+
+def test_weights_by_any_name_are_compressed_and_counted(tmp_path: Path) -> None:
+    graph = Graph("model", (Tensor("ids", "int64", ("n", 5)),), (Tensor("y", "float32", ("n", 16)),))
+    converter = Converter({"fp16": Look().eval()}, graph, CONFIG, {})
+    converter.write(tmp_path / "m.mlpackage", LADDER[0], Size(1), "fp16")
+    compress(tmp_path / "m.mlpackage", tmp_path / "small.mlpackage", "palette4", CONFIG, {})
+    assert describe_package(tmp_path / "small.mlpackage")["weights"] == {"all": 1, "compressed": 1}
+
+
+def test_a_model_without_weights_is_a_whole_package(tmp_path: Path) -> None:
+    graph = Graph("model", (Tensor("x", "float32", ("n", 4)),), (Tensor("y", "float32", ("n", 4)),))
+    Converter({"fp16": nn.Softmax(-1)}, graph, CONFIG, {}).write(tmp_path / "m.mlpackage", LADDER[0], Size(1), "fp16")
+    assert files_of(tmp_path / "m.mlpackage") == {"Manifest.json", MODEL.as_posix()}
+    x = np.zeros((1, 4), np.float32)
+    assert Evaluator(tmp_path / "m.mlpackage")({"x": x})["y"].tolist() == [[0.25] * 4]
+
+
+def test_a_package_that_gives_no_numbers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * torch.nan
+
+    net, graph = nn.ReLU(), Graph("model", (Tensor("x", "float32", ("n", 4)),), (Tensor("y", "float32", ("n", 4)),))
+    bad = ("bad", lambda _, example: LADDER[0][1](Broken(), example))
+    monkeypatch.setattr("anelab.export.coreml.LADDER", (bad, LADDER[1]))
+    converter = Converter({"fp32": net}, graph, CONFIG, {})
+    assert converter.climb({"x": np.ones((2, 4), np.float32)})[0] == LADDER[1][0]
+
+
+def test_an_image_input_is_named(tmp_path: Path) -> None:
+    with toolkit() as ct:
+        traced = torch.jit.trace(nn.ReLU(), torch.zeros(1, 3, 8, 8))
+        image = ct.ImageType("picture", shape=(1, 3, 8, 8))
+        target = ct.target.macOS14
+        model = ct.convert(traced, inputs=[image], minimum_deployment_target=target, skip_model_load=True)
+        model.save(str(tmp_path / "m.mlpackage"))
+    with pytest.raises(AnelabError, match="picture: is a Core ML imageType; only arrays of numbers are known here"):
+        describe_package(tmp_path / "m.mlpackage")

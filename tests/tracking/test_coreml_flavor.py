@@ -63,7 +63,7 @@ def test_a_saved_model_says_what_it_is(package: Path, tmp_path: Path) -> None:
     }
     assert path_digest(tmp_path / "saved" / "model.mlpackage") == path_digest(package)
     requirements = (tmp_path / "saved" / "requirements.txt").read_text().split()
-    assert any(line.startswith("coremltools>=9") for line in requirements)
+    assert {line.partition("==")[0] for line in requirements} == {"mlflow", "anelab", "coremltools", "numpy", "torch"}
 
 
 def test_logged_registered_loaded_and_evaluated_by_name(store: None, net: nn.Module, package: Path) -> None:
@@ -134,3 +134,11 @@ def test_another_flavors_model_is_refused(tmp_path: Path) -> None:
     model.save(str(tmp_path / "other" / "MLmodel"))
     with pytest.raises(AnelabError, match="is no Core ML model; its flavors are onnx"):
         coreml.load_model(str(tmp_path / "other"))
+
+
+def test_a_place_that_is_taken_and_a_package_that_is_none_are_named(package: Path, tmp_path: Path) -> None:
+    coreml.save_model(package, tmp_path / "saved")
+    with pytest.raises(AnelabError, match="saved: is not empty"):
+        coreml.save_model(package, tmp_path / "saved")
+    with pytest.raises(AnelabError, match=r"absent\.mlpackage: is no Core ML package"):
+        coreml.save_model(tmp_path / "absent.mlpackage", tmp_path / "other")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from anelab.errors import AnelabError, UsageError
-from anelab.export.mlpackage import package_content, package_functions
+from anelab.export.mlpackage import default_function, package_content, package_functions
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.export.toolkit import toolkit
 from anelab.files import replacing, sha256_text
-from anelab.learning.base import Arrays, Predictor
+from anelab.learning.base import Array, Arrays, Predictor
 
 COMPUTE_UNITS = ("cpu_only", "cpu_and_ne", "cpu_and_gpu", "all")
 """coremltools' ComputeUnit, lower case. A permission: where operators ran is another question."""
@@ -194,14 +194,19 @@ class Loaded:
     unit: str
     compile_ns: int | None
     load_ns: int
+    buffers: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def predict(self, arrays: Arrays) -> Arrays:
-        """Copies go in: coremltools rewrites 16-bit inputs in the caller's dictionary, and frees what it was
-        given after the call returns (coremltools#2827)."""
-        given = {name: np.array(array, order="C", copy=True) for name, array in arrays.items()}
-        found = {name: np.asarray(value) for name, value in self.model.predict(given).items()}
-        del given
-        return found
+        """Inputs go in through buffers that live as long as the model: coremltools rewrites 16-bit inputs in the
+        caller's dictionary, and lets go of arrays on a thread of its own up to a second after the call, which
+        crashes if that was their last owner (coremltools#2827)."""
+        for name, array in arrays.items():
+            kind = np.float32 if np.asarray(array).dtype.kind == "f" else np.int32
+            if name not in self.buffers or self.buffers[name].shape != np.shape(array):
+                self.buffers[name] = np.empty(np.shape(array), kind)
+            np.copyto(self.buffers[name], array, casting="unsafe")
+        given = {name: self.buffers[name] for name in arrays}
+        return {name: np.array(value) for name, value in self.model.predict(given).items()}
 
 
 class CoreMLRuntime:
@@ -221,7 +226,10 @@ class CoreMLRuntime:
             return target, None
         started = time.perf_counter_ns()
         with replacing(target) as draft:
-            self.apple.compile(package, draft)
+            try:
+                self.apple.compile(package, draft)
+            except Exception as error:  # Core ML's errors arrive as whatever pybind makes of them
+                raise AnelabError(f"{package}: Core ML cannot compile it: {error}") from None
         return target, time.perf_counter_ns() - started
 
     def load(self, package: Path, unit: str, function: str | None = None) -> Loaded:
@@ -230,14 +238,19 @@ class CoreMLRuntime:
         started = time.perf_counter_ns()
         try:
             model = self.apple.load(compiled, unit, function)
-        except Exception as error:  # Core ML's errors arrive as whatever pybind makes of them
+        except Exception as error:
             raise AnelabError(f"{package}: Core ML cannot load it for {unit}: {error}") from None
         return Loaded(model, compiled, unit, compile_ns, time.perf_counter_ns() - started)
 
     def placement(self, package: Path, unit: str, function: str | None = None) -> Placement:
+        """What Core ML plans; of the package's default function if none is named."""
         _check_unit(unit)
         compiled, _ = self.compiled(package)
-        return placement_of(self.apple.plan(compiled, unit, function))
+        try:
+            plan = self.apple.plan(compiled, unit, function or default_function(package))
+        except Exception as error:
+            raise AnelabError(f"{package}: Core ML tells no plan (it does from macOS 14.4 on): {error}") from None
+        return placement_of(plan)
 
     def predictor(self, package: Path, unit: str) -> Predictor:
         """All functions of the package, by the rows they take."""

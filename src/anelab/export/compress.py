@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anelab.errors import AnelabError
-from anelab.export.mlpackage import describe_package, write_package
+from anelab.errors import AnelabError, warn
+from anelab.export.mlpackage import large_weights, write_package
 from anelab.export.toolkit import toolkit
 from anelab.learning.config import CoreMLConfig
 
@@ -15,13 +15,17 @@ PALETTES = {"palette4": 4, "palette6": 6}
 def compress(source: Path, target: Path, variant: str, config: CoreMLConfig, metadata: Mapping[str, str]) -> None:
     """Write the package `source` with compressed weights.
 
-    Raises AnelabError if nothing in it could be compressed, which coremltools would pass over in silence.
+    Raises AnelabError if nothing in it could be compressed, and warns of weights that were passed over:
+    coremltools does both in silence.
     """
     with toolkit() as ct:
         model = ct.models.MLModel(str(source), skip_model_load=True)
         smaller = _compressed(ct.optimize.coreml, model, variant, config)
         write_package(smaller, target, metadata)
-    if not describe_package(target)["weights"]["compressed"]:
+    weights = large_weights(target, config.weight_threshold)
+    if weights["compressed"] < weights["all"]:
+        warn(f"{target.name}: {weights['compressed']} of {weights['all']} weights are compressed, not all can be")
+    if not weights["compressed"]:
         raise AnelabError(
             f"{source.name}: no weight has more than {config.weight_threshold} elements, so {variant} changes "
             "nothing; lower export.coreml.weight_threshold or take the variant out of export.coreml.variants"

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import sys
 import warnings
@@ -44,7 +45,11 @@ def _require() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Core AI writes to the terminal, its native code past Python; for as long as the block lasts it cannot."""
+    """Core AI writes to the terminal, its native code past Python; for as long as the block lasts it cannot,
+    unless `-v` was given."""
+    if logging.getLogger("anelab").isEnabledFor(logging.DEBUG):
+        yield
+        return
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:

@@ -58,20 +58,20 @@ def fixed_size(graph: Graph) -> Size:
     return Size(1, max(graph.buckets) if graph.buckets else None)
 
 
-Captured = Any
-Rung = tuple[str, Callable[[nn.Module, tuple[torch.Tensor, ...]], Captured]]
+Rung = tuple[str, Callable[[nn.Module, tuple[torch.Tensor, ...]], Any]]
+"""A name, and what gives coremltools a module with example inputs."""
 
 
-def _exported(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+def _exported(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Any:
     """No decompositions: layer_norm and attention stay single operators."""
     return torch.export.export(module, example).run_decompositions({})
 
 
-def _decomposed(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+def _decomposed(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Any:
     return torch.export.export(module, example).run_decompositions()
 
 
-def _traced(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Captured:
+def _traced(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Any:
     """Attention's fast path is one fused operator that nothing can convert."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -104,7 +104,8 @@ class Converter:
         self.metadata = dict(metadata)
 
     def climb(self, probe: Arrays) -> Rung:
-        """The first rung whose float32 package computes what the module does on the rows of `probe`.
+        """The first rung that converts every precision, and whose float32 package computes what the module does
+        on the rows of `probe`. What 16 bits do to it is for parity to say.
 
         Raises AnelabError with every rung's reason if none does.
         """
@@ -113,8 +114,9 @@ class Converter:
             for rung in LADDER:
                 package = Path(scratch, "probe.mlpackage")
                 try:
-                    self.write(package, rung, size, "fp32")
-                    error = self._error(package, probe)
+                    for precision in self.modules:
+                        self.write(package.with_name(f"{precision}.mlpackage"), rung, size, precision)
+                    error = self._error(package.with_name("fp32.mlpackage"), probe)
                 except Exception as reason:  # coremltools and torch raise whatever they like
                     failures.append(f"{rung[0]}: {_first_line(reason)}")
                     continue
@@ -138,14 +140,16 @@ class Converter:
             found = evaluator(arrays)
             for tensor, values in zip(self.graph.outputs, expected, strict=True):
                 want = values.float().numpy()
-                worst = max(worst, float((np.abs(found[tensor.name] - want) / np.maximum(1, np.abs(want))).max()))
+                error = np.abs(found[tensor.name] - want) / np.maximum(1, np.abs(want))
+                error = np.where(found[tensor.name] == want, 0, error)  # infinities that agree
+                worst = max(worst, float(np.where(np.isfinite(error), error, np.inf).max()))
         return worst
 
     def write(self, path: Path, rung: Rung, size: Size, precision: str) -> Any:
         """A package of one function `main`; returns coremltools' model of it."""
         with toolkit() as ct:
             model = self._converted(ct, rung, size, precision)
-        write_package(model, path, self.metadata)
+        write_package(model, path, self.metadata, self._sign)
         return model
 
     def _converted(self, ct: Any, rung: Rung, size: Size, precision: str) -> Any:
@@ -175,15 +179,18 @@ class Converter:
         return ct.transform.FP16ComputePrecision(lambda op: op.op_type not in kept and op.name not in kept)
 
     def _described(self, model: Any) -> Any:
-        model.author = AUTHOR
-        model.license = self.metadata.get("licence", "")
-        model.version = self.metadata.get("input_key", "")[:12]
-        model.short_description = f"{self.metadata.get('workload', 'model')}: {self.graph.name}"
         for tensor in self.graph.inputs:
             model.input_description[tensor.name] = tensor.meaning
         for tensor in self.graph.outputs:
             model.output_description[tensor.name] = tensor.meaning
         return model
+
+    def _sign(self, metadata: Any) -> None:
+        """Fill in the protobuf's own fields."""
+        metadata.author = AUTHOR
+        metadata.license = self.metadata.get("licence", "")
+        metadata.versionString = self.metadata.get("input_key", "")[:12]
+        metadata.shortDescription = f"{self.metadata.get('workload', 'model')}: {self.graph.name}"
 
     def write_buckets(self, path: Path, rung: Rung, sizes: Sequence[Size]) -> None:
         """One fp16 package with a function for every size; weights are stored once."""
@@ -196,10 +203,7 @@ class Converter:
             functions.default_function_name = sizes[0].function
             joined = Path(scratch, "joined.mlpackage")
             ct.utils.save_multifunction(functions, str(joined))
-            model = ct.models.MLModel(str(joined), skip_model_load=True)
-            metadata = model.get_spec().description.metadata
-            metadata.author, metadata.license = AUTHOR, self.metadata.get("licence", "")
-            write_package(model, path, self.metadata)
+            write_package(ct.models.MLModel(str(joined), skip_model_load=True), path, self.metadata, self._sign)
 
 
 def example_of(tensor: Tensor, size: Size) -> torch.Tensor:

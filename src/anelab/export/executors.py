@@ -13,6 +13,8 @@ MODES = {"fp32": ("fp32",), "fp16": ("fp32", "fp16")}
 """Evaluator modes by variant: the semantics apart from the rounding, where both are promised."""
 
 
+APPLE = "coreml_"
+"""How names of executors by Core ML itself begin; a compute unit follows."""
 FORMATS = {".onnx": "onnx", ".mlpackage": "coreml", ".aimodel": "coreai"}
 
 
@@ -40,7 +42,8 @@ def executors(path: Path, graph: Graph, variant: str) -> Mapping[str, Callable[[
 
 
 def _apple(path: Path) -> dict[str, Callable[[], Predictor]]:
-    from anelab.export.apple import COMPUTE_UNITS, CoreMLRuntime, native
+    """Each compute unit in a process of its own: Core ML ends a process that it fails in."""
+    from anelab.export.apple import COMPUTE_UNITS
+    from anelab.export.isolated import isolated_predictor
 
-    runtime = CoreMLRuntime(native())
-    return {f"coreml_{unit}": lambda unit=unit: runtime.predictor(path, unit) for unit in COMPUTE_UNITS}  # type: ignore[misc]
+    return {f"{APPLE}{unit}": lambda unit=unit: isolated_predictor(path, unit) for unit in COMPUTE_UNITS}  # type: ignore[misc]

@@ -16,6 +16,9 @@ from anelab.files import path_digest, path_size
 from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor
 
 SCHEMA = 2
+GOLDEN_BY = {"onnx": "onnxruntime_cpu", "coreml": "evaluator_fp16", "coreai": "coreai"}
+"""What computed the golden outputs: of a Core ML package our evaluator, which 16-bit hardware follows to
+within about 5e-3 only."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
     path = folder / artifact.file
     return {
         "format": artifact.format,
+        "golden_by": GOLDEN_BY[artifact.format],
         "graph": artifact.graph.name,
         "primary": artifact.primary,
         "sha256": path_digest(path),

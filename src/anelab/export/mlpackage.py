@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,21 @@ TARGETS = {6: "macOS12", 7: "macOS13", 8: "macOS14", 9: "macOS15", 10: "macOS26"
 """The first system that reads a specification version."""
 DTYPES = {65552: "float16", 65568: "float32", 65600: "float64", 131104: "int32"}
 """Core ML's ArrayFeatureType."""
+FLOATS = (10, 11)
+"""MIL's FLOAT16 and FLOAT32."""
+LEAST_ELEMENTS = 10
+"""coremltools writes smaller weights into the program itself, and compresses none of them."""
 ITEMS = {
     "model.mlmodel": ("CoreML Model Specification", "com.apple.CoreML/model.mlmodel"),
     "weights": ("CoreML Model Weights", "com.apple.CoreML/weights"),
 }
 
 
-def write_package(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write coremltools' model with `metadata` as its user-defined metadata.
+def write_package(
+    model: Any, path: Path, metadata: Mapping[str, str], sign: Callable[[Any], None] | None = None
+) -> None:
+    """Write coremltools' model with `metadata` as its user-defined metadata; `sign` fills in author, licence and
+    the like.
 
     coremltools gives every saved package new identifiers, a date and a map to the converter's own
     nodes; here identifiers follow from the content, and the rest is left out.
@@ -38,15 +46,21 @@ def write_package(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
         raw = draft.with_name("raw.mlpackage")
         model.save(str(raw))
         spec = read_spec(raw)
+        if sign is not None:
+            sign(spec.description.metadata)
         described = spec.description.metadata.userDefined
         described.pop(DATED, None)
-        described.update({**_tools(), **metadata})
+        described.update({**_tools(), **described, **metadata})
         content = spec.SerializeToString(deterministic=True)
-        (draft / WEIGHTS).parent.mkdir(parents=True)
+        (draft / DATA).mkdir(parents=True)
         (draft / MODEL).write_bytes(content)
+        items = ["model.mlmodel"]
         if (raw / WEIGHTS).is_file():
+            (draft / WEIGHTS).parent.mkdir()
             shutil.copyfile(raw / WEIGHTS, draft / WEIGHTS)
-        (draft / "Manifest.json").write_text(_package_manifest(hashlib.sha256(content).hexdigest()), encoding="utf-8")
+            items.append("weights")
+        manifest = _package_manifest(hashlib.sha256(content).hexdigest(), items)
+        (draft / "Manifest.json").write_text(manifest, encoding="utf-8")
 
 
 def _tools() -> dict[str, str]:
@@ -55,10 +69,11 @@ def _tools() -> dict[str, str]:
         return {TOOLS: ct.__version__, SOURCE: f"torch=={version('torch')}"}
 
 
-def _package_manifest(digest: str) -> str:
+def _package_manifest(digest: str, items: Sequence[str]) -> str:
     """Apple's list of a package's items, with identifiers made of the model's digest."""
     entries = {}
-    for name, (description, path) in ITEMS.items():
+    for name in items:
+        description, path = ITEMS[name]
         entries[_identifier(f"{digest} {name}")] = {
             "author": "com.apple.CoreML",
             "description": description,
@@ -102,8 +117,10 @@ def package_content(path: Path) -> str:
 
 
 def describe_package(path: Path) -> dict[str, Any]:
-    """What only a Core ML package has to tell, as JSON."""
+    """What only a Core ML package has to tell, as JSON. Raises AnelabError if it is no ML program."""
     spec = read_spec(path)
+    if (kind := spec.WhichOneof("Type")) != "mlProgram":
+        raise AnelabError(f"{path}: is a Core ML {kind}, not an ML program (mlProgram)")
     program = spec.mlProgram
     metadata = spec.description.metadata.userDefined
     return {
@@ -124,6 +141,11 @@ def package_functions(path: Path) -> dict[str, Any]:
     return _functions(read_spec(path).description)
 
 
+def default_function(path: Path) -> str | None:
+    """The one that a package of several runs if none is named."""
+    return read_spec(path).description.defaultFunctionName or None
+
+
 def input_names(path: Path) -> list[str]:
     """Of the package's functions, which take the same."""
     first = next(iter(package_functions(path).values()))
@@ -140,8 +162,15 @@ def _functions(description: Any) -> dict[str, Any]:
 
 
 def _features(features: Any) -> list[dict[str, Any]]:
-    arrays = [(feature.name, feature.type.multiArrayType) for feature in features]
-    return [{"dtype": DTYPES[array.dataType], "name": name, "shape": list(array.shape)} for name, array in arrays]
+    return [_feature(feature) for feature in features]
+
+
+def _feature(feature: Any) -> dict[str, Any]:
+    """Raises AnelabError if it is no array of numbers."""
+    kind, array = feature.type.WhichOneof("Type"), feature.type.multiArrayType
+    if kind != "multiArrayType" or array.dataType not in DTYPES:
+        raise AnelabError(f"{feature.name}: is a Core ML {kind}; only arrays of numbers are known here")
+    return {"dtype": DTYPES[array.dataType], "name": feature.name, "shape": list(array.shape)}
 
 
 def _blocks(program: Any) -> list[Any]:
@@ -158,18 +187,26 @@ def _operators(program: Any) -> dict[str, int]:
     return dict(sorted((kind, count) for kind, count in kinds.items() if count))
 
 
-def _weights(program: Any) -> dict[str, int]:
-    """Of layers: how many there are, and how many of them are compressed. All functions together."""
-    made: dict[str, str] = {}
-    read: list[str] = []
+def large_weights(path: Path, threshold: int) -> dict[str, int]:
+    """Of the weights with more elements: how many there are, and how many of them are compressed."""
+    return _weights(read_spec(path).mlProgram, threshold)
+
+
+def _weights(program: Any, threshold: int = 0) -> dict[str, int]:
+    """Constants of two axes and more, which are what the optimisers compress. All functions together."""
+    found = {"all": 0, "compressed": 0}
     for block in _blocks(program):
         for operation in block.operations:
-            made |= {output.name: operation.type for output in operation.outputs}
-            if "weight" in operation.inputs:
-                read += [binding.name for binding in operation.inputs["weight"].arguments]
-    kinds = [made.get(name, "") for name in read]
-    compressed = sum(kind.startswith("constexpr_") for kind in kinds)
-    return {"all": compressed + kinds.count("const"), "compressed": compressed}
+            compressed = operation.type.startswith("constexpr_")
+            if not compressed and operation.type != "const":
+                continue
+            for output in operation.outputs[-1:]:
+                sizes = [dimension.constant.size for dimension in output.type.tensorType.dimensions]
+                is_float = output.type.tensorType.dataType in FLOATS
+                if is_float and len(sizes) > 1 and math.prod(sizes) > max(threshold, LEAST_ELEMENTS - 1):
+                    found["all"] += 1
+                    found["compressed"] += compressed
+    return found
 
 
 def _precision(program: Any) -> str:

@@ -16,8 +16,15 @@ import numpy as np
 import torch
 
 from anelab.export.mil.evaluator import Evaluator
-from anelab.export.mil.modes import ANE_LARGEST_SLICED, ANE_LARGEST_SUM, ANE_SOFTPLUS_CLIFF, MULTIPLIED
+from anelab.export.mil.modes import (
+    ANE_LARGEST_SLICED,
+    ANE_LARGEST_SUM,
+    ANE_SOFTPLUS_CLIFF,
+    MULTIPLIED,
+    cuts_into_last_axis,
+)
 from anelab.export.mil.program import declared_type, load_package, static_shape
+from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays
 
 Severity = Literal["off", "unsafe", "slow"]
@@ -94,8 +101,8 @@ Rule = Callable[[Any], Iterator[Finding]]
 
 
 def inspect_package(path: Path, arrays: Arrays | None = None, function: str | None = None) -> Readiness:
-    """`arrays` are real rows in the function's own shape, or a whole number of them: their values decide what
-    the ranges are. Raises AnelabError if the package cannot be read."""
+    """`arrays` are real rows, in any number: their values decide what the ranges are. Raises AnelabError if the
+    package cannot be read, or its function does not take the arrays."""
     package = load_package(path)
     program = package.function(function)
     name = next(name for name, item in package.program.functions.items() if item is program)
@@ -277,9 +284,8 @@ def _range_findings(evaluator: Evaluator, arrays: Arrays) -> list[Finding]:
         for finding in _ranges(operation, arguments, outputs):
             found.setdefault((finding.operator, finding.rule), finding)
 
-    rows, size = len(next(iter(arrays.values()))), evaluator.inputs[0].shape[0] or 1
-    for start in range(0, rows - size + 1, size):
-        evaluator({name: array[start : start + size] for name, array in arrays.items()}, observe)
+    shapes = {port.name: port.shape for port in evaluator.inputs}
+    in_slabs([Bucket(lambda slab: evaluator(slab, observe), shapes)], str(evaluator.package.path))(arrays)
     return list(found.values())
 
 
@@ -294,7 +300,7 @@ def _ranges(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]
     elif kind in MULTIPLIED and largest >= ANE_LARGEST_SUM:
         detail = f"reaches {largest:.6g}; sums from {ANE_LARGEST_SUM:g} on become infinity"
         yield _finding(operation, "large sum", "unsafe", detail, keep, RANGES)
-    elif kind == "slice_by_index" and (arguments["begin"] or (0,))[-1] > 0 and largest > ANE_LARGEST_SLICED:
+    elif cuts_into_last_axis(kind, arguments) and largest > ANE_LARGEST_SLICED:
         detail = f"moves {largest:.6g}; slices inside the last axis overflow above {ANE_LARGEST_SLICED:g}"
         yield _finding(operation, "large slice", "unsafe", detail, "slice another axis", RANGES)
     elif kind == "softplus" and float(arguments["x"].max()) > ANE_SOFTPLUS_CLIFF:

@@ -58,7 +58,8 @@ def _mean(layer: nn.Module, calls: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def _vectors(layer: nn.Module, given: Tensor) -> Tensor:
-    """What the layer multiplies its weights with: [groups, positions, inputs of a group]."""
+    """What the layer multiplies its weights with: [groups, positions, inputs of a group]. Only a weighing of the
+    errors hangs on it, so padding that is no number of zeros is left out."""
     if isinstance(layer, nn.Linear):
         found = given.reshape(1, -1, layer.in_features)
     else:

@@ -1,6 +1,7 @@
 """coremltools, quiet. It warns at import of what a Linux host cannot have, and draws progress bars."""
 
 import contextlib
+import importlib
 import io
 import logging
 import warnings
@@ -28,6 +29,16 @@ def toolkit() -> Iterator[Any]:
             yield _imported()
     finally:
         logger.setLevel(level)
+
+
+def native_library(name: str) -> str | None:
+    """What is wrong with one of coremltools' compiled parts; None if it loads."""
+    with toolkit():
+        try:
+            importlib.import_module(f"coremltools.{name}")
+        except ImportError as error:
+            return f"does not load ({error})"
+    return None
 
 
 def _imported() -> Any:

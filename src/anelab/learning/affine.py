@@ -57,7 +57,7 @@ def _without_batch_norm(layers: Iterable[nn.Module]) -> list[nn.Module]:
     fused: list[nn.Module] = []
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d) and fused and isinstance(fused[-1], nn.Conv2d):
-            fused[-1] = fuse_conv_bn_eval(fused[-1].eval(), layer.eval())
+            fused[-1] = fuse_conv_bn_eval(deepcopy(fused[-1]).eval(), deepcopy(layer).eval())
         else:
             fused.append(layer)
     return fused

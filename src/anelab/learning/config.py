@@ -69,7 +69,7 @@ class Tolerance(Section):
 
 
 class FloatTolerance(Tolerance):
-    """Of a float32 package, and of any by the evaluator's float32 mode."""
+    """Of a float32 package, and of an fp16 one by the evaluator's float32 mode."""
 
     max_absolute: float = Field(1e-3, gt=0)
     min_agreement: float = Field(0.999, ge=0, le=1)

@@ -8,6 +8,7 @@ asked by name, because it proves numbers and says nothing of speed:
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.models.utils import _save_example
 from mlflow.tracking.artifact_utils import _download_artifact_from_uri
 
+import anelab
 from anelab.errors import AnelabError
 from anelab.export.apple import COMPUTE_UNITS, CoreMLRuntime, native
 from anelab.export.mil.modes import MODES
@@ -33,7 +35,9 @@ RUNTIMES = ("coreml", "evaluator")
 
 
 def get_default_pip_requirements() -> list[str]:
-    return ["coremltools>=9.0,<10", "numpy>=2.3,<2.4"]
+    packages = ("coremltools", "numpy", "torch")
+    pinned = [f"{name}=={version(name).partition('+')[0]}" for name in packages]
+    return [f"anelab=={anelab.__version__}", *pinned]
 
 
 def save_model(
@@ -53,6 +57,8 @@ def save_model(
     """
     _check("compute_units", compute_units, COMPUTE_UNITS)
     folder, model = Path(path), mlflow_model or Model()
+    if folder.exists() and any(folder.iterdir()):
+        raise AnelabError(f"{folder}: is not empty; name a folder that is, or that does not exist")
     folder.mkdir(parents=True, exist_ok=True)
     _write(coreml_model, folder / PACKAGE)
     if signature is not None:
@@ -76,6 +82,7 @@ def save_model(
 
 def _write(coreml_model: Any, target: Path) -> None:
     if isinstance(coreml_model, str | Path):
+        describe_package(Path(coreml_model))
         copy_path(Path(coreml_model), target)
     else:
         write_package(coreml_model, target, {})
@@ -98,17 +105,18 @@ def _flavor(package: Path, compute_units: str) -> dict[str, Any]:
 def _write_environment(folder: Path, requirements: list[str]) -> None:
     from mlflow.utils.environment import _PythonEnv
 
-    (folder / "requirements.txt").write_text("\n".join(["mlflow", *requirements]) + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text(
+        "\n".join([f"mlflow=={version('mlflow')}", *requirements]) + "\n", encoding="utf-8"
+    )
     environment = _PythonEnv.current()  # type: ignore[no-untyped-call]
     environment.to_yaml(str(folder / "python_env.yaml"))
 
 
 def log_model(coreml_model: Any, name: str, **options: Any) -> Any:
-    """`save_model` into the active run, or a run of its own; what MLflow's own flavors take is taken too, such as
-    `registered_model_name`. Returns MLflow's ModelInfo."""
-    from anelab.tracking import coreml
-
-    return Model.log(artifact_path=None, name=name, flavor=coreml, coreml_model=coreml_model, **options)
+    """`save_model` into the active run, or a run of its own. `options` are those of `save_model` and of MLflow's
+    Model.log, such as `registered_model_name`. Returns MLflow's ModelInfo."""
+    flavor = sys.modules[__name__]
+    return Model.log(artifact_path=None, name=name, flavor=flavor, coreml_model=coreml_model, **options)
 
 
 def load_model(model_uri: str, dst_path: str | None = None) -> Any:

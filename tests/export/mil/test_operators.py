@@ -321,13 +321,67 @@ def test_blocks_of_pixels_go_and_come_back() -> None:
 
 
 def test_lists_grow_where_they_are_written() -> None:
-    ls = OPERATORS["make_list"].run(elem_shape=[], init_length=1)
+    """Through the converters, as a program would: a fresh list has places that nothing was written to."""
+
+    def on_list(kind: str, **inputs: Any) -> Any:
+        operator = OPERATORS[kind]
+        return operator.run(**{name: operator.converters[name](value) for name, value in inputs.items()})
+
+    ls = on_list("make_list", elem_shape=[np.int32(2)], init_length=1)
     for index in range(3):
-        ls = OPERATORS["list_write"].run(ls=ls, index=index, value=torch.full((2,), float(index)))
-    assert int(OPERATORS["list_length"].run(ls=ls)) == 3
-    assert OPERATORS["list_gather"].run(ls=ls, indices=(2, 0)).tolist() == [[2, 2], [0, 0]]
-    ls = OPERATORS["list_scatter"].run(ls=ls, indices=(4,), value=torch.ones(1, 2))
-    assert OPERATORS["list_read"].run(ls=ls, index=4).tolist() == [1, 1]
+        ls = on_list("list_write", ls=ls, index=index, value=torch.full((2,), float(index)))
+    assert int(on_list("list_length", ls=ls)) == 3
+    assert on_list("list_gather", ls=ls, indices=np.int32([2, 0])).tolist() == [[2, 2], [0, 0]]
+    ls = on_list("list_scatter", ls=ls, indices=np.int32([4]), value=torch.ones(1, 2))
+    assert on_list("list_read", ls=ls, index=4).tolist() == [1, 1]
+
+
+def test_rarer_operators_do_as_documented() -> None:
+    x = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
+    (norm,) = ours("l2_norm", x=x, epsilon=0.0)
+    np.testing.assert_allclose(norm, x / np.sqrt((x**2).sum()), rtol=1e-6)
+    (pooled,) = ours("l2_pool", x=x, kernel_sizes=[2, 2], strides=[2, 2], pad_type="valid")
+    np.testing.assert_allclose(pooled[0, :, 0, 0], np.sqrt((x**2).sum((0, 2, 3))), rtol=1e-6)
+    (local,) = ours("local_response_norm", x=x, size=3, alpha=3.0, beta=1.0, k=1.0)
+    expected = x[0, 0, 1, 1] / (1 + (x[0, 0, 1, 1] ** 2 + x[0, 1, 1, 1] ** 2))
+    np.testing.assert_allclose(local[0, 0, 1, 1], expected, rtol=1e-6)
+    values = [np.float32([[1, 2], [3, 4]]), np.float32([[1, 0], [0, 2]])]
+    assert ours("einsum", values=values, equation="ij,jk->ik")[0].tolist() == [[1, 4], [3, 8]]
+    update = ours(
+        "slice_update", x=np.zeros((2, 3), np.float32), update=np.ones((2, 1), np.float32), begin=[0, 1], end=[2, 2]
+    )
+    assert update[0].tolist() == [[0, 1, 0]] * 2
+    like = ours("reshape_like", x=x, ref_tensors=[x, x], begins=[0, 2], ends=[2, 0], end_masks=[False, True])
+    assert like[0].shape == (1, 3, 2, 2)
+    assert ours("flatten2d", x=x, axis=2)[0].shape == (3, 4)
+    soft = ours(
+        "softplus_parametric", x=np.zeros((1, 2, 3), np.float32), alpha=np.float32([1, 2]), beta=np.float32([1, 1])
+    )
+    np.testing.assert_allclose(soft[0][0, :, 0], [np.log(2), 2 * np.log(2)], rtol=1e-6)
+    assert ours("constexpr_cast", source_val=np.float16([1.5]), output_dtype="fp32")[0].dtype == np.float32
+    named = OPERATORS["classify"].run(probabilities=torch.tensor([0.2, 0.8]), classes=["a", "b"])
+    assert (named[0], sorted(named[1])) == ("b", ["a", "b"])
+    assert ours("upsample_nearest_neighbor", x=x, scale_factor_height=2)[0].shape == (1, 3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "points"),
+    [  # the table of coremltools' documentation, for an input of [0, 1]
+        ("UNALIGN_CORNERS", 5, [0, 0.1, 0.5, 0.9, 1]),
+        ("STRICT_ALIGN_CORNERS", 5, [0, 0.25, 0.5, 0.75, 1]),
+        ("ALIGN_CORNERS", 5, [0, 0.25, 0.5, 0.75, 1]),
+        ("ALIGN_CORNERS", 1, [0.5]),
+        ("DEFAULT", 5, [0, 0.4, 0.8, 1, 1]),
+        ("OFFSET_CORNERS", 5, [0.1, 0.3, 0.5, 0.7, 0.9]),
+        ("OFFSET_CORNERS", 6, [1 / 12, 0.25, 5 / 12, 7 / 12, 0.75, 11 / 12]),
+    ],
+)
+def test_images_are_sampled_where_the_documentation_says(mode: str, size: int, points: Any) -> None:
+    x = np.float32([0, 1]).reshape(1, 1, 1, 2)
+    options = {"target_size_height": 1, "target_size_width": size, "sampling_mode": mode}
+    np.testing.assert_allclose(ours("resize_bilinear", x=x, **options)[0].ravel(), points, atol=1e-6)
+    shape = {"shape": [1, size], "resized_dims": 2, "sampling_mode": mode}
+    np.testing.assert_allclose(ours("resize", x=x, **shape)[0].ravel(), points, atol=1e-6)
 
 
 def test_quantised_values_come_back_within_half_a_step() -> None:

@@ -1,15 +1,17 @@
 """Which operator loses the numbers in 16 bits, and which operators must stay float32 to keep them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.operators import Value
 from anelab.export.mil.program import Package, load_package
+from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays
 
 CAST = "_cast_fp16"
@@ -55,15 +57,30 @@ class Blame:
 
 
 def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | None = None) -> Blame:
-    """Run the package on `arrays` (in its own fixed shape) in both modes and compare operator by operator."""
+    """Run the rows of `arrays` in both modes; where the outputs differ most, compare operator by operator.
+
+    Raises AnelabError if the package cannot be evaluated or does not take the arrays.
+    """
     package = load_package(path)
-    exact = _Recorder()
-    wanted = Evaluator(package, function, "fp32")(arrays, exact)
-    error, first = _first_drift(package, function, arrays, frozenset(), tolerance, exact, wanted)
+    comparison = max(_comparisons(package, function, arrays), key=lambda one: one.output_error)
+    first = comparison.first_drift(frozenset(), tolerance)
     if first is None:
-        return Blame(tolerance, error, None, ())
-    keep = _mended(package, function, arrays, tolerance, exact, wanted, first)
-    return Blame(tolerance, error, first, tuple(map(_plain, keep)) if keep else None)
+        return Blame(tolerance, comparison.output_error, None, ())
+    keep = comparison.mended(first, tolerance)
+    return Blame(tolerance, comparison.output_error, first, tuple(map(_plain, keep)) if keep else None)
+
+
+def _comparisons(package: Package, function: str | None, arrays: Arrays) -> Iterator["_Comparison"]:
+    """One for each slab of rows that the function takes at once."""
+    exact = Evaluator(package, function, "fp32")
+    slabs: list[Arrays] = []
+
+    def keep(slab: Arrays) -> Arrays:
+        slabs.append(slab)
+        return {"row": np.zeros(len(next(iter(slab.values()))))}
+
+    in_slabs([Bucket(keep, {port.name: port.shape for port in exact.inputs})], str(package.path))(arrays)
+    return (_Comparison(package, function, exact, slab) for slab in slabs)
 
 
 class _Recorder:
@@ -94,60 +111,59 @@ def _producers(operation: Any) -> list[str]:
     return found
 
 
-def _first_drift(
-    package: Package,
-    function: str | None,
-    arrays: Arrays,
-    wide: frozenset[str],
-    tolerance: float,
-    exact: _Recorder,
-    wanted: Arrays,
-) -> tuple[float, Drift | None]:
-    """The error of the function's outputs, and the first operator beyond the tolerance."""
-    halves = _Recorder()
-    found = Evaluator(package, function, "fp16", wide)(arrays, halves)
-    error = max(_worst(torch.from_numpy(found[name]), torch.from_numpy(wanted[name]))[0] for name in wanted)
-    for name, (kind, outputs) in halves.outputs.items():
-        for ours, theirs in zip(outputs, exact.outputs[name][1], strict=True):
-            drift, place = _worst(ours, theirs)
-            if drift > tolerance:
-                value, right = float(ours.reshape(-1)[place]), float(theirs.reshape(-1)[place])
-                return error, Drift(name, kind, drift, value, right)
-    return error, None
+class _Comparison:
+    """One slab of rows, in float32 once and in 16 bits as often as it takes."""
+
+    def __init__(self, package: Package, function: str | None, evaluator: Evaluator, arrays: Arrays) -> None:
+        self.package, self.function, self.arrays = package, function, arrays
+        self.exact = _Recorder()
+        self.wanted = evaluator(arrays, self.exact)
+        self.output_error, self.halves = self._rounded(frozenset())
+
+    def _rounded(self, wide: frozenset[str]) -> tuple[float, _Recorder]:
+        """The largest error of an output, and what every operator gave, if those in `wide` stay float32."""
+        recorder = _Recorder()
+        found = Evaluator(self.package, self.function, "fp16", wide)(self.arrays, recorder)
+        errors = [_worst(torch.from_numpy(found[name]), torch.from_numpy(self.wanted[name]))[0] for name in found]
+        return max(errors), recorder
+
+    def first_drift(self, wide: frozenset[str], tolerance: float) -> Drift | None:
+        """The first operator beyond the tolerance, if those in `wide` stay float32."""
+        recorder = self._rounded(wide)[1] if wide else self.halves
+        for name, (kind, outputs) in recorder.outputs.items():
+            for ours, theirs in zip(outputs, self.exact.outputs[name][1], strict=True):
+                error, place = _worst(ours, theirs)
+                if error > tolerance:
+                    value, right = float(ours.reshape(-1)[place]), float(theirs.reshape(-1)[place])
+                    return Drift(name, kind, error, value, right)
+        return None
+
+    def mended(self, first: Drift, tolerance: float) -> list[str] | None:
+        """Operators to keep, from the one that drifts backwards to those it reads, then on to the next."""
+        keep = [first.name]
+        while len(keep) <= MOST_OPERATORS:
+            if self._rounded(frozenset(keep))[0] <= tolerance:
+                return keep
+            following = self.first_drift(frozenset(keep), tolerance)
+            fresh = [following.name] if following and following.name not in keep else []
+            fresh = fresh or [name for kept in keep for name in self.exact.producers.get(kept, []) if name not in keep]
+            if not fresh:
+                return None
+            keep.append(fresh[0])
+        return None
 
 
 def _worst(ours: torch.Tensor, theirs: torch.Tensor) -> tuple[float, int]:
-    """Largest error relative to the value, or to one where it is smaller, and its place."""
+    """Largest error relative to the value, or to one where it is smaller, and its place. Equal infinities are
+    no error; a value that is not a number, where the other is one, is an infinite one."""
     if not ours.numel():
         return 0.0, 0
-    error = (ours.float() - theirs.float()).abs() / theirs.float().abs().clamp(min=1)
-    error = torch.where(error.isnan() & ~theirs.float().isnan(), torch.inf, error.nan_to_num(0.0, torch.inf))
-    place = int(error.reshape(-1).argmax())
-    return float(error.reshape(-1)[place]), place
-
-
-def _mended(
-    package: Package,
-    function: str | None,
-    arrays: Arrays,
-    tolerance: float,
-    exact: _Recorder,
-    wanted: Arrays,
-    first: Drift,
-) -> list[str] | None:
-    """Operators to keep, from the one that drifts backwards to those it reads, then on to the next."""
-    keep, drift = [first.name], first
-    while len(keep) <= MOST_OPERATORS:
-        error, following = _first_drift(package, function, arrays, frozenset(keep), tolerance, exact, wanted)
-        if error <= tolerance:
-            return keep
-        blamed = following or drift
-        fresh = [blamed.name] if blamed.name not in keep else []
-        fresh = fresh or [name for kept in keep for name in exact.producers.get(kept, []) if name not in keep][:1]
-        if not fresh:
-            return None
-        keep, drift = [*keep, *fresh], blamed
-    return None
+    ours, theirs = ours.double(), theirs.double()
+    error = (ours - theirs).abs() / theirs.abs().clamp(min=1)
+    same = (ours == theirs) | (ours.isnan() & theirs.isnan())
+    error = torch.where(same, 0.0, error.nan_to_num(torch.inf, torch.inf)).reshape(-1)
+    place = int(error.argmax())
+    return float(error[place]), place
 
 
 def _plain(name: str) -> str:

@@ -88,6 +88,8 @@ class Evaluator:
         )
         if not fits:
             raise AnelabError(f"{self._where}: input {port.name} has shape {array.shape}; it takes {self._takes()}")
+        if array.dtype.kind == "f" and not port.dtype.startswith("fp"):
+            raise AnelabError(f"{self._where}: input {port.name} has {array.dtype} values; it takes {self._takes()}")
         value = finish(port.dtype, self.mode)(as_tensor(array))
         return ane_input(value) if self.mode == "ane" else value
 
@@ -128,13 +130,7 @@ class Block:
     def run(self, values: Values, observe: Observer | None = None) -> list[Value]:
         """`values` by name holds the inputs and constants, and receives what is computed."""
         for step in self.steps:
-            arguments = dict(step.fixed)
-            for parameter, source, convert in step.wired:
-                found = values[source] if isinstance(source, str) else [values[name] for name in source]
-                arguments[parameter] = convert(found)
-            if step.blocks is not None:
-                arguments["blocks"] = [block.bound(values, observe) for block in step.blocks]
-            results = self._called(step, arguments)
+            arguments, results = self._called(step, values, observe)
             for (name, done), result in zip(step.outputs, results, strict=True):
                 values[name] = done(result) if isinstance(result, torch.Tensor) else result
             if observe is not None:
@@ -152,17 +148,25 @@ class Block:
 
         return call
 
-    def _called(self, step: Step, arguments: Mapping[str, Any]) -> Sequence[Value]:
-        operation = step.operation
+    def _called(
+        self, step: Step, values: Values, observe: Observer | None = None
+    ) -> tuple[dict[str, Any], Sequence[Value]]:
+        """The operator's arguments and its results."""
+        operation, arguments = step.operation, dict(step.fixed)
         try:
+            for parameter, source, convert in step.wired:
+                found = values[source] if isinstance(source, str) else [values[name] for name in source]
+                arguments[parameter] = convert(found)
+            if step.blocks is not None:
+                arguments["blocks"] = [block.bound(values, observe) for block in step.blocks]
             result = step.run(**arguments)
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise AnelabError(f"{self.where}: operator {operation.op_type} {operation.name} failed: {reason}") from None
         results = result if isinstance(result, tuple) else (result,)
         if self.mode == "ane":
-            return [ane_range(operation.op_type, arguments, one) for one in results]
-        return results
+            results = tuple(ane_range(operation.op_type, arguments, one) for one in results)
+        return arguments, results
 
     def _prepared(self, operations: list[Any], constants: Values) -> tuple[Step, ...]:
         running = []
@@ -171,14 +175,12 @@ class Block:
                 self._decompress(operation, constants)
             elif operation.op_type != "const":
                 running.append(operation)
-        last = {name: number for number, operation in enumerate(running) for name in _reads(operation)}
-        for name in self.outputs:
-            last.pop(name, None)
-        made_here = {variable.name for operation in running for variable in operation.outputs}
+        last = {item.name: number for number, operation in enumerate(running) for item in operation.outputs}
+        made_here = set(last) - set(self.outputs)
+        last |= {name: number for number, operation in enumerate(running) for name in _reads(operation)}
         dead: dict[int, list[str]] = {}
-        for name, number in last.items():
-            if name in made_here:
-                dead.setdefault(number, []).append(name)
+        for name in made_here:
+            dead.setdefault(last[name], []).append(name)
         return tuple(
             self._step(number, operation, constants, tuple(dead.get(number, ())))
             for number, operation in enumerate(running)
@@ -187,7 +189,8 @@ class Block:
     def _decompress(self, operation: Any, constants: Values) -> None:
         """Compressed weights are constants like any other: decompressed once, in the type they declare."""
         step = self._step(0, operation, constants, ())
-        for (name, done), value in zip(step.outputs, self._called(step, step.fixed), strict=True):
+        _, results = self._called(step, constants)
+        for (name, done), value in zip(step.outputs, results, strict=True):
             constants[name] = done(value)
 
     def _step(self, number: int, operation: Any, constants: Values, dead: tuple[str, ...]) -> Step:

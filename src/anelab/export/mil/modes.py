@@ -71,7 +71,7 @@ def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
     value = torch.where(value.isnan(), 0.0, value)  # indeterminate forms give +0
     if kind in MULTIPLIED:
         value = torch.where(value.abs() >= ANE_LARGEST_SUM, value.sign() * math.inf, value)
-    elif kind == "slice_by_index" and inputs["begin"] and inputs["begin"][-1] > 0 and not _open(inputs):
+    elif cuts_into_last_axis(kind, inputs):
         value = torch.where(value.abs() > ANE_LARGEST_SLICED, value.sign() * math.inf, value)
     elif kind == "log":
         lost = inputs.get("epsilon", 0.0) < HALF_SMALLEST
@@ -81,10 +81,12 @@ def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
     return value
 
 
-def _open(inputs: Mapping[str, Any]) -> bool:
-    """Whether the slice begins at the border of the last axis."""
+def cuts_into_last_axis(kind: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether it is a slice that begins elsewhere than at the border of the last axis."""
+    if kind not in ("slice_by_index", "slice_by_size") or not inputs["begin"]:
+        return False
     mask = inputs.get("begin_mask")
-    return bool(mask and mask[-1])
+    return bool(inputs["begin"][-1] != 0 and not (mask and mask[-1]))
 
 
 def ane_input(value: Tensor) -> Tensor:

@@ -55,8 +55,8 @@ def _converter(hint: Any) -> Callable[[Value], Any]:
 
 def as_tensor(value: Value) -> Tensor:
     """Floats as float32, unsigned 16 and 32 bits as int32 (torch has no arithmetic for them)."""
-    if isinstance(value, Tensor):
-        return value
+    if value is None or isinstance(value, Tensor):  # a list has places that nothing was written to
+        return value  # type: ignore[return-value]
     array = np.asarray(value)
     if array.dtype.kind == "f":
         return torch.from_numpy(np.ascontiguousarray(array, np.float32))

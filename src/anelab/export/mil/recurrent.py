@@ -1,4 +1,8 @@
-"""Recurrent layers. Gates in MIL's order: lstm input, forget, output, cell; gru reset, output, update."""
+"""Recurrent layers. Gates in MIL's order: input, forget, output, cell.
+
+`gru` is not here: coremltools' documentation contradicts itself on where the reset gate goes, and converts
+torch's GRU to a loop or unrolls it, so that nothing tells which is meant.
+"""
 
 from collections.abc import Callable
 
@@ -95,38 +99,6 @@ def lstm(
     )
     h, c = torch.cat([h, hb], -1), torch.cat([c, cb], -1)
     return _last(torch.cat([first, second], -1), h, output_sequence), h, c
-
-
-@operator()
-def gru(
-    x: Tensor,
-    initial_h: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor | None = None,
-    direction: str = "forward",
-    output_sequence: bool = False,
-    recurrent_activation: str = "sigmoid",
-    activation: str = "tanh",
-    reset_after: bool = False,
-    input_bias: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """`reset_after`: the reset gate scales the hidden state's product (as in torch), not the state."""
-    gate, output = ACTIVATIONS[recurrent_activation], ACTIVATIONS[activation]
-    zeros = weight_ih.new_zeros(weight_ih.shape[0])
-    hidden_bias = zeros if bias is None else bias
-    (rw, ow, zw), (rb, ob, zb) = weight_hh.chunk(3), hidden_bias.chunk(3)
-    scores = x @ weight_ih.T + (zeros if input_bias is None else input_bias)
-
-    def step(now: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        (h,) = state
-        r, o, z = now.chunk(3, -1)
-        reset, update = gate(r + h @ rw.T + rb), gate(z + h @ zw.T + zb)
-        new = o + (reset * (h @ ow.T + ob) if reset_after else (reset * h) @ ow.T + ob)
-        return ((1 - update) * output(new) + update * h,)
-
-    states, (h,) = _over_time(scores, (initial_h,), step, direction == "reverse")
-    return _last(states, h, output_sequence), h
 
 
 @operator()

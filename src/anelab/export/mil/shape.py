@@ -254,7 +254,9 @@ def upsample_bilinear(
     half_pixel_centers: bool | None = None,
 ) -> Tensor:
     sizes = (int(x.shape[-2] * scale_factor_height), int(x.shape[-1] * scale_factor_width))
-    return resize(x, sizes, 2, "LINEAR", "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS")
+    if align_corners:
+        return resize(x, sizes, 2, "LINEAR", "STRICT_ALIGN_CORNERS")
+    return resize(x, sizes, 2, "LINEAR", "FROM_CORNER" if half_pixel_centers is False else "UNALIGN_CORNERS")
 
 
 @operator()
@@ -269,11 +271,14 @@ def _resized(x: Tensor, axis: int, size: int, interpolation: str, sampling: str)
     grid = torch.arange(size, dtype=torch.float32)
     if interpolation == "NEAREST_NEIGHBOR":
         return x.index_select(axis, (grid * (old / size)).floor().long().clamp(0, old - 1))
-    if sampling in ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"):
+    if sampling == "ALIGN_CORNERS" and size == 1:
+        grid = grid + (old - 1) / 2
+    elif sampling in ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"):
         grid = grid * ((old - 1) / max(size - 1, 1))
     elif sampling == "OFFSET_CORNERS":
-        delta = max(1.0, old - 1) / old
-        grid = grid * (old / size) * delta
+        grid = (grid + 0.5) * (max(1, old - 1) / size)
+    elif sampling == "FROM_CORNER":
+        grid = grid * (old / size)
     elif sampling == "UNALIGN_CORNERS":
         grid = grid * (old / size) + 0.5 * (old / size) - 0.5
     else:
