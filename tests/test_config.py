@@ -94,3 +94,23 @@ def test_an_absent_or_broken_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("- a\n")
     with pytest.raises(UsageError, match="must be a mapping"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (
+            ["mnist.registry.variant.coreml=int8", "mnist.export.coreml.variants=[]"],
+            "which export.coreml.variants does not make",
+        ),
+        (["mnist.registry.variant.onnx=int8", "mnist.export.int8=false"], "but export.int8 is false"),
+        (["mnist.registry.variant.coreml=foo"], "mnist.registry.variant.coreml: input should be 'fp16', 'fp32'"),
+        (["mnist.export.coreml.buckets=[8, 1]"], "must be batch sizes of 1 and more in rising order"),
+        (["mnist.export.coreml.variants=[int8, int8]"], "must name each variant once"),
+    ],
+)
+def test_core_ml_settings_that_cannot_be_are_named(overrides: list[str], text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_params(ROOT / "params.yaml", overrides)
+    assert "1 mistake" in str(caught.value)
+    assert text in str(caught.value)

@@ -30,7 +30,7 @@ def test_versions_are_held_against_those_that_were_tested() -> None:
     numpy = doctor.check_version("numpy", "2.4.6")
     assert (numpy.level, "coremltools 9 fails" in numpy.text) == ("error", True)
     assert "make setup" in numpy.fix
-    assert "anelab[coreai]" in doctor.check_optional("coreai-torch", "coreai", None).text
+    assert ".[coreai]" in doctor.check_optional("coreai-torch", "coreai", None).text
 
 
 def test_the_tested_versions_are_those_of_the_lock() -> None:

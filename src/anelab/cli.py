@@ -122,7 +122,7 @@ def _execute(common: Common, stage: str, workload: str) -> None:
     execute(import_module(f"anelab.stages.{stage}").STAGE, job)
 
 
-@app.command(epilog=f"Example: anelab run mnist -S mnist.data.source=[../mnist] --workspace out. {EVERYWHERE}")
+@app.command(epilog=f"Example: anelab run mnist -S 'mnist.data.source=[../mnist]' --workspace out. {EVERYWHERE}")
 def run(ctx: typer.Context, workload: Workload) -> None:
     """Run all stages of a workload in order, without DVC."""
     ctx.obj.job(workload)

@@ -24,7 +24,7 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
         print_json(versions)
         return
     for row in versions:
-        print(f"{row['version']:>4}  {row['variant']:5}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
+        print(f"{row['version']:>4}  {row['variant']:8}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
 
 
 @model_app.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")
@@ -128,9 +128,10 @@ def lint(
     if as_json:
         print_json(found.as_json())
         return
-    for finding in found.findings:
-        print(f"{finding.severity:7} {finding.kind} {finding.operator}: {finding.detail}")
-        print(f"        {finding.rule}: {finding.fix} [{finding.source}]")
+    for (severity, rule, fix, source), group in found.by_rule().items():
+        print(f"{severity:7} {rule}: {fix} [{source}]")
+        for finding in group:
+            print(f"        {finding.kind} {finding.operator} {finding.detail}")
     print(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
     print(found.verdict)
 
@@ -190,9 +191,10 @@ def placement(
     """Where Core ML plans to run a package's operators: Neural Engine, GPU or CPU. Needs macOS 14.4."""
     from dataclasses import asdict
 
-    from anelab.export.apple import CoreMLRuntime, native
+    from anelab.export.apple import CoreMLRuntime, check_unit, native
     from anelab.packages import opened_package
 
+    check_unit(unit)
     runtime = CoreMLRuntime(native())
     with opened_package(ctx.obj.workspace(), package) as path:
         found = runtime.placement(path, unit, function)

@@ -120,7 +120,8 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{key}: missing; add it"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[:1].lower()}{message[1:]}, but got {item['input']!r}"
+    got = "" if isinstance(item["input"], dict) else f", but got {item['input']!r}"
+    return f"{key}: {message[:1].lower()}{message[1:]}{got}"
 
 
 def _hint(name: str, allowed: Iterable[str]) -> str:

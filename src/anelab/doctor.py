@@ -96,7 +96,7 @@ def check_version(package: str, installed: str | None) -> Finding:
 
 def check_optional(package: str, extra: str, installed: str | None) -> Finding:
     if installed is None:
-        return Finding(package, "ok", f"not installed; `pip install 'anelab[{extra}]'` adds it")
+        return Finding(package, "ok", f"not installed; optional: `pip install -e '.[{extra}]'` in the project adds it")
     return Finding(package, "ok", installed)
 
 

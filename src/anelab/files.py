@@ -85,7 +85,8 @@ def path_digest(path: Path) -> str:
 
 
 def copy_path(source: Path, target: Path) -> None:
-    """Copy a file, or a folder with all that is in it."""
+    """Copy a file, or a folder with all that is in it; folders above are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target)
     else:

@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from anelab.files import replacing
 from anelab.learning.base import Array, Arrays
 from anelab.workspace import Workspace
 
-REGISTERED = re.compile(r"(?P<model>[\w.-]+-coreml)(@(?P<alias>\w+)|/(?P<version>\d+))")
+REGISTERED = re.compile(r"(?P<model>[\w.-]+-coreml)(@(?P<alias>\w+)|/(?P<version>\d+))?")
 
 
 @contextmanager
@@ -24,16 +23,15 @@ def opened_package(workspace: Workspace, reference: str) -> Iterator[Path]:
     path, match = Path(reference), REGISTERED.fullmatch(reference)
     if path.exists() or not match:
         if not (path / "Manifest.json").is_file():
-            missing = "" if path.exists() else ", which does not exist"
-            allowed = "a .mlpackage, or a registered model like mnist-coreml@champion or mnist-coreml/3"
-            raise UsageError(f"PKG must be {allowed}, but got {reference}{missing}")
+            allowed = "a .mlpackage, or a registered Core ML model like mnist-coreml@champion or mnist-coreml/3"
+            raise UsageError(f"PKG must be {allowed}, but got {reference}")
         yield path
         return
     from anelab.tracking.models import MAIN_FILES, download, resolve
     from anelab.tracking.store import open_store
 
     store = open_store(workspace)
-    version = resolve(store, match["model"], match["alias"] or match["version"])
+    version = resolve(store, match["model"], match["alias"] or match["version"] or "champion")
     with tempfile.TemporaryDirectory() as scratch:
         yield download(store, version, Path(scratch)) / MAIN_FILES["coreml"]
 
@@ -48,8 +46,10 @@ def read_rows(path: Path, inputs: Sequence[str]) -> dict[str, Array]:
         arrays = {inputs[0]: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
         raise UsageError(f"--input {path}: there is no such file") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"--input {path}: is no .npz or .npy of numbers ({error})") from None
+    except Exception as error:  # NumPy lets through what zipfile, zlib and tokenize raise
+        raise UsageError(
+            f"--input {path}: is no .npz or .npy of numbers, or damaged ({type(error).__name__})"
+        ) from None
     if sorted(arrays) != sorted(inputs):
         asked = f"np.savez({path.stem!r}, {', '.join(f'{name}=...' for name in inputs)}) writes one"
         raise UsageError(

@@ -259,6 +259,36 @@ def test_inputs_that_never_vary_break_no_rounding() -> None:
     torch.testing.assert_close(rounded(rows), module(rows), atol=1e-5, rtol=1e-5)
 
 
+class ByName(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.unused = nn.Linear(6, 2), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(input=x)
+
+
+def test_odd_modules_and_rows_are_rounded_without_harm() -> None:
+    torch.manual_seed(0)
+    for module, shape in (
+        (nn.Sequential(nn.Conv1d(6, 4, 9, padding="same")), (6, 8)),
+        (nn.Conv2d(1, 2, 3, padding=2, padding_mode="circular"), (1, 5, 5)),
+        (ByName(), (6,)),
+        (torch.nn.utils.parametrizations.weight_norm(nn.Linear(6, 2)), (6,)),
+    ):
+        rows = torch.rand(20, *shape)
+        rounded = rounded_to_half(module.eval(), [rows])
+        torch.testing.assert_close(rounded(rows), module(rows), atol=2e-3, rtol=1e-3)
+    large = nn.Linear(2, 1).eval()
+    with torch.no_grad():
+        large.weight.copy_(torch.tensor([[7e4, 1.0]]))
+    assert rounded_to_half(large, [torch.rand(9, 2)]).weight.isfinite().all()
+    broken = torch.rand(20, 2)
+    broken[3] = torch.nan
+    assert rounded_to_half(large, [broken]).weight.isfinite().all()
+    assert rounded_to_half(large, [torch.rand(0, 2)]).weight.isfinite().all()
+
+
 def test_rows_are_cut_into_the_functions_there_are() -> None:
     calls: list[int] = []
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from anelab.export.coreml import LADDER
+from anelab.errors import AnelabError
+from anelab.export.coreml import LADDER, Size
 from anelab.export.readiness import Finding, Readiness, _ranks, inspect_package
 from anelab.export.toolkit import toolkit
-from tests.export.mil.converting import TRACE, packaged
+from tests.export.mil.converting import TRACE, converter_of, packaged
 from tests.export.mil.nets import nets
 
 
@@ -161,3 +162,16 @@ def test_it_says_could_and_never_does() -> None:
         verdict = Readiness("main", checked, off, True, [finding] * off).verdict
         assert verdict.startswith("could")
         assert "runs" not in verdict
+
+
+def test_every_row_is_looked_at_whatever_the_function_takes_at_once(tmp_path: Path) -> None:
+    x = np.ones((1, 6), np.float32)
+    converter = converter_of(nn.Linear(6, 3), x)
+    converter.write_buckets(tmp_path / "several.mlpackage", LADDER[0], [Size(1), Size(4)])
+    rows = np.ones((5, 6), np.float32)
+    rows[4] = 1e30
+    for given in (rows, rows[4:]):
+        found = inspect_package(tmp_path / "several.mlpackage", {"input": given}, "rows_4")
+        assert "overflow" in rules(found, "unsafe")
+    with pytest.raises(AnelabError, match="one row at least"):
+        inspect_package(tmp_path / "several.mlpackage", {"input": rows[:0]}, "rows_4")

@@ -116,7 +116,8 @@ class CoreMLTools:
         return [_planned(plan, operation) for operation in _operations(program.functions[name].block)]
 
 
-def _check_unit(unit: str) -> None:
+def check_unit(unit: str) -> None:
+    """Raises UsageError if it is none of COMPUTE_UNITS."""
     if unit not in COMPUTE_UNITS:
         raise UsageError(f"compute unit must be one of {', '.join(COMPUTE_UNITS)} but got {unit}")
 
@@ -233,7 +234,7 @@ class CoreMLRuntime:
         return target, time.perf_counter_ns() - started
 
     def load(self, package: Path, unit: str, function: str | None = None) -> Loaded:
-        _check_unit(unit)
+        check_unit(unit)
         compiled, compile_ns = self.compiled(package)
         started = time.perf_counter_ns()
         try:
@@ -244,7 +245,7 @@ class CoreMLRuntime:
 
     def placement(self, package: Path, unit: str, function: str | None = None) -> Placement:
         """What Core ML plans; of the package's default function if none is named."""
-        _check_unit(unit)
+        check_unit(unit)
         compiled, _ = self.compiled(package)
         try:
             plan = self.apple.plan(compiled, unit, function or default_function(package))

@@ -107,4 +107,4 @@ def _precisions(source: Source, graph: Graph) -> dict[str, nn.Module]:
     """What the packages of each precision are made of."""
     rows = source.calibration(graph)
     calibration = [torch.from_numpy(rows[tensor.name]) for tensor in graph.inputs]
-    return {FLOAT: source.deployed(graph), HALF: rounded_to_half(source.deployed(graph, half=True), calibration)}
+    return {FLOAT: source.deployed(graph), HALF: rounded_to_half(source.deployed(graph, half=True).eval(), calibration)}

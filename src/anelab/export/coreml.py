@@ -4,6 +4,8 @@ Every package has a fixed shape a function. Flexible shapes lose the Neural Engi
 #2370), so a choice of batch sizes or lengths is a package of several functions instead.
 """
 
+import difflib
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, UsageError
 from anelab.export.conversions import register_conversions
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mlpackage import write_package
@@ -102,6 +104,7 @@ class Converter:
         """`modules` by precision, "fp32" and "fp16": a module may take another form for 16 bits."""
         self.modules, self.graph, self.config = modules, graph, config
         self.metadata = dict(metadata)
+        self._asked: set[str] = set()
 
     def climb(self, probe: Arrays) -> Rung:
         """The first rung that converts every precision, and whose float32 package computes what the module does
@@ -110,6 +113,8 @@ class Converter:
         Raises AnelabError with every rung's reason if none does.
         """
         size, failures = fixed_size(self.graph), []
+        if not len(next(iter(probe.values()), ())):
+            raise AnelabError(f"{self.graph.name}: there are no rows to check a conversion with")
         with tempfile.TemporaryDirectory() as scratch:
             for rung in LADDER:
                 package = Path(scratch, "probe.mlpackage")
@@ -117,6 +122,8 @@ class Converter:
                     for precision in self.modules:
                         self.write(package.with_name(f"{precision}.mlpackage"), rung, size, precision)
                     error = self._error(package.with_name("fp32.mlpackage"), probe)
+                except UsageError:
+                    raise
                 except Exception as reason:  # coremltools and torch raise whatever they like
                     failures.append(f"{rung[0]}: {_first_line(reason)}")
                     continue
@@ -148,7 +155,10 @@ class Converter:
     def write(self, path: Path, rung: Rung, size: Size, precision: str) -> Any:
         """A package of one function `main`; returns coremltools' model of it."""
         with toolkit() as ct:
+            self._asked.clear()
             model = self._converted(ct, rung, size, precision)
+        if precision == "fp16":
+            self._check_kept()
         write_package(model, path, self.metadata, self._sign)
         return model
 
@@ -173,10 +183,24 @@ class Converter:
 
     def _precision(self, ct: Any, precision: str) -> Any:
         """fp16 throughout but for the operators that the configuration keeps in float32."""
-        kept = frozenset(self.config.fp32_operators)
         if precision == "fp32":
             return ct.precision.FLOAT32
-        return ct.transform.FP16ComputePrecision(lambda op: op.op_type not in kept and op.name not in kept)
+        kept = frozenset(self.config.fp32_operators)
+
+        def in_half(operation: Any) -> bool:
+            names = {operation.op_type, *_saved_names(operation.name)}
+            self._asked |= names
+            return not names & kept
+
+        return ct.transform.FP16ComputePrecision(in_half)
+
+    def _check_kept(self) -> None:
+        """Raises UsageError if the configuration keeps an operator that there is none of."""
+        for name in self.config.fp32_operators:
+            if name not in self._asked:
+                near = difflib.get_close_matches(name, self._asked, n=3)
+                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                raise UsageError(f"export.coreml.fp32_operators: {self.graph.name} has no operator {name}{hint}")
 
     def _described(self, model: Any) -> Any:
         for tensor in self.graph.inputs:
@@ -204,6 +228,12 @@ class Converter:
             joined = Path(scratch, "joined.mlpackage")
             ct.utils.save_multifunction(functions, str(joined))
             write_package(ct.models.MLModel(str(joined), skip_model_load=True), path, self.metadata, self._sign)
+
+
+def _saved_names(name: str) -> set[str]:
+    """An operator's name while it is converted, and as a saved package has it."""
+    plain = re.sub("[^a-zA-Z0-9_]", "_", name)
+    return {name, plain, f"op_{plain}"}
 
 
 def example_of(tensor: Tensor, size: Size) -> torch.Tensor:

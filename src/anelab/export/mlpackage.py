@@ -120,7 +120,8 @@ def describe_package(path: Path) -> dict[str, Any]:
     """What only a Core ML package has to tell, as JSON. Raises AnelabError if it is no ML program."""
     spec = read_spec(path)
     if (kind := spec.WhichOneof("Type")) != "mlProgram":
-        raise AnelabError(f"{path}: is a Core ML {kind}, not an ML program (mlProgram)")
+        found = f"is a Core ML {kind}" if kind else "is empty or damaged"
+        raise AnelabError(f"{path}: {found}, not an ML program (mlProgram)")
     program = spec.mlProgram
     metadata = spec.description.metadata.userDefined
     return {

@@ -93,6 +93,13 @@ class Readiness:
             return f"{where}; unsafe in 16 bits: {unsafe} findings"
         return f"{where}; {'no range beyond 16 bits seen' if self.ranges_checked else 'ranges not checked'}"
 
+    def by_rule(self) -> dict[tuple[str, str, str, str], list[Finding]]:
+        """Findings of one severity, rule, fix and source together."""
+        groups: dict[tuple[str, str, str, str], list[Finding]] = {}
+        for one in self.findings:
+            groups.setdefault((one.severity, one.rule, one.fix, one.source), []).append(one)
+        return groups
+
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "counts": self.counts, "verdict": self.verdict}
 

@@ -11,9 +11,11 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import unfold
+from torch.nn.functional import pad, unfold
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+LARGEST = 65504.0
+"""A 16-bit float's."""
 DAMPING = 1e-6
 """Of the mean of the diagonal, so that inputs which never vary divide nothing by zero."""
 MOST_POSITIONS = 20_000
@@ -22,28 +24,38 @@ MOST_POSITIONS = 20_000
 
 @torch.no_grad()
 def rounded_to_half(module: nn.Module, rows: Iterable[Tensor]) -> nn.Module:
-    """A copy whose linear and convolutional weights 16 bits hold exactly. `rows` are the module's inputs in order.
-    Layers are rounded first to last, each behind those before it."""
-    inputs = tuple(rows)
-    module, copy = module.eval(), deepcopy(module).eval()
+    """A copy whose linear and convolutional layers have weights that 16 bits hold exactly, as far as they are
+    called as layers. `module` is in evaluation mode, `rows` are its inputs in order. Layers are rounded first to
+    last, each behind those before it."""
+    inputs, copy = tuple(rows), deepcopy(module)
     for name, layer in copy.named_modules():
-        if not isinstance(layer, LAYERS):
+        if not isinstance(layer, LAYERS) or "weight" not in layer._parameters:  # a parametrised one makes its weight
             continue
         seen = _seen(copy, name, inputs)
-        if not seen:  # the layer is not called as a module: a fused attention reads its weights itself
+        if not seen:  # not called as a layer: a fused attention reads its weights itself
             continue
-        vectors = torch.cat([_vectors(layer, given) for given, _ in seen], dim=1)
+        parts = [_vectors(layer, given) for given, _ in seen if given.dim() == _dimensions(layer, given)]
+        vectors = torch.cat(parts, dim=1) if parts else torch.zeros(1, 0, layer.weight[0].numel())
         layer.weight.copy_(_compensated(layer.weight, vectors))
         if layer.bias is not None:
             wanted, found = (_mean(layer, _seen(one, name, inputs)) for one in (module, copy))
-            layer.bias.add_(wanted - found)
+            layer.bias.add_((wanted - found).nan_to_num(0, 0, 0))
     return copy
+
+
+def _dimensions(layer: nn.Module, given: Tensor) -> int:
+    """Of a batch; a convolution takes a single example too, which says nothing here."""
+    return given.dim() if isinstance(layer, nn.Linear) else 3 if isinstance(layer, nn.Conv1d) else 4
 
 
 def _seen(module: nn.Module, name: str, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
     """Input and output of every call of the named layer."""
     calls: list[tuple[Tensor, Tensor]] = []
-    hook = module.get_submodule(name).register_forward_hook(lambda _, given, output: calls.append((given[0], output)))
+
+    def keep(_: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+        calls.append(((*given, *named.values())[0], output))
+
+    hook = module.get_submodule(name).register_forward_hook(keep, with_kwargs=True)
     try:
         module(*inputs)
     finally:
@@ -67,13 +79,24 @@ def _vectors(layer: nn.Module, given: Tensor) -> Tensor:
         flat = isinstance(layer, nn.Conv1d)
         image = given.unsqueeze(2) if flat else given
         line = (lambda pair: (1, *pair)) if flat else (lambda pair: pair)
-        pads = (0, 0) if isinstance(layer.padding, str) else layer.padding
-        padding = (0, *pads) if flat and not isinstance(layer.padding, str) else pads
-        patches = unfold(image, line(layer.kernel_size), line(layer.dilation), padding, line(layer.stride))
+        image = pad(image, _padding(layer))
+        patches = unfold(image, line(layer.kernel_size), line(layer.dilation), 0, line(layer.stride))
         grouped = patches.reshape(len(image), layer.groups, -1, patches.shape[-1])  # (rows, groups, inputs, positions)
         found = grouped.permute(1, 0, 3, 2).flatten(1, 2)
-    step = -(-found.shape[1] // MOST_POSITIONS)
-    return found[:, ::step]
+    sound = found[:, found.isfinite().all(-1).all(0)]
+    return sound[:, :: max(1, -(-sound.shape[1] // MOST_POSITIONS))]
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d) -> list[int]:
+    """(before, after) of each axis, last axis first, as torch pads. Every kind of padding counts as zeros here."""
+    if layer.padding == "valid":
+        sizes = [(0, 0)] * len(layer.kernel_size)
+    elif isinstance(layer.padding, str):
+        spans = [(width - 1) * gap for width, gap in zip(layer.kernel_size, layer.dilation, strict=True)]
+        sizes = [(span // 2, span - span // 2) for span in spans]
+    else:
+        sizes = [(amount, amount) for amount in layer.padding]
+    return [amount for pair in reversed(sizes) for amount in pair]
 
 
 def _compensated(weight: Tensor, vectors: Tensor) -> Tensor:
@@ -86,12 +109,12 @@ def _compensated(weight: Tensor, vectors: Tensor) -> Tensor:
 def _compensated_group(weight: Tensor, inputs: Tensor) -> Tensor:
     """Columns are rounded in order; each one's error moves on to those after it."""
     square = inputs.T @ inputs
-    damping = DAMPING * float(square.diagonal().mean()) + torch.finfo(torch.float64).tiny
+    damping = DAMPING * float(square.diagonal().mean()) or 1.0
     inverse = torch.linalg.inv(square + damping * torch.eye(len(square), dtype=torch.float64))
     upper = torch.linalg.cholesky(inverse, upper=True)
     for column in range(weight.shape[1]):
         exact = weight[:, column].clone()
-        weight[:, column] = exact.half().double()
+        weight[:, column] = exact.clamp(-LARGEST, LARGEST).half().double()
         error = (exact - weight[:, column]) / upper[column, column]
         weight[:, column + 1 :] -= error[:, None] * upper[column, column + 1 :]
     return weight

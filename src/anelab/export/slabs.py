@@ -37,7 +37,7 @@ def in_slabs(buckets: Sequence[Bucket], what: str) -> Predictor:
 
     def predict(arrays: Arrays) -> Arrays:
         fitting = [bucket for bucket in buckets if bucket.takes(arrays)]
-        rows = len(next(iter(arrays.values()), ()))
+        rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
         if not fitting or not rows:
             given = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             taken = "; ".join(_shown(bucket) for bucket in buckets)
@@ -45,6 +45,13 @@ def in_slabs(buckets: Sequence[Bucket], what: str) -> Predictor:
         return _run(fitting, arrays, rows)
 
     return predict
+
+
+def _rows_of(array: Array, name: str, rows: int, taken: int) -> Array:
+    """Without what filled the slab up. Raises AnelabError if the output is not by rows."""
+    if array.ndim == 0 or len(array) != rows:
+        raise AnelabError(f"output {name} has shape {array.shape} for {rows} rows; its first axis must be the rows")
+    return array[:taken]
 
 
 def _shown(bucket: Bucket) -> str:
@@ -60,7 +67,7 @@ def _run(buckets: Sequence[Bucket], arrays: Arrays, rows: int) -> Arrays:
         size = bucket.rows or rows - done
         taken = min(size, rows - done)
         slab = {name: _filled(array[done : done + taken], size) for name, array in arrays.items()}
-        parts.append({name: array[:taken] for name, array in bucket.run(slab).items()})
+        parts.append({name: _rows_of(array, name, size, taken) for name, array in bucket.run(slab).items()})
         done += taken
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.errors import AnelabError
 from anelab.sources import SIMULATE
@@ -83,7 +83,9 @@ class HalfTolerance(Tolerance):
 
 
 class CompressedTolerance(Tolerance):
-    max_absolute: float = Field(0.5, gt=0)
+    """The absolute error of a probability is left open: one decision that turns over is an error of one."""
+
+    max_absolute: float = Field(1.0, gt=0)
     min_agreement: float = Field(0.95, ge=0, le=1)
     max_metric_loss: float = Field(0.02, ge=0)
 
@@ -140,7 +142,7 @@ class EligibleConfig(Section):
     """The variant of each format that may be champion."""
 
     onnx: Literal["fp32", "int8"] = "fp32"
-    coreml: Literal["fp16", "fp32"] | Compression = "fp16"
+    coreml: Literal["fp16", "fp32", "int8", "palette6", "palette4", "pruned"] = "fp16"
 
 
 class RegistryConfig(Section):
@@ -173,6 +175,17 @@ class WorkloadConfig(Section):
         if direction not in ("max", "min") or name not in cls.figures:
             raise ValueError(f"must be max: or min: and one of {', '.join(cls.figures)}")
         return metric
+
+    @model_validator(mode="after")
+    def _an_exported_variant_is_eligible(self) -> "WorkloadConfig":
+        export, eligible = self.export, self.registry.variant
+        if eligible.onnx == "int8" and not export.int8:
+            raise ValueError("registry.variant.onnx is int8, but export.int8 is false")
+        if export.coreml is not None and eligible.coreml not in ("fp16", "fp32", *export.coreml.variants):
+            raise ValueError(
+                f"registry.variant.coreml is {eligible.coreml}, which export.coreml.variants does not make"
+            )
+        return self
 
     @property
     def metric_name(self) -> str:

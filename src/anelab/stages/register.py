@@ -59,7 +59,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for text in applied.warnings:
         warn(text)
     for model, standing in standings.items():
-        _tell(registry, model, standing, applied.versions[model])
+        _tell(registry, model, standing, applied.versions[model], _holders(store, model, standing))
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
@@ -227,15 +227,39 @@ def _figures(registry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _rank(standing: Standing, content: str) -> str:
-    for rank in ("champion", "challenger"):
-        promotion: Promotion | None = getattr(standing, rank)
-        if promotion and promotion.content == content:
-            return rank
-    return "registered, not promoted"
+def _holders(store: "Store", model: str, standing: Standing) -> dict[str, tuple[str, str]]:
+    """Champion's and challenger's version and content, as far as they are in this store."""
+    from anelab.tracking.models import ALIASES, find_promoted
+
+    found = {}
+    for alias in ALIASES:
+        promotion: Promotion | None = getattr(standing, alias)
+        version = find_promoted(store, model, promotion) if promotion else None
+        if promotion and version:
+            found[alias] = (str(version.version), promotion.content)
+    return found
 
 
-def _tell(registry: dict[str, Any], model: str, standing: Standing, versions: Mapping[str, str]) -> None:
+def _rank(judged: dict[str, Any], number: str, holders: Mapping[str, tuple[str, str]]) -> str:
+    for alias, (version, content) in holders.items():
+        if version == number:
+            return alias
+        if content == judged["content"]:
+            return f"computes the same as the {alias}, version {version}"
+    verdicts = [(gate["name"], gate["verdict"]) for gate in judged["gates"]]
+    failed = [name for name, verdict in verdicts if verdict == "fail"]
+    if failed:
+        return f"held back by {', '.join(failed)}"
+    return "not eligible" if "not eligible" in dict(verdicts).values() else "registered, not promoted"
+
+
+def _tell(
+    registry: dict[str, Any],
+    model: str,
+    standing: Standing,
+    versions: Mapping[str, str],
+    holders: Mapping[str, tuple[str, str]],
+) -> None:
     """What a person should know: failed gates, and what each version now is."""
     candidates = registry["models"][model]["candidates"]
     used = len(standing.comparisons.get(registry["test_digest"], ()))
@@ -246,9 +270,10 @@ def _tell(registry: dict[str, Any], model: str, standing: Standing, versions: Ma
             if gate["verdict"] == "fail":
                 warn(f"{model} {variant}: gate {gate['name']} failed: {gate['reason']}")
     for variant, judged in candidates.items():
-        rank = _rank(standing, judged["content"])
+        number = versions.get(variant, "?")
         value = judged["metrics"][registry["metric"].partition(":")[2]]
-        print(f"{model} version {versions.get(variant, '?')} ({variant}): {rank}, {registry['metric']} {value:.6g}")
+        rank = _rank(judged, number, holders)
+        print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
 
 
 def split_digest(split: Split) -> str:

@@ -59,7 +59,6 @@ def save_model(
     folder, model = Path(path), mlflow_model or Model()
     if folder.exists() and any(folder.iterdir()):
         raise AnelabError(f"{folder}: is not empty; name a folder that is, or that does not exist")
-    folder.mkdir(parents=True, exist_ok=True)
     _write(coreml_model, folder / PACKAGE)
     if signature is not None:
         model.signature = signature
@@ -76,14 +75,17 @@ def save_model(
         python_env="python_env.yaml",
     )
     model.add_flavor(FLAVOR_NAME, **_flavor(folder / PACKAGE, compute_units))
-    _write_environment(folder, pip_requirements or get_default_pip_requirements())
+    _write_environment(folder, get_default_pip_requirements() if pip_requirements is None else pip_requirements)
     model.save(str(folder / "MLmodel"))
 
 
 def _write(coreml_model: Any, target: Path) -> None:
     if isinstance(coreml_model, str | Path):
-        describe_package(Path(coreml_model))
-        copy_path(Path(coreml_model), target)
+        source = Path(coreml_model)
+        describe_package(source)
+        if target.resolve().is_relative_to(source.resolve()):
+            raise AnelabError(f"{target.parent}: lies inside the package {source}; save to another place")
+        copy_path(source, target)
     else:
         write_package(coreml_model, target, {})
 

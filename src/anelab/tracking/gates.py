@@ -53,12 +53,12 @@ def parity_gate(parities: Mapping[str, Parity], tolerances: Mapping[str, Toleran
         f"{text} ({name})" for name, parity in parities.items() for text in parity.breaches(tolerances[name], sign)
     ]
     worst = max(parities.values(), key=lambda parity: parity.max_absolute)
-    reason = "; ".join(broken) or f"largest error {worst.max_absolute:.3g} over {worst.rows} test rows"
+    fine = f"largest error {worst.max_absolute:.3g} over {worst.rows} test rows, by {', '.join(parities)}"
     figures = {"max_absolute": worst.max_absolute}
     agreements = [parity.agreement for parity in parities.values() if parity.agreement is not None]
     if agreements:
         figures["agreement"] = min(agreements)
-    return Gate("parity", "fail" if broken else "pass", f"{reason}, by {', '.join(parities)}", figures)
+    return Gate("parity", "fail" if broken else "pass", "; ".join(broken) or fine, figures)
 
 
 def debug_gate(metadata: Mapping[str, str]) -> Gate:

@@ -74,6 +74,13 @@ def test_blame_names_an_overflow_in_the_middle_and_nothing_in_a_sound_net(packag
     assert blame.first.kind in ("square", "mul")
     assert blame.first.error == np.inf
     assert blame.keep
+    for rung in (LADDER[0], TRACE):  # a trace gives operators numbers for names, which a package cannot have
+        path = packaged(Overflowing(), x, tmp_path / "model.mlpackage", rung, "fp16")
+        advised = find_blame(path, {"input": x}, 5e-3).keep
+        assert advised
+        mended = converter_of(Overflowing(), x, fp32_operators=list(advised))
+        mended.write(tmp_path / "mended.mlpackage", rung, fixed_size(mended.graph), "fp16")
+        assert error_of(tmp_path / "mended.mlpackage", Overflowing(), x, "fp16") < 5e-3
     sound = find_blame(package, {"input": ROWS[:1]}, 5e-3)
     assert (sound.first, sound.advice()) == (None, "no operator drifts beyond 0.005 in 16 bits")
 
@@ -131,6 +138,45 @@ def test_a_package_of_several_functions_shares_its_weights_and_takes_any_number_
     for rows in (1, 3, 8, 11):
         found = mil_predictor(path)({"input": ROWS[:rows]})["output"]
         np.testing.assert_array_equal(found, alone[:rows])
+
+
+def test_an_operator_to_keep_that_there_is_none_of_is_an_error(net: nn.Module, tmp_path: Path) -> None:
+    converter = converter_of(net, ROWS[:1], fp32_operators=["sofmax"])
+    with pytest.raises(AnelabError, match="fp32_operators: model has no operator sofmax; did you mean softmax"):
+        converter.climb({"input": ROWS})
+
+
+def test_outputs_are_the_callers_own(tmp_path: Path) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(1, 3, 2)
+
+    path = packaged(Constant(), ROWS[:1], tmp_path / "m.mlpackage", LADDER[0])
+    x = ROWS[:1].copy()
+    Evaluator(path, mode="fp32")({"input": x})["output"][:] = 9
+    np.testing.assert_array_equal(x, ROWS[:1])
+
+
+def test_whole_numbers_are_checked_for_what_the_package_holds(tmp_path: Path) -> None:
+    path = packaged(nn.Embedding(5, 2), np.int64([[1, 2]]), tmp_path / "m.mlpackage", LADDER[0])
+    evaluator = Evaluator(path)
+    for wrong in (np.float32([[0.9, 1]]), np.int64([[2**31, 0]]), np.array([["a", "b"]])):
+        with pytest.raises(AnelabError, match=r"input input has .* values; it takes input int32 1x2"):
+            evaluator({"input": wrong})
+    assert evaluator({"input": np.array([[1, 2]], ">i4")})["output"].shape == (1, 2, 2)
+    with pytest.raises(AnelabError, match=r"an index is outside -5 \.\.\. 4"):
+        evaluator({"input": np.int32([[7, 0]])})
+
+
+def test_an_output_that_is_not_by_rows_is_not_cut(tmp_path: Path) -> None:
+    class Turned(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.T
+
+    path = packaged(Turned(), ROWS[:1], tmp_path / "m.mlpackage", LADDER[0])
+    assert Evaluator(path)({"input": ROWS[:1]})["output"].shape == (6, 1)
+    with pytest.raises(AnelabError, match=r"output output has shape \(6, 1\) for 1 rows; its first axis must be"):
+        mil_predictor(path)({"input": ROWS[:2]})
 
 
 def test_wrong_arrays_are_refused_with_what_is_taken(package: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anelab.errors import UsageError
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.operators import Value
 from anelab.export.mil.program import Package, load_package
@@ -59,8 +60,11 @@ class Blame:
 def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | None = None) -> Blame:
     """Run the rows of `arrays` in both modes; where the outputs differ most, compare operator by operator.
 
-    Raises AnelabError if the package cannot be evaluated or does not take the arrays.
+    Raises AnelabError if the package cannot be evaluated or does not take the arrays, UsageError if the tolerance
+    is no positive number.
     """
+    if not 0 < tolerance < np.inf:
+        raise UsageError(f"--tolerance must be a positive number but got {tolerance}")
     package = load_package(path)
     comparison = max(_comparisons(package, function, arrays), key=lambda one: one.output_error)
     first = comparison.first_drift(frozenset(), tolerance)
@@ -130,7 +134,9 @@ class _Comparison:
     def first_drift(self, wide: frozenset[str], tolerance: float) -> Drift | None:
         """The first operator beyond the tolerance, if those in `wide` stay float32."""
         recorder = self._rounded(wide)[1] if wide else self.halves
-        for name, (kind, outputs) in recorder.outputs.items():
+        both = [name for name in recorder.outputs if name in self.exact.outputs]  # a branch may differ
+        for name in both:
+            kind, outputs = recorder.outputs[name]
             for ours, theirs in zip(outputs, self.exact.outputs[name][1], strict=True):
                 error, place = _worst(ours, theirs)
                 if error > tolerance:

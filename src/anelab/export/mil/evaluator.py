@@ -20,6 +20,9 @@ from anelab.export.mil.table import OPERATORS
 from anelab.learning.base import Arrays
 
 Values = dict[str, Value]
+INT_LIMIT = 2**31
+WIDE = " wide"
+"""Behind a variable's name: its value before it was rounded."""
 Observer = Callable[[Any, Mapping[str, Any], Sequence[Value]], None]
 """Told of each operator that ran: MIL's operation, its arguments, its outputs."""
 
@@ -56,7 +59,8 @@ class Evaluator:
         mode: Mode = "fp16",
         wide: frozenset[str] = frozenset(),
     ) -> None:
-        """`wide` names operations whose outputs stay float32, as if the converter had left them so.
+        """`wide` names operations that stay float32, as if the converter had left them so: what one gives to
+        another is not rounded, what it gives to the rest is.
 
         Raises AnelabError if the package cannot be read or has an operator that is not in the table.
         """
@@ -88,8 +92,14 @@ class Evaluator:
         )
         if not fits:
             raise AnelabError(f"{self._where}: input {port.name} has shape {array.shape}; it takes {self._takes()}")
-        if array.dtype.kind == "f" and not port.dtype.startswith("fp"):
+        if port.dtype.startswith("fp") and array.dtype.kind in "fiub":
+            array = array.astype(np.float32)
+        elif array.dtype.kind not in "iub" or (
+            array.size and not -INT_LIMIT <= int(array.min()) <= int(array.max()) < INT_LIMIT
+        ):
             raise AnelabError(f"{self._where}: input {port.name} has {array.dtype} values; it takes {self._takes()}")
+        else:
+            array = array.astype(np.int32)
         value = finish(port.dtype, self.mode)(as_tensor(array))
         return ane_input(value) if self.mode == "ane" else value
 
@@ -102,6 +112,11 @@ class Evaluator:
         return ", ".join(shapes)
 
 
+def _fits_int32(array: np.ndarray[Any, Any]) -> bool:
+    whole = array.dtype.kind in "iub"
+    return whole and (not array.size or bool(int(array.min()) >= -INT_LIMIT and int(array.max()) < INT_LIMIT))
+
+
 def _shown(shape: tuple[int | None, ...]) -> str:
     return "x".join("?" if size is None else str(size) for size in shape)
 
@@ -111,7 +126,8 @@ def _port(variable: Any) -> Port:
 
 
 def _as_array(value: Value) -> np.ndarray[Any, Any]:
-    return value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    """A copy: the value may be a constant of the program, or the caller's own input."""
+    return np.array(value.numpy() if isinstance(value, torch.Tensor) else value)
 
 
 class Block:
@@ -133,10 +149,14 @@ class Block:
             arguments, results = self._called(step, values, observe)
             for (name, done), result in zip(step.outputs, results, strict=True):
                 values[name] = done(result) if isinstance(result, torch.Tensor) else result
+                if step.operation.name in self.wide:
+                    values[name + WIDE] = result
             if observe is not None:
-                observe(step.operation, arguments, [values[name] for name, _ in step.outputs])
+                names = [name for name, _ in step.outputs]
+                observe(step.operation, arguments, [values.get(name + WIDE, values[name]) for name in names])
             for name in step.dead:
                 values.pop(name, None)
+                values.pop(name + WIDE, None)
         return [values[name] for name in self.outputs]
 
     def bound(self, values: Values, observe: Observer | None) -> Callable[[Sequence[Value]], list[Value]]:
@@ -202,16 +222,21 @@ class Block:
                 continue
             if parameter not in known.converters:
                 raise AnelabError(f"{self._at(number, operation)}: the evaluator knows no input {parameter} of it")
-            self._wire(parameter, given, known.converters[parameter], constants, fixed, wired)
+            self._wire(operation, parameter, given, known.converters[parameter], constants, fixed, wired)
         blocks = None
         if known.takes_blocks:
             blocks = tuple(Block(block, constants, self.mode, self.wide, self.where) for block in operation.blocks)
-        mode = "fp32" if operation.name in self.wide else self.mode
-        outputs = tuple((item.name, finish(declared_type(item), mode)) for item in operation.outputs)
+        outputs = tuple((item.name, finish(declared_type(item), self.mode)) for item in operation.outputs)
         return Step(operation, known.run, fixed, tuple(wired), outputs, blocks, dead)
+
+    def _source(self, variable: Any, reader: Any) -> str:
+        """Where `reader` finds the variable: what a wide operation gave goes to another one as it was."""
+        wide = variable.op is not None and variable.op.name in self.wide and reader.name in self.wide
+        return str(variable.name + WIDE if wide else variable.name)
 
     def _wire(
         self,
+        operation: Any,
         parameter: str,
         given: Any,
         convert: Callable[[Value], Any],
@@ -229,7 +254,7 @@ class Block:
             values = [constants[variable.name] for variable in variables]
             fixed[parameter] = convert(values if several else values[0])
         else:
-            names = tuple(variable.name for variable in variables)
+            names = tuple(self._source(variable, operation) for variable in variables)
             wired.append((parameter, names if several else names[0], convert))
 
     def _known(self, number: int, operation: Any) -> Operator:

@@ -82,9 +82,12 @@ def scatter_nd(
     y, places = data.clone(), _positions(indices)
     if mode in ("update", "add", "sub"):
         return y.index_put_(places, -updates if mode == "sub" else updates, accumulate=mode != "update")
-    now = y[places]
     combine = {"mul": torch.mul, "div": torch.true_divide, "max": torch.maximum, "min": torch.minimum}[mode]
-    return y.index_put_(places, combine(now, updates))
+    rows = updates.reshape(-1, *updates.shape[indices.dim() - 1 :])
+    for place, update in zip(indices.long().reshape(-1, indices.shape[-1]), rows, strict=True):
+        where = tuple(place)  # one after the other: a place may come twice
+        y[where] = combine(y[where], update)
+    return y
 
 
 @operator()

@@ -68,7 +68,10 @@ def as_tensor(value: Value) -> Tensor:
 
 
 def _tensors(value: Value) -> Any:
-    return [as_tensor(item) for item in value] if isinstance(value, list | tuple) else as_tensor(value)
+    """A list's members; words stay words."""
+    if not isinstance(value, list | tuple):
+        return as_tensor(value)
+    return [str(item) if isinstance(item, str) else as_tensor(item) for item in value]
 
 
 def _ints(value: Value) -> Ints:

@@ -41,6 +41,8 @@ def load_package(path: Path) -> Package:
             model = ct.models.MLModel(str(path), skip_model_load=True)
             spec = model.get_spec()
             kind = spec.WhichOneof("Type")
+            if kind is None:
+                raise AnelabError(f"{path}: its model is empty or damaged; export it again or restore it")
             if kind != "mlProgram":
                 raise AnelabError(f"{path}: is a Core ML {kind}; only an ML program (mlProgram) can be evaluated")
             program = load(spec, spec.specificationVersion, model.weights_dir)

@@ -42,6 +42,8 @@ def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
 
 @operator()
 def concat(values: list[Tensor], axis: int, interleave: bool = False) -> Tensor:
+    if values[0].dim() == 0:
+        return torch.stack(values)
     if not interleave:
         return torch.cat(values, axis)
     return torch.stack(values, axis % values[0].dim() + 1).flatten(axis % values[0].dim(), axis % values[0].dim() + 1)
