@@ -101,7 +101,7 @@ def test_an_absent_or_broken_file_is_a_usage_error(tmp_path: Path) -> None:
     [
         (
             ["mnist.registry.variant.coreml=int8", "mnist.export.coreml.variants=[]"],
-            "which export.coreml.variants does not make",
+            "export.coreml.variants does not make",
         ),
         (["mnist.registry.variant.onnx=int8", "mnist.export.int8=false"], "but export.int8 is false"),
         (["mnist.registry.variant.coreml=foo"], "mnist.registry.variant.coreml: input should be 'fp16', 'fp32'"),
