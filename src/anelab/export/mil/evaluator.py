@@ -94,9 +94,7 @@ class Evaluator:
             raise AnelabError(f"{self._where}: input {port.name} has shape {array.shape}; it takes {self._takes()}")
         if port.dtype.startswith("fp") and array.dtype.kind in "fiub":
             array = array.astype(np.float32)
-        elif array.dtype.kind not in "iub" or (
-            array.size and not -INT_LIMIT <= int(array.min()) <= int(array.max()) < INT_LIMIT
-        ):
+        elif not _fits_int32(array):
             raise AnelabError(f"{self._where}: input {port.name} has {array.dtype} values; it takes {self._takes()}")
         else:
             array = array.astype(np.int32)
