@@ -39,7 +39,8 @@ def package(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for choose in (mlflow.set_tracking_uri, mlflow.set_registry_uri):  # another test may have chosen before
+        choose(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.create_experiment("flavor", artifact_location=str(tmp_path / "artifacts"))
     mlflow.set_experiment("flavor")
     yield
