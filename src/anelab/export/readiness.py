@@ -90,7 +90,7 @@ class Readiness:
             where = f"could run on the Neural Engine: all {self.checked} operators"
         unsafe = self.counts["unsafe"]
         if unsafe:
-            return f"{where}; unsafe in 16 bits: {unsafe} findings"
+            return f"{where}; unsafe in 16 bits: {unsafe} finding{'s' if unsafe > 1 else ''}"
         return f"{where}; {'no range beyond 16 bits seen' if self.ranges_checked else 'ranges not checked'}"
 
     def by_rule(self) -> dict[tuple[str, str, str, str], list[Finding]]:

@@ -1,33 +1,23 @@
 """Every operator that the evaluator has, from all families."""
 
 from collections.abc import Mapping
+from importlib import import_module
 
-from anelab.export.mil import (
-    activation,
-    constants,
-    control,
-    elementwise,
-    indexing,
-    linear,
-    normalization,
-    pooling,
-    recurrent,
-    reduction,
-    shape,
-)
 from anelab.export.mil.operators import ENTERED, Operator
 
 FAMILIES = (
-    activation,
-    constants,
-    control,
-    elementwise,
-    indexing,
-    linear,
-    normalization,
-    pooling,
-    recurrent,
-    reduction,
-    shape,
+    "activation",
+    "constants",
+    "control",
+    "elementwise",
+    "indexing",
+    "linear",
+    "normalization",
+    "pooling",
+    "recurrent",
+    "reduction",
+    "shape",
 )
+for _family in FAMILIES:
+    import_module(f"anelab.export.mil.{_family}")
 OPERATORS: Mapping[str, Operator] = ENTERED
