@@ -24,7 +24,8 @@ def opened_package(workspace: Workspace, reference: str) -> Iterator[Path]:
     if path.exists() or not match:
         if not (path / "Manifest.json").is_file():
             allowed = "a .mlpackage, or a registered Core ML model like mnist-coreml@champion or mnist-coreml/3"
-            raise UsageError(f"PKG must be {allowed}, but got {reference}")
+            absent = ", which is not there" if path.suffix == ".mlpackage" and not path.exists() else ""
+            raise UsageError(f"PKG must be {allowed}, but got {reference}{absent}")
         yield path
         return
     from anelab.tracking.models import MAIN_FILES, download, resolve
