@@ -89,6 +89,8 @@ def test_rows_that_do_not_fit_are_named(make: Any, text: str, package: Path, tmp
 
 def test_other_mistakes_are_named_with_what_is_allowed(package: Path, tmp_path: Path) -> None:
     rows = ("--input", str(package.with_name("rows.npz")))
+    absent = run(package, "eval", "nothing.mlpackage", "--input", "rows.npz")
+    assert absent.stderr.endswith("but got nothing.mlpackage, which is not there\n")
     for reference in ("nothing.mlpackage", str(tmp_path), "mnist-onnx@champion"):
         done = run(package, "eval", reference, *rows)
         assert done.returncode == 2
