@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from anelab import workloads
 from anelab.export.artifacts import Source, write_coreml
 from anelab.export.manifest import Artifact, golden_vectors, make_manifest
 from anelab.export.onnx import export_onnx, opset_of, write_model
@@ -131,8 +132,12 @@ class WorkloadContract:
         assert all(len(array) == len(test_split) for array in rows.values())
         for name, records in workload.plots(rows, test_split).items():
             assert tuple(records[0]) == PLOTS[name]
-        for baseline in workload.baselines(config, test_split).values():
-            assert config.metric_name in workload.metrics(baseline, test_split)
+
+    def test_classical_answers_are_rows_like_the_networks(
+        self, workload: AnyWorkload, config: WorkloadConfig, prepared: Path, test_split: Split
+    ) -> None:
+        for rule in workloads.rules(workload.name, config, prepared).values():
+            assert config.metric_name in workload.metrics(rule(test_split), test_split)
 
     def test_figures_follow_rows_that_are_drawn_again(
         self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted, test_split: Split

@@ -1,7 +1,7 @@
 """manifest.json: what a consumer in any language needs to know of a model's files, and golden vectors."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,16 @@ DESCRIBED = {"onnx": _of_onnx, "coreml": _of_package, "coreai": _of_aimodel}
 
 
 def make_manifest(
-    folder: Path, artifacts: Iterable[Artifact], metadata: Mapping[str, str], golden: list[dict[str, Any]]
+    folder: Path,
+    artifacts: Iterable[Artifact],
+    metadata: Mapping[str, str],
+    golden: list[dict[str, Any]],
+    unlisted: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The manifest of the files in `folder`; what is no artifact is a companion, such as an index."""
+    """The manifest of the files in `folder`; what is no artifact is a companion, such as an index, and goes with
+    the model wherever it goes, unless it is `unlisted`."""
     files = {artifact.file: describe_file(folder, artifact) for artifact in artifacts}
-    beside = sorted(path for path in folder.iterdir() if path.name not in files)
+    beside = sorted(path for path in folder.iterdir() if path.name not in {*files, *unlisted})
     return {
         "companions": {path.name: {"sha256": path_digest(path), "size_bytes": path_size(path)} for path in beside},
         "files": files,

@@ -24,6 +24,9 @@ Batch = Mapping[str, "Values"]
 Predictor = Callable[[Arrays], Arrays]
 """Named inputs to named outputs, row by row: torch, ONNX Runtime, Core ML, its evaluator, HTTP alike."""
 
+Rule = Callable[["Split"], Arrays]
+"""A classical answer to a workload's question: a split to rows like those of its `rows`, by NumPy alone."""
+
 SPLITS = ("train", "validation", "test")
 PLOTS = {"confusion": ("actual", "predicted"), "calibration": ("predicted", "observed")}
 """Tables of the test set that a workload may plot, and their columns."""
@@ -173,10 +176,6 @@ class Workload(ABC, Generic[C]):
     @abstractmethod
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         """Pure figures of rows against the split's targets; the headline metric is among them."""
-
-    def baselines(self, config: C, split: Split) -> Mapping[str, Arrays]:
-        """Rows of the classical answers to the same question, by name."""
-        return {}
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Those of PLOTS that make sense here: name to records."""

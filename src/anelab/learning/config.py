@@ -123,6 +123,7 @@ class ExportConfig(Section):
     opset: int = Field(13, ge=13, le=20)
     int8: bool = True
     calibration_rows: int = Field(512, ge=8)
+    ship_examples: bool = True
     float_tolerance: Tolerance
     int8_tolerance: Tolerance
     coreml: CoreMLConfig | None = CoreMLConfig()
@@ -136,6 +137,54 @@ class ExportConfig(Section):
         if variant in floats and executor == "evaluator_fp32":
             return self.coreml.fp32_tolerance
         return floats.get(variant, self.coreml.compressed_tolerance)
+
+
+Scenario = Literal["single", "batch", "offline", "server", "idle"]
+
+
+class BenchConfig(Section):
+    arms: list[str] = ["ort-cpu", "ort-cpu:int8", "torch-eager", "classical"]
+    thorough: bool = False
+    processes: int = Field(10, ge=1, le=1000)
+    rounds: int = Field(8, ge=1)
+    slice_ms: float = Field(5, gt=0)
+    min_calls: int = Field(3, ge=1)
+    warm_up_ms: float = Field(300, gt=0)
+    settle_ms: float = Field(2, ge=0)
+    scenarios: list[Scenario] = ["single", "batch"]
+    batches: list[int] = [64]
+    offline_rows: int = Field(4096, ge=1)
+    server_load: float = Field(0.5, gt=0, lt=1)
+    idle_gaps_ms: list[int] = [1, 10, 100, 1000]
+    energy: bool = True
+    timeout_s: float = Field(120, gt=0)
+    resamples: int = Field(10000, ge=1000)
+
+    @field_validator("arms", "scenarios")
+    @classmethod
+    def _some_each_once(cls, names: list[str]) -> list[str]:
+        if not names or len(set(names)) != len(names):
+            raise ValueError("must name at least one, and each once")
+        return names
+
+    @field_validator("batches", "idle_gaps_ms")
+    @classmethod
+    def _positive_each_once(cls, sizes: list[int]) -> list[int]:
+        if any(size < 1 for size in sizes) or len(set(sizes)) != len(sizes):
+            raise ValueError("must be numbers from 1 on, each once")
+        return sizes
+
+    @property
+    def cells(self) -> list[str]:
+        """The scenarios spelt out, as results name them; `single` always, for others are measured by it."""
+        by_scenario = {
+            "single": [],
+            "batch": [f"batch_{size}" for size in self.batches if size > 1],
+            "offline": [f"offline_{self.offline_rows}"],
+            "server": ["server"],
+            "idle": [f"idle_{gap}ms" for gap in self.idle_gaps_ms],
+        }
+        return ["single", *(cell for name in by_scenario if name in self.scenarios for cell in by_scenario[name])]
 
 
 class EligibleConfig(Section):
@@ -165,6 +214,7 @@ class WorkloadConfig(Section):
     training: TrainingConfig
     search: SearchConfig
     export: ExportConfig
+    bench: BenchConfig = BenchConfig()
     registry: RegistryConfig
     seed: int = Field(0, ge=0, exclude=True)
 

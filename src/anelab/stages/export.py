@@ -28,20 +28,18 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.export.artifacts import Source, write_artifacts
     from anelab.export.executors import predictor
-    from anelab.export.manifest import golden_vectors, make_manifest
-    from anelab.training.checkpoint import load_checkpoint
+    from anelab.export.manifest import golden_vectors
 
-    best = load_checkpoint(job.output("train") / "best.ckpt")
-    metadata = _metadata(job, key, best["debug"])
-    source = Source(job.workload, job.config, job.prepared, _module(job, best), metadata)
+    module, debug = _trained(job)
+    metadata = _metadata(job, key, debug)
+    source = Source(job.workload, job.config, job.prepared, module, metadata)
+    test = job.workload.load(job.config, job.prepared, "test")
     with replacing_folder(job.output("export")) as out:
         artifacts = write_artifacts(source, out)
         predictors = {artifact: predictor(out / artifact.file, artifact.graph) for artifact in artifacts}
         golden = golden_vectors(job.workload.golden(job.config), predictors)
         job.workload.finish(predictors[artifacts[0]], job.config, job.prepared, out)
-        manifest = make_manifest(out, artifacts, metadata, golden)
-        write_json(out / "manifest.json", manifest)
-        test = job.workload.load(job.config, job.prepared, "test")
+        manifest = _manifest(job, source, artifacts, golden, out, test)
         proof = _prove(job, source, artifacts, out, test)
         write_json(job.reports / "readiness.json", _readiness(out, test))
     report: dict[str, dict[str, Any]] = {artifact.file: {} for artifact in artifacts}
@@ -54,10 +52,34 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     return Outcome({**sizes, **errors}, datasets, reports=["parity.json", "readiness.json"])
 
 
+def _trained(job: Job) -> "tuple[nn.Module, str]":
+    from anelab.training.trained import trained_module
+
+    return trained_module(job.workload, job.config, job.prepared, job.output("train") / "best.ckpt")
+
+
+def _manifest(
+    job: Job, source: "Source", artifacts: "list[Artifact]", golden: list[dict[str, Any]], out: Path, test: Split
+) -> dict[str, Any]:
+    """Write the example rows, and manifest.json, which names them if they may go with the model."""
+    from anelab.export.examples import EXAMPLES, choose_examples
+    from anelab.export.manifest import make_manifest
+    from anelab.training.evaluate import torch_predictor
+
+    def expected(graph: Graph, rows: Split) -> Arrays:
+        return torch_predictor(job.workload.deployed(source.module, graph), graph)(rows.inputs[graph.name])
+
+    examples = choose_examples(test, expected, job.workload.graphs(job.config))
+    examples.write(out / EXAMPLES)
+    unlisted = () if job.config.export.ship_examples else (EXAMPLES,)
+    manifest = make_manifest(out, artifacts, source.metadata, golden, unlisted)
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
 def measure(job: Job) -> "list[Measured]":
     """The exported files once more, on this host. Raises AnelabError if they or the checkpoint are not there."""
     from anelab.export.manifest import Artifact
-    from anelab.training.checkpoint import load_checkpoint
 
     folder = job.output("export")
     if not (folder / "manifest.json").is_file():
@@ -67,8 +89,8 @@ def measure(job: Job) -> "list[Measured]":
         Artifact(file, graphs[item["graph"]], item["variant"], item["primary"])
         for file, item in read_json(folder / "manifest.json")["files"].items()
     ]
-    module = _module(job, load_checkpoint(job.output("train") / "best.ckpt"))
-    return list(_measured(job, module, artifacts, folder, job.workload.load(job.config, job.prepared, "test")))
+    test = job.workload.load(job.config, job.prepared, "test")
+    return list(_measured(job, _trained(job)[0], artifacts, folder, test))
 
 
 def _measured(
@@ -102,16 +124,6 @@ def _readiness(out: Path, test: Split) -> dict[str, Any]:
         return {}
     rows = {name: array[:RANGE_ROWS] for name, array in test.inputs["model"].items()}
     return {READINESS: inspect_package(out / READINESS, rows).as_json()}
-
-
-def _module(job: Job, best: dict[str, Any]) -> "nn.Module":
-    from anelab.training.search import apply_values
-
-    if best["workload"] != job.name:
-        raise AnelabError(f"{job.output('train')}: is a checkpoint of {best['workload']}, not of {job.name}")
-    module = job.workload.build(apply_values(job.config, best["values"]), job.prepared)
-    module.load_state_dict(best["module"])
-    return module.eval()
 
 
 def _metadata(job: Job, key: str, debug: str) -> dict[str, str]:

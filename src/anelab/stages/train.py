@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from anelab import workloads
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.learning.base import PLOTS, Arrays, Split
 from anelab.stages.job import Job, Outcome, Stage
@@ -68,8 +69,8 @@ def _report(job: Job, fitted: "Fitted", figures: dict[str, float], test: Split) 
 
 
 def _baselines(job: Job, test: Split) -> dict[str, dict[str, float]]:
-    answers = job.workload.baselines(job.config, test)
-    return {name: job.workload.metrics(rows, test) for name, rows in answers.items()}
+    answers = workloads.rules(job.name, job.config, job.prepared)
+    return {name: job.workload.metrics(rule(test), test) for name, rule in answers.items()}
 
 
 def _write_plots(job: Job, history: Sequence[Mapping[str, float]], rows: Arrays, test: Split) -> None:

@@ -1,18 +1,22 @@
-"""What is learned. Every package in this folder is a workload: it has `config.Config` and `WORKLOAD`.
+"""What is learned. Every package in this folder is a workload: it has `config.Config` and `workload.WORKLOAD`,
+and where there are classical answers to the same question, `rules.rules(config, prepared)`: by name, without torch.
 
 Nothing heavy is imported until `get` is called, so that configuration and help stay fast.
 """
 
 import difflib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
-    from anelab.learning.base import AnyWorkload
+    from anelab.learning.base import AnyWorkload, Rule
     from anelab.learning.config import WorkloadConfig
 
 
@@ -30,6 +34,15 @@ def config_class(name: str) -> "type[WorkloadConfig]":
 def get(name: str) -> "AnyWorkload":
     workload: AnyWorkload = import_module(f"{__name__}.{check(name)}.workload").WORKLOAD
     return workload
+
+
+def rules(name: str, config: "WorkloadConfig", prepared: Path) -> "Mapping[str, Rule]":
+    """The workload's classical answers, by name; what they need to know is in the folder `prepared`."""
+    module = f"{__name__}.{check(name)}.rules"
+    if find_spec(module) is None:
+        return {}
+    found: Mapping[str, Rule] = import_module(module).rules(config, prepared)
+    return found
 
 
 def check(name: str) -> str:

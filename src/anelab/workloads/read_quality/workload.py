@@ -97,13 +97,6 @@ class ReadQuality(Workload[Config]):
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         return binary_figures(rows["probability"], split.targets["label"])
 
-    def baselines(self, config: Config, split: Split) -> Mapping[str, Arrays]:
-        """The mean-quality filter; its score is made a probability by a logistic around the threshold."""
-        mean, lengths = encode.phred_scores(split.inputs["raw"]["input"])
-        score = np.where(lengths >= config.data.min_length, mean - config.data.min_mean_quality, -99.0)
-        probability = 1 / (1 + np.exp(-score))
-        return {"mean_quality": {"probability": probability, "decision": (probability >= 0.5).astype(np.int64)}}
-
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         label = split.targets["label"]
         return {

@@ -1,0 +1,1 @@
+"""Benchmarks: arms, short-lived workers, paired statistics, host, placement, energy, bundles."""

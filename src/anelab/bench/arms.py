@@ -1,0 +1,194 @@
+"""Arms: what can be timed, behind one contract.
+
+An arm is named `kind[/option][:variant]`, such as ort-cpu, ort-cpu/2:int8 or coreml/cpu_and_ne:fp16. The parent
+process makes it and asks whether it is available; a worker process opens it.
+"""
+
+import difflib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from anelab.bench.schema import Placement
+from anelab.errors import AnelabError, UsageError
+from anelab.files import read_json
+from anelab.learning.base import Arrays, Split
+from anelab.learning.config import WorkloadConfig
+
+Call = Callable[[], Any]
+"""One prepared prediction; what it returns is for `Opened.read`."""
+
+NAME = re.compile(r"(?P<kind>[a-z-]+)(/(?P<option>\w+))?(:(?P<variant>\w+))?")
+EVIDENCE_NONE = Placement(source="none")
+
+
+class UnavailableError(AnelabError):
+    """An arm cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a folder with manifest.json, as exported or as registered. Only the project has the trained
+    module (`checkpoint`) and the data (`prepared`). `cache` is where arms keep what they compile."""
+
+    workload: str
+    config: WorkloadConfig
+    folder: Path
+    cache: Path
+    checkpoint: Path | None = None
+    prepared: Path | None = None
+    url: str | None = None
+    apple: str = "anelab.export.apple:native"
+    """module:function that makes the Core ML adapter."""
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.folder / "manifest.json")
+        return content
+
+    def variants(self, format: str) -> list[str]:
+        """The variants of the model itself in that format."""
+        entries = self.manifest["files"].values()
+        return sorted({entry["variant"] for entry in entries if entry["format"] == format and entry["primary"]})
+
+    def file(self, format: str, variant: str) -> str:
+        """The file of that format and variant. Raises UnavailableError if there is none."""
+        files = self.manifest["files"]
+        for name, entry in files.items():
+            is_it = entry["graph"] == "raw" if variant == "raw" else entry["variant"] == variant and entry["primary"]
+            if entry["format"] == format and is_it:
+                return str(name)
+        there = ", ".join(self.variants(format)) or "none"
+        raise UnavailableError(f"there is no {format} file in {variant}; there is {there}")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A loaded model in a worker process. `prepare` takes the rows of one call, which live as long as the call it
+    returns; it raises UnavailableError if the arm cannot take so many rows at once. `read` names a call's outputs.
+
+    `compile_ns` is None where nothing was compiled, because there is nothing to compile or it was in the cache."""
+
+    prepare: Callable[[Split], Call]
+    read: Callable[[Any], Arrays]
+    load_ns: int
+    compile_ns: int | None = None
+    placement: Callable[[], Placement] = field(default=lambda: EVIDENCE_NONE)
+
+
+@dataclass(frozen=True)
+class Arm(ABC):
+    """One way to run a model. Subclasses are frozen and can be pickled, for they travel to workers."""
+
+    option: str
+    variant: str
+
+    kind: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
+    """Allowed options, the default first; () for none, and ("threads",) for a number of threads, 1 by default."""
+    variant_default: ClassVar[str] = "fp32"
+
+    @property
+    def name(self) -> str:
+        default = "1" if self.options == ("threads",) else self.options[0] if self.options else ""
+        option = f"/{self.option}" if self.option != default else ""
+        return f"{self.kind}{option}:{self.variant}"
+
+    @property
+    def device(self) -> str:
+        """The device that is asked for. What was used is the placement's business."""
+        return "CPU"
+
+    @property
+    def threads(self) -> int | None:
+        """Threads it computes with, or None if its runtime decides. One with a single thread is kept to one core,
+        the same for all of them, for cores are not equally fast."""
+        return 1
+
+    @property
+    def wants_ne(self) -> bool:
+        """Whether the Neural Engine is what it is about."""
+        return False
+
+    @property
+    def graph(self) -> str:
+        """The workload's graph that it computes."""
+        return "raw" if self.variant == "raw" else "model"
+
+    @property
+    def tolerance_of(self) -> tuple[str, str] | None:
+        """Format and executor whose tolerance its outputs must keep. None if they are no outputs of the module at
+        all, but rows of another answer to the same question."""
+        return "onnx", "onnxruntime_cpu"
+
+    @classmethod
+    def variants(cls, subject: Subject) -> list[str]:
+        """Those that it could run of the subject."""
+        return [cls.variant_default]
+
+    def files(self, subject: Subject) -> list[str]:
+        """The subject's files that the arm runs; empty if it runs none."""
+        return []
+
+    def unavailable(self, subject: Subject) -> str | None:
+        """Why it cannot run here, or None. What only a worker can find out, `open` raises."""
+        try:
+            self.files(subject)
+        except UnavailableError as error:
+            return str(error)
+        return None
+
+    def load_libraries(self, subject: Subject) -> None:  # noqa: B027  # most need none
+        """Import what `open` needs, so that importing does not count as loading."""
+
+    @abstractmethod
+    def open(self, subject: Subject, observe: bool = False) -> Opened:
+        """Load the model. `observe`: also gather what `placement` needs, which may cost time when running.
+
+        Raises UnavailableError if it cannot run here, AnelabError if loading fails."""
+
+
+def parse_arm(text: str) -> Arm:
+    """The arm of that name. Raises UsageError that says what is allowed."""
+    match = NAME.fullmatch(text)
+    known = kinds()
+    if match is None or match["kind"] not in known:
+        near = difflib.get_close_matches(text.partition("/")[0].partition(":")[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"an arm is kind[/option][:variant] with a kind of {', '.join(known)}, but got {text}{hint}")
+    arm = known[match["kind"]]
+    return arm(_option(arm, match["option"], text), match["variant"] or arm.variant_default)
+
+
+def _option(arm: type[Arm], option: str | None, text: str) -> str:
+    if arm.options == ("threads",):
+        if option is None or (option.isdigit() and int(option)):
+            return option or "1"
+        raise UsageError(f"{arm.kind}/N takes a number of threads from 1 on, but got {text}")
+    if option is None:
+        return arm.options[0] if arm.options else ""
+    if option not in arm.options:
+        allowed = ", ".join(f"{arm.kind}/{one}" for one in arm.options) or f"{arm.kind} alone"
+        raise UsageError(f"{arm.kind} takes {allowed}, but got {text}")
+    return option
+
+
+def kinds() -> dict[str, type[Arm]]:
+    """Every kind of arm, by name."""
+    from anelab.bench import arms_coreml, arms_onnx, arms_python
+
+    found: list[type[Arm]] = [*arms_onnx.ARMS, *arms_coreml.ARMS, *arms_python.ARMS]
+    return {arm.kind: arm for arm in found}
+
+
+def every_arm(subject: Subject, threads: int) -> list[Arm]:
+    """All arms of a subject, available or not: each kind with each option, and each variant of its format."""
+    found: dict[str, Arm] = {}
+    for arm in kinds().values():
+        options = ("1", str(threads)) if arm.options == ("threads",) else arm.options or ("",)
+        for variant in arm.variants(subject):
+            found |= {one.name: one for one in (arm(option, variant) for option in options)}
+    return list(found.values())

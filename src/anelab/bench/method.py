@@ -1,0 +1,297 @@
+"""How arms are timed: gates first, then blocks of fresh processes, one an arm, that take turns in random order.
+
+Sources of the method: reference tools' documented practice (MLPerf LoadGen's counts and scenarios, pyperf's
+processes, google/benchmark's random interleaving, criterion's doubling warm-up).
+"""
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from anelab.bench.arms import Arm, Subject
+from anelab.bench.host import Watch
+from anelab.bench.process import LostError, WorkerProcess
+from anelab.bench.samples import AGAIN, Phase, Slice
+from anelab.bench.schema import Conditions, Ending, Failure, Gate, Opening, Placement, Settings
+from anelab.bench.summary import rows_of
+from anelab.learning.base import Arrays
+
+GIVE_UP_AFTER = 3
+"""An arm that is lost in so many blocks is not started again."""
+REENTRY = 3
+OFFLINE_PASSES = 3
+SERVER_SECONDS = 0.5
+SERVER_LEAST, SERVER_MOST = 64, 5000
+IDLE_CALLS = 3
+
+
+class Judge(Protocol):
+    """Says whether an arm's answers are right, and how good they are."""
+
+    def parity(self, arm: Arm, outputs: Arrays, batch: int) -> Gate: ...
+
+    def quality(self, arm: Arm, outputs: Arrays) -> float | None: ...
+
+
+@dataclass
+class Entry:
+    """What is known of an arm so far."""
+
+    arm: Arm
+    reason: str = ""
+    """Why it is not timed; "" if it is."""
+    gates: list[Gate] = field(default_factory=list)
+    placement: Placement = field(default_factory=lambda: Placement(source="none"))
+    quality: float | None = None
+    openings: list[Opening] = field(default_factory=list)
+    memory: list[tuple[int, int]] = field(default_factory=list)
+    batches: set[int] = field(default_factory=set)
+    available: bool = True
+
+
+@dataclass
+class Run:
+    """One benchmark. `measure` fills the rest."""
+
+    subject: Subject
+    arms: Sequence[Arm]
+    settings: Settings
+    judge: Callable[[], Judge]
+    watch: Watch
+    timeout_s: float
+    tell: Callable[[str], None]
+    entries: dict[str, Entry] = field(default_factory=dict)
+    slices: list[Slice] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    conditions: list[Conditions] = field(default_factory=list)
+    rate_hz: float | None = None
+    before_bytes: dict[str, int] = field(default_factory=dict)
+    after_block: Callable[[int], None] = lambda block: None
+
+    def measure(self) -> None:
+        """Gates, then blocks. Raises nothing that an arm does: that is recorded."""
+        with tempfile.TemporaryDirectory(prefix="anelab-bench-") as logs:
+            self._logs = Path(logs)
+            self._gates()
+            for block in range(self.settings.processes):
+                self.tell(f"block {block + 1} of {self.settings.processes}")
+                self.watch.begin()
+                self._block(block)
+                self.conditions.append(self.watch.end(block))
+                self.after_block(block)
+
+    @property
+    def timed(self) -> list[str]:
+        """Names of the arms that are to be timed."""
+        return [name for name, entry in self.entries.items() if not entry.reason]
+
+    def _start(self, arm: Arm, name: str) -> WorkerProcess:
+        log = self._logs / f"{name.replace('/', '_')}.log"
+        return WorkerProcess(arm, self.subject, log, self.timeout_s)
+
+    # Gates -----------------------------------------------------------------------------------------------------
+
+    def _gates(self) -> None:
+        """All arms' workers start together, for starting takes longest; then each is looked at alone."""
+        self.entries = {arm.name: Entry(arm, arm.unavailable(self.subject) or "") for arm in self.arms}
+        for entry in self.entries.values():
+            entry.available = not entry.reason
+        workers = {name: self._start(self.entries[name].arm, name) for name in self.timed}
+        judge = self.judge()
+        try:
+            for name, worker in workers.items():
+                self.tell(f"{name}: checking")
+                self._gate(self.entries[name], worker, judge)
+        finally:
+            _stop(workers.values())
+
+    def _gate(self, entry: Entry, worker: WorkerProcess, judge: Judge) -> None:
+        try:
+            worker.wait_ready()
+            self._look(entry, worker, judge)
+        except LostError as lost:
+            entry.available = lost.ending.kind != "unavailable"
+            entry.reason = lost.ending.text() if entry.available else lost.ending.detail
+            if entry.available:
+                self.failures.append(Failure(arm=entry.arm.name, block=None, ending=lost.ending))
+        finally:
+            worker.stop()
+
+    def _look(self, entry: Entry, worker: WorkerProcess, judge: Judge) -> None:
+        """Open with an empty cache, see where the model was put, and compare its answers at every batch size."""
+        found = worker.ask("open", observe=True, core=None)
+        entry.openings.append(_opening(found, None))
+        entry.gates.append(Gate(name="provider", passed=True, detail=f"{entry.arm.kind} opened the model"))
+        entry.placement = worker.ask("placement")
+        entry.gates.append(_placement_gate(entry))
+        for batch in sorted({_batch(cell) for cell in self.settings.cells}):
+            if worker.ask("unsupported", batch=batch) is not None:
+                continue
+            outputs = worker.ask("outputs", batch=batch)
+            gate = judge.parity(entry.arm, outputs, batch)
+            entry.gates.append(gate)
+            if gate.passed is False:
+                entry.reason = gate.detail
+                return
+            entry.batches.add(batch)
+            entry.quality = judge.quality(entry.arm, outputs) if batch == 1 else entry.quality
+
+    # Blocks ----------------------------------------------------------------------------------------------------
+
+    def _block(self, block: int) -> None:
+        rng = np.random.default_rng([self.settings.seed, block])
+        workers = self._workers(block)
+        try:
+            for name in _shuffled(workers, rng):
+                self._try(workers, name, block, partial(self._open, name=name, block=block))
+            for cell in self.settings.cells:
+                self._cell(workers, cell, block, rng)
+            for name in list(workers):
+                self._try(workers, name, block, partial(self._weigh, name=name))
+        finally:
+            _stop(workers.values())
+
+    def _workers(self, block: int) -> dict[str, WorkerProcess]:
+        """A process for each arm and one more for the reference, all past their imports."""
+        lost = Counter(failure.arm.removesuffix(AGAIN) for failure in self.failures if failure.block is not None)
+        names = [name for name in self.timed if lost[name] < GIVE_UP_AFTER]
+        if self.settings.reference in names:
+            names.append(self.settings.reference + AGAIN)
+        workers = {name: self._start(self.entries[name.removesuffix(AGAIN)].arm, name) for name in names}
+        for name in names:
+            self._try(workers, name, block, WorkerProcess.wait_ready)
+        return workers
+
+    def _try(self, workers: dict[str, WorkerProcess], name: str, block: int, do: Callable[[WorkerProcess], Any]) -> Any:
+        """Whatever happens to a worker is recorded, and the others go on."""
+        if name not in workers:
+            return None
+        try:
+            return do(workers[name])
+        except LostError as lost:
+            self._lose(workers, name, block, lost.ending)
+            return None
+
+    def _lose(self, workers: dict[str, WorkerProcess], name: str, block: int, ending: Ending) -> None:
+        self.failures.append(Failure(arm=name, block=block, ending=ending))
+        self.tell(f"{name}: {ending.text()}")
+        workers.pop(name).stop()
+
+    def _open(self, worker: WorkerProcess, name: str, block: int) -> None:
+        found = worker.ask("open", observe=False, core=self._core(worker.arm, block))
+        if not name.endswith(AGAIN):
+            self.entries[name].openings.append(_opening(found, block))
+        self.before_bytes[name] = found["memory_before_bytes"]
+
+    def _core(self, arm: Arm, block: int) -> int | None:
+        """Arms of one thread share a core, another in each block. macOS lets nobody choose."""
+        if arm.threads != 1 or not hasattr(os, "sched_getaffinity"):
+            return None
+        allowed = sorted(os.sched_getaffinity(0))
+        return allowed[block % len(allowed)]
+
+    def _weigh(self, worker: WorkerProcess, name: str) -> None:
+        peak = worker.ask("memory")
+        if not name.endswith(AGAIN):
+            self.entries[name].memory.append((self.before_bytes[name], peak))
+
+    def _cell(self, workers: dict[str, WorkerProcess], cell: str, block: int, rng: np.random.Generator) -> None:
+        able = {name for name in workers if _batch(cell) in self.entries[name.removesuffix(AGAIN)].batches}
+        for name in _shuffled(able, rng):
+            self._try(workers, name, block, partial(self._warm, name=name, cell=cell, block=block))
+        scenario = cell.partition("_")[0]
+        rounds = self.settings.rounds if scenario in ("single", "batch", "offline") else 1
+        for turn in range(rounds):
+            for order, name in enumerate(_shuffled(able, rng)):
+                time.sleep(self.settings.settle_ms / 1e3)
+                place = Place(name, cell, block, turn, order)
+                self._try(workers, name, block, partial(self._take, place=place))
+
+    def _warm(self, worker: WorkerProcess, name: str, cell: str, block: int) -> None:
+        began = time.time_ns()
+        ns, steady = worker.ask("warm_up", batch=_batch(cell), budget_ns=int(self.settings.warm_up_ms * 1e6))
+        self._keep(Place(name, cell, block, -1, -1), "warm-up", began, ns, steady=steady)
+
+    def _take(self, worker: WorkerProcess, place: "Place") -> None:
+        scenario, began = place.cell.partition("_")[0], time.time_ns()
+        if scenario in ("single", "batch"):
+            arguments = {"min_ns": int(self.settings.slice_ms * 1e6), "min_count": self.settings.min_calls}
+            began, first, ns = worker.ask("slice", batch=_batch(place.cell), reentry=REENTRY, **arguments)
+            self._keep(place, "re-entry", began, first)
+            self._keep(place, "measured", began, ns)
+        elif scenario == "offline":
+            ns = worker.ask("offline", batch=_batch(place.cell), rows=rows_of(place.cell), passes=OFFLINE_PASSES)
+            self._keep(place, "measured", began, ns)
+        elif scenario == "server":
+            self._take_arrivals(worker, place, began)
+        else:
+            gap_ns = int(place.cell.removeprefix("idle_").removesuffix("ms")) * 1_000_000
+            self._keep(place, "measured", began, worker.ask("idle", gap_ns=gap_ns, count=IDLE_CALLS))
+
+    def _take_arrivals(self, worker: WorkerProcess, place: "Place", began: int) -> None:
+        """All arms serve the same requests: at a share of what the reference can bear."""
+        if self.rate_hz is None:
+            known = [one for one in self.slices if one.cell == "single" and one.phase == "measured"]
+            own = [one for one in known if one.arm == self.settings.reference] or known
+            self.rate_hz = self.settings.server_load * 1e9 / float(np.median(np.concatenate([one.ns for one in own])))
+        count = int(min(SERVER_MOST, max(SERVER_LEAST, self.rate_hz * SERVER_SECONDS)))
+        seed = self.settings.seed + place.block
+        ns, kept_up = worker.ask("server", rate_hz=self.rate_hz, count=count, seed=seed)
+        self._keep(place, "measured", began, ns, rate_hz=self.rate_hz, kept_up=kept_up)
+
+    def _keep(self, place: "Place", phase: Phase, began: int, ns: Any, **more: Any) -> None:
+        self.slices.append(
+            Slice(place.name, place.cell, place.block, place.turn, place.order, phase, began, ns, **more)
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose turn it is, in what."""
+
+    name: str
+    cell: str
+    block: int
+    turn: int
+    order: int
+
+
+def _stop(workers: Collection[WorkerProcess]) -> None:
+    for worker in workers:
+        worker.hang_up()
+    for worker in workers:
+        worker.stop()
+
+
+def _shuffled(names: Any, rng: np.random.Generator) -> list[str]:
+    ordered = sorted(names)
+    return [ordered[index] for index in rng.permutation(len(ordered))]
+
+
+OFFLINE_BATCH = 64
+
+
+def _batch(cell: str) -> int:
+    """Rows a call takes in the cell."""
+    return OFFLINE_BATCH if cell.startswith("offline") else rows_of(cell)
+
+
+def _opening(found: dict[str, Any], block: int | None) -> Opening:
+    times = {name: found[name] for name in ("compile_ns", "load_ns", "first_predict_ns")}
+    return Opening(block=block, first=block is None, **times)
+
+
+def _placement_gate(entry: Entry) -> Gate:
+    """It never keeps an arm from being timed: an arm that is not where it should be gets no verdict instead."""
+    share = entry.placement.ne_share
+    seen = "unavailable" if share is None else f"{share:.0%} on the Neural Engine"
+    passed = bool(share) if entry.arm.wants_ne else None
+    return Gate(name="placement", passed=passed, detail=f"{seen} (source: {entry.placement.source})")

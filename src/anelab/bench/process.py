@@ -1,0 +1,122 @@
+"""Worker processes as the parent sees them: asked, waited for with a deadline, and accounted for when they end."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from anelab.bench.arms import Arm, Subject
+from anelab.bench.schema import Ending
+from anelab.bench.worker import serve
+
+LOG_LINES = 5
+GRACE_SECONDS = 5.0
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class LostError(Exception):
+    """A worker is of no more use. `ending` says how it ended."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.text())
+        self.ending = ending
+
+
+class WorkerProcess:
+    """A fresh process (spawned: with an address space of its own making) for one arm."""
+
+    def __init__(self, arm: Arm, subject: Subject, log: Path, timeout_s: float) -> None:
+        self.arm, self.log, self.timeout_s = arm, log, timeout_s
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, arm, subject, log), daemon=True)
+        with _threads(arm.threads):
+            self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def wait_ready(self) -> None:
+        """Until it has imported all it needs. Raises LostError."""
+        self._receive(self._connection, "starting", self.timeout_s)
+
+    def ask(self, command: str, timeout_s: float | None = None, **arguments: Any) -> Any:
+        """The answer of `Worker.command(**arguments)`. Raises LostError if there is none in time."""
+        try:
+            self._connection.send((command, arguments))
+        except (BrokenPipeError, ConnectionResetError):
+            raise LostError(self._ending(command)) from None
+        return self._receive(self._connection, command, timeout_s or self.timeout_s)
+
+    def _receive(self, connection: Connection, doing: str, timeout_s: float) -> Any:
+        if not connection.poll(timeout_s):
+            self.kill()
+            raise LostError(Ending(kind="hang", doing=doing, detail=f"no answer in {timeout_s:g} s", log=self._tail()))
+        try:
+            status, value = connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise LostError(self._ending(doing)) from None
+        if status in ("ok", "ready"):
+            return value
+        self.stop()
+        raise LostError(Ending(kind=status, doing=doing, detail=str(value), log=self._tail()))
+
+    def _ending(self, doing: str) -> Ending:
+        """Of a process that has gone by itself."""
+        self._process.join(GRACE_SECONDS)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            return Ending(kind="signal", signal=name, doing=doing, detail=_meaning(name), log=self._tail())
+        return Ending(kind="exit", doing=doing, detail=f"exit code {code}", log=self._tail())
+
+    def _tail(self) -> str:
+        """The last lines that the worker's libraries printed."""
+        text = self.log.read_text(errors="replace") if self.log.is_file() else ""
+        return "\n".join(text.strip().splitlines()[-LOG_LINES:])
+
+    def hang_up(self) -> None:
+        """Which ends it, by and by."""
+        self._connection.close()
+
+    def stop(self) -> None:
+        """Hang up and wait; if it does not end, kill it."""
+        self.hang_up()
+        self._process.join(GRACE_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(GRACE_SECONDS)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """The environment in which NumPy's and torch's libraries start so many threads."""
+    before = dict(os.environ)
+    if count is not None:
+        os.environ |= {name: str(count) for name in THREAD_SETTINGS}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
+def _meaning(name: str) -> str:
+    return {
+        "SIGKILL": "killed from outside; the system does that to a process when memory runs out",
+        "SIGSEGV": "crashed: an invalid memory access in native code",
+        "SIGABRT": "aborted: native code gave up",
+        "SIGBUS": "crashed: a bus error in native code",
+        "SIGTERM": "ended from outside",
+    }.get(name, "ended by a signal")

@@ -1,0 +1,106 @@
+"""From a run to its report, and from a report and its samples to the report they should make."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from anelab.bench.method import Entry
+from anelab.bench.samples import AGAIN, Slice
+from anelab.bench.schema import ArmResult, Comparison, Memory, Report
+from anelab.bench.summary import Timed, not_on_ne
+from anelab.errors import AnelabError
+from anelab.files import canonical_json, read_json, sha256_text
+
+
+def arm_result(entry: Entry, files: Mapping[str, str]) -> ArmResult:
+    """All but what follows from samples."""
+    arm = entry.arm
+    return ArmResult(
+        kind=arm.kind,
+        variant=arm.variant,
+        device=arm.device,
+        wants_ne=arm.wants_ne,
+        files=dict(files),
+        available=entry.available,
+        reason=entry.reason,
+        gates=entry.gates,
+        placement=entry.placement,
+        quality=entry.quality,
+        openings=entry.openings,
+        memory=_memory(entry.memory),
+    )
+
+
+def _memory(weighed: Sequence[tuple[int, int]]) -> Memory | None:
+    if not weighed:
+        return None
+    before, peak = np.median(np.array(weighed), axis=0).astype(int).tolist()
+    return Memory(before_bytes=before, peak_bytes=peak)
+
+
+def summarised(report: Report, slices: Iterable[Slice]) -> Report:
+    """The report with everything that follows from the samples, and its id."""
+    settings = report.settings
+    left_out = {one.block: one.left_out for one in report.conditions if one.left_out}
+    timed = Timed.of(slices, left_out, settings.resamples, settings.seed)
+    arms = {name: arm.model_copy(update={"cells": timed.cells(name)}) for name, arm in report.arms.items()}
+    noise, comparisons = {}, []
+    for cell in settings.cells:
+        floor = timed.floor(cell, settings.reference)
+        if timed.slices.get((settings.reference + AGAIN, cell)):
+            noise[cell] = timed.comparison(cell, settings.reference + AGAIN, settings.reference, floor)
+        comparisons += [
+            timed.comparison(cell, name, against, floor, not_on_ne(arms[name].placement) if arms[name].wants_ne else "")
+            for name, against in _pairs(arms, settings.reference)
+            if cell in arms[name].cells
+        ]
+    changed = report.model_copy(
+        update={"arms": arms, "noise": noise, "comparisons": comparisons, "id": "", "imported": False}
+    )
+    return changed.model_copy(update={"id": identity(changed)})
+
+
+def _pairs(arms: Mapping[str, ArmResult], reference: str) -> list[tuple[str, str]]:
+    """Each arm against the reference; and each set of Core ML's units against the CPU alone, with the same package,
+    which is the comparison that a claim about the Neural Engine rests on."""
+    pairs = [(name, reference) for name in arms if name != reference]
+    for name, arm in arms.items():
+        cpu = f"{arm.kind}/cpu_only:{arm.variant}"
+        if arm.kind in ("coreml", "ort-coreml") and name != cpu and cpu in arms:
+            pairs.append((name, cpu))
+    return pairs
+
+
+def identity(report: Report) -> str:
+    """sha256 of the report's content, whether it was imported or not."""
+    return sha256_text(canonical_json({**report.as_json(), "id": "", "imported": False}))
+
+
+def read_report(path: Path) -> Report:
+    """Raises AnelabError if the file is missing, damaged, of another schema, or not what its id says."""
+    try:
+        return parse_report(read_json(path), str(path))
+    except FileNotFoundError:
+        raise AnelabError(f"{path}: there is no benchmark; run `anelab bench run WORKLOAD`") from None
+
+
+def parse_report(content: object, where: str) -> Report:
+    try:
+        report = Report.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise AnelabError(
+            f"{where}: is not a benchmark result that this anelab reads: {place}: {first['msg']}"
+        ) from None
+    if report.id != identity(report):
+        raise AnelabError(f"{where}: was changed after it was written: its content is not what its id says")
+    return report
+
+
+def headline(report: Report) -> Sequence[Comparison]:
+    """The comparisons that are about the Neural Engine, or all where there are none."""
+    about = [one for one in report.comparisons if report.arms[one.arm].wants_ne]
+    return about or report.comparisons

@@ -1,0 +1,151 @@
+"""One benchmark from start to finish: what is measured, by which arms, into a report and its samples."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from anelab.bench import schema
+from anelab.bench.arms import Arm, Subject, UnavailableError, every_arm, parse_arm
+from anelab.bench.host import Watch, host_record
+from anelab.bench.method import Judge, Run
+from anelab.bench.mutex import device_mutex
+from anelab.bench.report import arm_result, summarised
+from anelab.bench.samples import Slice, write_samples
+from anelab.bench.system import this_system
+from anelab.errors import AnelabError
+from anelab.files import file_digest
+from anelab.learning.config import BenchConfig
+
+THOROUGH = {
+    "scenarios": ["single", "batch", "offline", "server", "idle"],
+    "batches": [8, 64, 512],
+    "slice_ms": 100.0,
+    "rounds": 5,
+    "warm_up_ms": 2000.0,
+}
+
+
+def thorough(config: BenchConfig) -> BenchConfig:
+    """Every scenario, for longer."""
+    return config.model_copy(update={**THOROUGH, "thorough": True})
+
+
+def chosen_arms(config: BenchConfig, subject: Subject) -> list[Arm]:
+    """The arms of the configuration, then, if it is to be thorough, all others. Raises UsageError."""
+    named = {arm.name: arm for arm in map(parse_arm, config.arms)}
+    if config.thorough:
+        named |= {arm.name: arm for arm in every_arm(subject, os.cpu_count() or 1) if arm.name not in named}
+    return list(named.values())
+
+
+def run_benchmark(
+    subject: Subject,
+    arms: Sequence[Arm],
+    config: BenchConfig,
+    seed: int,
+    judge: Callable[[], Judge],
+    tell: Callable[[str], None],
+    after_block: Callable[[int], None] = lambda block: None,
+) -> tuple[schema.Report, list[Slice]]:
+    """Measure; the report is whole but for the digest of its samples. Raises AnelabError if no arm could be timed."""
+    started, system = time.monotonic(), this_system()
+    settings = _settings(config, arms, seed)
+    with device_mutex(tell), tempfile.TemporaryDirectory(prefix="anelab-cache-") as cache:
+        measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+        host = host_record(system)
+        run = Run(
+            subject=replace(subject, cache=Path(cache)),
+            arms=arms,
+            settings=settings,
+            judge=judge,
+            watch=Watch(system),
+            timeout_s=config.timeout_s,
+            tell=tell,
+            after_block=after_block,
+        )
+        run.measure()
+    if not run.slices:
+        raise AnelabError(f"{subject.workload}: no arm could be timed:\n{_why_not(run)}")
+    report = schema.Report(
+        measured_at=measured_at,
+        seconds=round(time.monotonic() - started, 3),
+        subject=_subject(subject),
+        metric=subject.config.metric,
+        host=host,
+        settings=settings,
+        arms={name: arm_result(entry, _files(entry.arm, subject)) for name, entry in run.entries.items()},
+        comparisons=[],
+        noise={},
+        conditions=run.conditions,
+        failures=run.failures,
+        warnings=_warnings(run),
+    )
+    return report, run.slices
+
+
+def write_result(report: schema.Report, slices: Sequence[Slice], samples: Path) -> schema.Report:
+    """Write the samples and return the report that belongs to them."""
+    count = write_samples(samples, slices)
+    return summarised(report.model_copy(update={"samples": count, "samples_sha256": file_digest(samples)}), slices)
+
+
+def _settings(config: BenchConfig, arms: Sequence[Arm], seed: int) -> schema.Settings:
+    return schema.Settings(
+        arms=[arm.name for arm in arms],
+        reference=arms[0].name,
+        processes=config.processes,
+        rounds=config.rounds,
+        slice_ms=config.slice_ms,
+        min_calls=config.min_calls,
+        warm_up_ms=config.warm_up_ms,
+        settle_ms=config.settle_ms,
+        cells=config.cells,
+        server_load=config.server_load,
+        seed=seed,
+        resamples=config.resamples,
+    )
+
+
+def _subject(subject: Subject) -> schema.Subject:
+    manifest = subject.manifest
+    return schema.Subject(
+        workload=subject.workload,
+        input_key=manifest["metadata"].get("input_key", ""),
+        data_digest=manifest["metadata"].get("data_digest", ""),
+        files={name: entry["sha256"] for name, entry in manifest["files"].items()},
+    )
+
+
+def _files(arm: Arm, subject: Subject) -> dict[str, str]:
+    entries = subject.manifest["files"]
+    try:
+        return {file: entries[file]["sha256"] for file in arm.files(subject)}
+    except UnavailableError:
+        return {}
+
+
+def _why_not(run: Run) -> str:
+    lost = {failure.arm: failure.ending.text() for failure in run.failures}
+    return "\n".join(f"  {name}: {entry.reason or lost.get(name, '')}" for name, entry in run.entries.items())
+
+
+def _warnings(run: Run) -> list[str]:
+    """What a reader of the figures should know."""
+    found = []
+    busy = [one for one in run.conditions if one.busy]
+    if busy:
+        worst = max(one.other_cpu_cores for one in busy)
+        found.append(
+            f"the machine was busy in {len(busy)} of {len(run.conditions)} blocks: others used up to {worst:.1f} cores"
+        )
+    left = [one for one in run.conditions if one.left_out]
+    if left:
+        reasons = ", ".join(sorted({reason for one in left for reason in one.left_out}))
+        found.append(f"{len(left)} of {len(run.conditions)} blocks are left out of verdicts: {reasons}")
+    if run.settings.processes < 10:
+        found.append(f"{run.settings.processes} processes an arm; a result to rely on has 10 or more")
+    return found

@@ -1,0 +1,91 @@
+"""bench: the exported files, timed on this machine against the trained module and the classical rule."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anelab.errors import warn
+from anelab.files import replacing_folder, write_json
+from anelab.stages.job import Job, Outcome, Stage
+from anelab.tracking.receipt import Dataset
+
+if TYPE_CHECKING:
+    from anelab.bench.arms import Subject
+    from anelab.bench.judge import WorkloadJudge
+    from anelab.bench.schema import Report
+
+SAMPLES = "samples.parquet"
+
+
+def _inputs(job: Job) -> Mapping[str, Path]:
+    return {
+        "best.ckpt": job.output("train") / "best.ckpt",
+        "export": job.output("export"),
+        "host": job.workspace.host_report,
+        "prepared": job.prepared,
+    }
+
+
+def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.bench.run import chosen_arms, run_benchmark, thorough, write_result
+
+    config = thorough(job.config.bench) if job.config.bench.thorough else job.config.bench
+    subject = subject_of(job)
+    found, slices = run_benchmark(
+        subject, chosen_arms(config, subject), config, job.config.seed, lambda: judge_of(subject), tell
+    )
+    with replacing_folder(job.output("bench")) as out:
+        report = write_result(found, slices, out / SAMPLES)
+    write_json(job.reports / "bench.json", report.as_json())
+    for text in report.warnings:
+        warn(f"{job.name}: {text}")
+    datasets = [Dataset(job.name, report.subject.data_digest, "test")]
+    return Outcome(figures(report), datasets, reports=["bench.json"])
+
+
+def subject_of(job: Job) -> "Subject":
+    """What the project's own benchmark measures."""
+    from anelab.bench.arms import Subject
+
+    return Subject(
+        workload=job.name,
+        config=job.config,
+        folder=job.output("export"),
+        cache=job.workspace.state / "bench",
+        checkpoint=job.output("train") / "best.ckpt",
+        prepared=job.prepared,
+    )
+
+
+def judge_of(subject: "Subject") -> "WorkloadJudge":
+    from anelab import workloads
+    from anelab.bench.judge import WorkloadJudge
+    from anelab.export.examples import EXAMPLES, read_examples
+
+    examples = read_examples(subject.folder / EXAMPLES)
+    return WorkloadJudge(workloads.get(subject.workload), subject.config, examples)
+
+
+def figures(report: "Report") -> dict[str, float]:
+    """Medians, by arm and cell, as metrics have names."""
+    return {
+        f"{cell}.{arm.replace(':', '.').replace('/', '.')}.median_us": result.cells[cell].median_ns / 1e3
+        for arm, result in report.arms.items()
+        for cell in result.cells
+    }
+
+
+def tell(text: str) -> None:
+    """Progress, for a person only."""
+    if sys.stderr.isatty():
+        print(f"anelab: {text}", file=sys.stderr)
+
+
+STAGE = Stage(
+    "bench",
+    ("metric", "model", "training", "export", "bench"),
+    ("bench", "export", "training", "host.py"),
+    _inputs,
+    _run,
+)
