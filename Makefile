@@ -57,9 +57,9 @@ lint: $(READY)  ## ruff and mypy --strict
 # The markers uv adds for the supported systems say nothing a supported system does not know.
 lock:  ## resolve requirements.lock anew, for Linux and macOS
 	@command -v uv >/dev/null || $(PYTHON) -m pip install --quiet uv
-	UV_FIND_LINKS= uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dashboard --extra tensorboard --group dev \
+	UV_FIND_LINKS= uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dashboard --extra energy --extra tensorboard --group dev \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock.new
-	sed -E -i.bak -e '/^(nvidia-|cuda-|triton)/d' \
+	sed -E -i.bak -e '/^(nvidia-[^m]|cuda-|triton)/d' \
 	  -e "s/ ; \(python_full_version < '3.14' and sys_platform == 'darwin'\) or \(python_full_version < '3.14' and sys_platform == 'linux'\)$$//" requirements.lock.new
 	@! grep -n '://' requirements.lock.new
 	rm requirements.lock.new.bak && mv requirements.lock.new requirements.lock

@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     config = load_params(Workspace.locate().project / "params.yaml").section(options.workload)
     bench = BenchConfig(scenarios=["single"])
-    subject = Subject(options.workload, config, options.export, Path(tempfile.gettempdir()))
+    subject = Subject.of(options.workload, config, options.export)
     arms = [
         OrtCpu("1", "fp32"),
         Twin("1", "fp32", "same-1"),

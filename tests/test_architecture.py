@@ -44,8 +44,9 @@ ALLOWED = {
     "workloads": {"workloads", "learning"},
     "training": {"training", "learning"},
     "export": {"export", "learning"},
-    "tracking": {"tracking", "export", "learning", "workloads"},
-    "stages": {"stages", "training", "export", "tracking", "learning", "workloads"},
+    "bench": {"bench", "training", "export", "learning", "workloads"},
+    "tracking": {"tracking", "bench", "export", "learning", "workloads"},
+    "stages": {"stages", "training", "export", "bench", "tracking", "learning", "workloads"},
 }
 PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
 

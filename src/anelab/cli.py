@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from anelab.cli_bench import bench_app
 from anelab.cli_model import model_app
 from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say, take_common
 from anelab.errors import AnelabError
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="The MLflow store: where it is, and cleaning it.", epilog=EVERYWHERE, **OPTIONS)
 app.add_typer(model_app, name="model")
+app.add_typer(bench_app, name="bench")
 app.add_typer(store_app, name="store")
 
 
@@ -129,7 +131,7 @@ def run(ctx: typer.Context, workload: Workload) -> None:
     for step in (inputs, simulate):
         say(f"{workload}: {step.__name__}")
         step(ctx, workload)
-    for stage in ("prepare", "search", "train", "export", "register"):
+    for stage in ("prepare", "search", "train", "export", "bench", "register"):
         say(f"{workload}: {stage}")
         _execute(ctx.obj, stage, workload)
 

@@ -28,6 +28,8 @@ TOY = {
         "float_tolerance": {"max_absolute": 1e-4, "min_agreement": 0.99, "max_metric_loss": 0.01},
         "int8_tolerance": {"max_absolute": 1.0, "min_agreement": 0.5, "max_metric_loss": 0.5},
     },
+    # A worker process knows nothing of this folder of workloads, and what runs exported files need not.
+    "bench": {"arms": ["ort-cpu"], "processes": 1, "rounds": 1, "slice_ms": 1.0, "batches": [4]},
     "registry": {"threshold": 0.2, "margin": 0.1, "max_size_bytes": 100000, "resamples": 100},
 }
 
@@ -125,7 +127,9 @@ def test_the_toy_goes_all_the_way_to_a_champion(toy_project: Path, monkeypatch: 
     core_ml = version_with(toy_project, "model.buckets.mlpackage")
     assert {path.name for path in core_ml.iterdir()} >= {"model.mlpackage", "manifest.json", "index.npy", "MLmodel"}
     manifest = read_json(version / "manifest.json")
-    assert list(manifest["companions"]) == ["index.npy"]
+    assert list(manifest["companions"]) == ["examples.npz", "index.npy"]
+    cells = read_json(toy_project / "reports/toy/bench.json")["arms"]["ort-cpu:fp32"]["cells"]
+    assert set(cells) == {"single", "batch_4"}
     assert manifest["golden"][0]["outputs"]["model.onnx"].keys() == {"embedding", "scaled"}
     assert read_json(toy_project / "models/toy/search/trials.json")["trials"][0]["values"]["model.width"] == 8
     assert ROOT not in toy_project.parents

@@ -12,7 +12,7 @@ from anelab.workspace import Workspace
 from tests.conftest import ROOT, tiny
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = ("prepare", "search", "train", "export", "register")
+STAGES = ("prepare", "search", "train", "export", "bench", "register")
 
 
 def declared(stage: str, workload: str) -> tuple[list[str], list[str]]:

@@ -53,4 +53,4 @@ def test_a_workload_goes_to_a_server_as_to_the_embedded_store(server: str, tmp_p
     assert not (home / "mlruns").exists()
     shown = anelab_alone(home, "model", "inspect", "mnist-onnx", **named)
     assert "aliases: champion" in shown.stdout
-    assert json.loads(anelab_alone(home, "sync", "--json", **named).stdout)["runs_found"] == 5
+    assert json.loads(anelab_alone(home, "sync", "--json", **named).stdout)["runs_found"] == 6

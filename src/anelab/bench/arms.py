@@ -5,24 +5,26 @@ process makes it and asks whether it is available; a worker process opens it.
 """
 
 import difflib
+import pickle
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from anelab.bench.schema import Placement
+from anelab.bench.placement import UNAVAILABLE, Placement
 from anelab.errors import AnelabError, UsageError
 from anelab.files import read_json
 from anelab.learning.base import Arrays, Split
-from anelab.learning.config import WorkloadConfig
+
+if TYPE_CHECKING:
+    from anelab.learning.config import WorkloadConfig
 
 Call = Callable[[], Any]
 """One prepared prediction; what it returns is for `Opened.read`."""
 
 NAME = re.compile(r"(?P<kind>[a-z-]+)(/(?P<option>\w+))?(:(?P<variant>\w+))?")
-EVIDENCE_NONE = Placement(source="none")
 
 
 class UnavailableError(AnelabError):
@@ -35,14 +37,24 @@ class Subject:
     module (`checkpoint`) and the data (`prepared`). `cache` is where arms keep what they compile."""
 
     workload: str
-    config: WorkloadConfig
+    packed: bytes = field(repr=False)
+    """The configuration, pickled: workers of most arms never unpack it, and so start sooner."""
     folder: Path
-    cache: Path
+    cache: Path = Path()
     checkpoint: Path | None = None
     prepared: Path | None = None
     url: str | None = None
     apple: str = "anelab.export.apple:native"
     """module:function that makes the Core ML adapter."""
+
+    @classmethod
+    def of(cls, workload: str, config: "WorkloadConfig", folder: Path, **more: Any) -> "Subject":
+        return cls(workload, pickle.dumps(config), folder, **more)
+
+    @property
+    def config(self) -> "WorkloadConfig":
+        found: WorkloadConfig = pickle.loads(self.packed)
+        return found
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -76,7 +88,7 @@ class Opened:
     read: Callable[[Any], Arrays]
     load_ns: int
     compile_ns: int | None = None
-    placement: Callable[[], Placement] = field(default=lambda: EVIDENCE_NONE)
+    placement: Callable[[], Placement] = field(default=lambda: UNAVAILABLE)
 
 
 @dataclass(frozen=True)
@@ -93,9 +105,8 @@ class Arm(ABC):
 
     @property
     def name(self) -> str:
-        default = "1" if self.options == ("threads",) else self.options[0] if self.options else ""
-        option = f"/{self.option}" if self.option != default else ""
-        return f"{self.kind}{option}:{self.variant}"
+        told = self.option and (self.options != ("threads",) or self.option != "1")
+        return f"{self.kind}{f'/{self.option}' if told else ''}:{self.variant}"
 
     @property
     def device(self) -> str:
@@ -140,6 +151,10 @@ class Arm(ABC):
         except UnavailableError as error:
             return str(error)
         return None
+
+    def resolved(self, subject: Subject) -> "Arm":
+        """The arm under its full name, where the subject decides it."""
+        return self
 
     def load_libraries(self, subject: Subject) -> None:  # noqa: B027  # most need none
         """Import what `open` needs, so that importing does not count as loading."""
@@ -190,5 +205,5 @@ def every_arm(subject: Subject, threads: int) -> list[Arm]:
     for arm in kinds().values():
         options = ("1", str(threads)) if arm.options == ("threads",) else arm.options or ("",)
         for variant in arm.variants(subject):
-            found |= {one.name: one for one in (arm(option, variant) for option in options)}
+            found |= {one.name: one for one in (arm(option, variant).resolved(subject) for option in options)}
     return list(found.values())

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from anelab.bench.arms import Arm, Call, Opened, Subject, UnavailableError
-from anelab.bench.schema import Placement
+from anelab.bench.placement import Placement
 from anelab.export.apple import COMPUTE_UNITS, NEEDS_MACOS, Apple, CoreMLRuntime, Loaded
 from anelab.export.apple import Placement as Plan
 from anelab.learning.base import Arrays, Split

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from anelab.bench.arms import Arm, Call, Opened, Subject, UnavailableError
-from anelab.bench.schema import Placement
+from anelab.bench.placement import UNAVAILABLE, Placement
 from anelab.export.apple import COMPUTE_UNITS
 from anelab.learning.base import Arrays, Split
 
@@ -79,7 +79,7 @@ def _placement(session: Any, provider: str, observed: bool) -> Placement:
     from anelab.export.runtime import CPU, assignment_of
 
     if not observed:
-        return Placement(source="none")
+        return UNAVAILABLE
     found = assignment_of(session)
     if provider not in found.operators:
         raise UnavailableError(f"ONNX Runtime gave none of the model's operators to {provider}")

@@ -7,8 +7,8 @@ import shutil
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ import numpy as np
 from anelab import workloads
 from anelab.bench.arms import Arm, Call, Opened, Subject, UnavailableError
 from anelab.errors import AnelabError
-from anelab.learning.base import Array, Arrays, Graph, Split
+from anelab.learning.base import Array, Arrays, Graph, Rule, Split
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +150,8 @@ class TorchMps(TorchArm):
 
 @dataclass(frozen=True)
 class Classical(Arm):
-    """The workload's rule in NumPy on the same rows: is the network worth it at all? The variant is its name."""
+    """The workload's rule in NumPy on the same rows: is the network worth it at all? The variant is its name, and the
+    first one's by default."""
 
     kind: ClassVar[str] = "classical"
     variant_default: ClassVar[str] = "first"
@@ -159,30 +160,35 @@ class Classical(Arm):
     def tolerance_of(self) -> tuple[str, str] | None:
         return None
 
+    @classmethod
+    def variants(cls, subject: Subject) -> list[str]:
+        return list(_rules(subject)) or [cls.variant_default]
+
+    def resolved(self, subject: Subject) -> Arm:
+        first = next(iter(_rules(subject)), self.variant)
+        return replace(self, variant=first) if self.variant == self.variant_default else self
+
     def unavailable(self, subject: Subject) -> str | None:
         if subject.prepared is None or not subject.prepared.is_dir():
             return "the rules are made of the prepared data, which stay in the project"
-        try:
-            self.rule(subject)
-        except UnavailableError as error:
-            return str(error)
-        return None
-
-    def rule(self, subject: Subject) -> Callable[[Split], Arrays]:
-        assert subject.prepared is not None
-        found = workloads.rules(subject.workload, subject.config, subject.prepared)
-        name = next(iter(found), "") if self.variant == self.variant_default else self.variant
-        if name not in found:
-            raise UnavailableError(f"{subject.workload} has no classical rule {name}".rstrip())
-        return found[name]
+        found = _rules(subject)
+        if self.variant in found:
+            return None
+        return f"{subject.workload} has no classical rule {self.variant}; it has {', '.join(found) or 'none'}"
 
     def load_libraries(self, subject: Subject) -> None:
-        self.rule(subject)
+        _rules(subject)
 
     def open(self, subject: Subject, observe: bool = False) -> Opened:
         started = time.perf_counter_ns()
-        rule = self.rule(subject)
+        rule = _rules(subject)[self.variant]
         return Opened(lambda rows: partial(rule, rows), lambda found: dict(found), time.perf_counter_ns() - started)
+
+
+def _rules(subject: Subject) -> Mapping[str, Rule]:
+    if subject.prepared is None or not subject.prepared.is_dir():
+        return {}
+    return workloads.rules(subject.workload, subject.config, subject.prepared)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,9 @@ class WorkloadJudge:
         return Gate(name="parity", passed=passed, detail=detail)
 
     def quality(self, arm: Arm, outputs: Arrays) -> float | None:
-        """The headline metric on the example rows; None where so few rows leave it undefined."""
+        """The headline metric on the example rows; None where they are too few, or no whole test set, for it."""
+        if not self.examples.whole:
+            return None
         split = self.examples.split
         rows = outputs if arm.tolerance_of is None else self.workload.rows(outputs, split)
         try:
@@ -46,7 +48,9 @@ class WorkloadJudge:
             return None
 
     def _agreement(self, expected: Arrays, outputs: Arrays) -> float:
-        """1 where the workload makes no decision."""
+        """1 where the workload makes no decision, or none by these rows alone."""
+        if not self.examples.whole:
+            return 1.0
         wanted, found = (self.workload.rows(each, self.examples.split) for each in (expected, outputs))
         return float((wanted["decision"] == found["decision"]).mean()) if "decision" in wanted else 1.0
 

@@ -12,17 +12,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from anelab.bench.arms import Arm, Subject
+from anelab.bench.energy import Meter, per_inference
+from anelab.bench.gates import Entry, Judge, look, opening
 from anelab.bench.host import Watch
 from anelab.bench.process import LostError, WorkerProcess
 from anelab.bench.samples import AGAIN, Phase, Slice
-from anelab.bench.schema import Conditions, Ending, Failure, Gate, Opening, Placement, Settings
+from anelab.bench.schema import Conditions, Ending, Energy, Failure, Settings
 from anelab.bench.summary import rows_of
-from anelab.learning.base import Arrays
 
 GIVE_UP_AFTER = 3
 """An arm that is lost in so many blocks is not started again."""
@@ -31,30 +32,7 @@ OFFLINE_PASSES = 3
 SERVER_SECONDS = 0.5
 SERVER_LEAST, SERVER_MOST = 64, 5000
 IDLE_CALLS = 3
-
-
-class Judge(Protocol):
-    """Says whether an arm's answers are right, and how good they are."""
-
-    def parity(self, arm: Arm, outputs: Arrays, batch: int) -> Gate: ...
-
-    def quality(self, arm: Arm, outputs: Arrays) -> float | None: ...
-
-
-@dataclass
-class Entry:
-    """What is known of an arm so far."""
-
-    arm: Arm
-    reason: str = ""
-    """Why it is not timed; "" if it is."""
-    gates: list[Gate] = field(default_factory=list)
-    placement: Placement = field(default_factory=lambda: Placement(source="none"))
-    quality: float | None = None
-    openings: list[Opening] = field(default_factory=list)
-    memory: list[tuple[int, int]] = field(default_factory=list)
-    batches: set[int] = field(default_factory=set)
-    available: bool = True
+OFFLINE_BATCH = 64
 
 
 @dataclass
@@ -76,17 +54,22 @@ class Run:
     before_bytes: dict[str, int] = field(default_factory=dict)
     after_block: Callable[[int], None] = lambda block: None
 
+    meter: tuple[Meter | None, str] = (None, "it was not asked for (bench.energy)")
+
     def measure(self) -> None:
         """Gates, then blocks. Raises nothing that an arm does: that is recorded."""
         with tempfile.TemporaryDirectory(prefix="anelab-bench-") as logs:
             self._logs = Path(logs)
             self._gates()
+            self._choose_reference()
             for block in range(self.settings.processes):
                 self.tell(f"block {block + 1} of {self.settings.processes}")
                 self.watch.begin()
                 self._block(block)
                 self.conditions.append(self.watch.end(block))
                 self.after_block(block)
+            for name in self.timed:
+                self.entries[name].energy = self._energy(self.entries[name].arm)
 
     @property
     def timed(self) -> list[str]:
@@ -116,7 +99,7 @@ class Run:
     def _gate(self, entry: Entry, worker: WorkerProcess, judge: Judge) -> None:
         try:
             worker.wait_ready()
-            self._look(entry, worker, judge)
+            look(entry, worker, judge, sorted({batch_of(cell) for cell in self.settings.cells}))
         except LostError as lost:
             entry.available = lost.ending.kind != "unavailable"
             entry.reason = lost.ending.text() if entry.available else lost.ending.detail
@@ -125,24 +108,11 @@ class Run:
         finally:
             worker.stop()
 
-    def _look(self, entry: Entry, worker: WorkerProcess, judge: Judge) -> None:
-        """Open with an empty cache, see where the model was put, and compare its answers at every batch size."""
-        found = worker.ask("open", observe=True, core=None)
-        entry.openings.append(_opening(found, None))
-        entry.gates.append(Gate(name="provider", passed=True, detail=f"{entry.arm.kind} opened the model"))
-        entry.placement = worker.ask("placement")
-        entry.gates.append(_placement_gate(entry))
-        for batch in sorted({_batch(cell) for cell in self.settings.cells}):
-            if worker.ask("unsupported", batch=batch) is not None:
-                continue
-            outputs = worker.ask("outputs", batch=batch)
-            gate = judge.parity(entry.arm, outputs, batch)
-            entry.gates.append(gate)
-            if gate.passed is False:
-                entry.reason = gate.detail
-                return
-            entry.batches.add(batch)
-            entry.quality = judge.quality(entry.arm, outputs) if batch == 1 else entry.quality
+    def _choose_reference(self) -> None:
+        """The one that was named, if it can be timed; else the first that asks for the CPU, or the first at all."""
+        if self.settings.reference not in self.timed and self.timed:
+            on_cpu = [name for name in self.timed if self.entries[name].arm.device == "CPU"]
+            self.settings = self.settings.model_copy(update={"reference": (on_cpu or self.timed)[0]})
 
     # Blocks ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +158,7 @@ class Run:
     def _open(self, worker: WorkerProcess, name: str, block: int) -> None:
         found = worker.ask("open", observe=False, core=self._core(worker.arm, block))
         if not name.endswith(AGAIN):
-            self.entries[name].openings.append(_opening(found, block))
+            self.entries[name].openings.append(opening(found, block))
         self.before_bytes[name] = found["memory_before_bytes"]
 
     def _core(self, arm: Arm, block: int) -> int | None:
@@ -204,7 +174,7 @@ class Run:
             self.entries[name].memory.append((self.before_bytes[name], peak))
 
     def _cell(self, workers: dict[str, WorkerProcess], cell: str, block: int, rng: np.random.Generator) -> None:
-        able = {name for name in workers if _batch(cell) in self.entries[name.removesuffix(AGAIN)].batches}
+        able = {name for name in workers if batch_of(cell) in self.entries[name.removesuffix(AGAIN)].batches}
         for name in _shuffled(able, rng):
             self._try(workers, name, block, partial(self._warm, name=name, cell=cell, block=block))
         scenario = cell.partition("_")[0]
@@ -217,18 +187,18 @@ class Run:
 
     def _warm(self, worker: WorkerProcess, name: str, cell: str, block: int) -> None:
         began = time.time_ns()
-        ns, steady = worker.ask("warm_up", batch=_batch(cell), budget_ns=int(self.settings.warm_up_ms * 1e6))
+        ns, steady = worker.ask("warm_up", batch=batch_of(cell), budget_ns=int(self.settings.warm_up_ms * 1e6))
         self._keep(Place(name, cell, block, -1, -1), "warm-up", began, ns, steady=steady)
 
     def _take(self, worker: WorkerProcess, place: "Place") -> None:
         scenario, began = place.cell.partition("_")[0], time.time_ns()
         if scenario in ("single", "batch"):
             arguments = {"min_ns": int(self.settings.slice_ms * 1e6), "min_count": self.settings.min_calls}
-            began, first, ns = worker.ask("slice", batch=_batch(place.cell), reentry=REENTRY, **arguments)
+            began, first, ns = worker.ask("slice", batch=batch_of(place.cell), reentry=REENTRY, **arguments)
             self._keep(place, "re-entry", began, first)
             self._keep(place, "measured", began, ns)
         elif scenario == "offline":
-            ns = worker.ask("offline", batch=_batch(place.cell), rows=rows_of(place.cell), passes=OFFLINE_PASSES)
+            ns = worker.ask("offline", batch=batch_of(place.cell), rows=rows_of(place.cell), passes=OFFLINE_PASSES)
             self._keep(place, "measured", began, ns)
         elif scenario == "server":
             self._take_arrivals(worker, place, began)
@@ -246,6 +216,32 @@ class Run:
         seed = self.settings.seed + place.block
         ns, kept_up = worker.ask("server", rate_hz=self.rate_hz, count=count, seed=seed)
         self._keep(place, "measured", began, ns, rate_hz=self.rate_hz, kept_up=kept_up)
+
+    def _energy(self, arm: Arm) -> Energy:
+        """In a process of its own, after all blocks, for its windows are long."""
+        meter, reason = self.meter
+        if meter is None:
+            return Energy(source="none", reason=reason)
+        self.tell(f"{arm.name}: energy")
+        worker = self._start(arm, arm.name)
+        try:
+            worker.wait_ready()
+            worker.ask("open", observe=False, core=None)
+            worker.ask("warm_up", batch=1, budget_ns=int(self.settings.warm_up_ms * 1e6))
+
+            def repeat(min_ns: int, min_count: int) -> tuple[int, int]:
+                patience = self.timeout_s + 2 * min_ns / 1e9
+                found: tuple[int, int] = worker.ask(
+                    "repeat", timeout_s=patience, batch=1, min_ns=min_ns, min_count=min_count
+                )
+                return found
+
+            return per_inference(meter, repeat, arm.wants_ne)
+        except LostError as lost:
+            self.failures.append(Failure(arm=arm.name, block=None, ending=lost.ending))
+            return Energy(source=meter.name, reason=lost.ending.text())
+        finally:
+            worker.stop()
 
     def _keep(self, place: "Place", phase: Phase, began: int, ns: Any, **more: Any) -> None:
         self.slices.append(
@@ -276,22 +272,6 @@ def _shuffled(names: Any, rng: np.random.Generator) -> list[str]:
     return [ordered[index] for index in rng.permutation(len(ordered))]
 
 
-OFFLINE_BATCH = 64
-
-
-def _batch(cell: str) -> int:
+def batch_of(cell: str) -> int:
     """Rows a call takes in the cell."""
     return OFFLINE_BATCH if cell.startswith("offline") else rows_of(cell)
-
-
-def _opening(found: dict[str, Any], block: int | None) -> Opening:
-    times = {name: found[name] for name in ("compile_ns", "load_ns", "first_predict_ns")}
-    return Opening(block=block, first=block is None, **times)
-
-
-def _placement_gate(entry: Entry) -> Gate:
-    """It never keeps an arm from being timed: an arm that is not where it should be gets no verdict instead."""
-    share = entry.placement.ne_share
-    seen = "unavailable" if share is None else f"{share:.0%} on the Neural Engine"
-    passed = bool(share) if entry.arm.wants_ne else None
-    return Gate(name="placement", passed=passed, detail=f"{seen} (source: {entry.placement.source})")

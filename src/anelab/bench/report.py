@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from anelab.bench.method import Entry
+from anelab.bench.gates import Entry
 from anelab.bench.samples import AGAIN, Slice
-from anelab.bench.schema import ArmResult, Comparison, Memory, Report
+from anelab.bench.schema import ArmResult, Memory, Report
 from anelab.bench.summary import Timed, not_on_ne
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
@@ -30,6 +30,7 @@ def arm_result(entry: Entry, files: Mapping[str, str]) -> ArmResult:
         quality=entry.quality,
         openings=entry.openings,
         memory=_memory(entry.memory),
+        energy=entry.energy,
     )
 
 
@@ -100,7 +101,10 @@ def parse_report(content: object, where: str) -> Report:
     return report
 
 
-def headline(report: Report) -> Sequence[Comparison]:
-    """The comparisons that are about the Neural Engine, or all where there are none."""
-    about = [one for one in report.comparisons if report.arms[one.arm].wants_ne]
-    return about or report.comparisons
+def figures(report: Report) -> dict[str, float]:
+    """Medians in microseconds by cell and arm, under names that metrics may have."""
+    return {
+        f"{cell}.{arm.replace(':', '.').replace('/', '.')}.median_us": result.cells[cell].median_ns / 1e3
+        for arm, result in report.arms.items()
+        for cell in result.cells
+    }

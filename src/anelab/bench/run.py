@@ -10,8 +10,11 @@ from pathlib import Path
 
 from anelab.bench import schema
 from anelab.bench.arms import Arm, Subject, UnavailableError, every_arm, parse_arm
+from anelab.bench.energy import find_meter
+from anelab.bench.estimate import estimates
+from anelab.bench.gates import Judge
 from anelab.bench.host import Watch, host_record
-from anelab.bench.method import Judge, Run
+from anelab.bench.method import Run
 from anelab.bench.mutex import device_mutex
 from anelab.bench.report import arm_result, summarised
 from anelab.bench.samples import Slice, write_samples
@@ -36,10 +39,15 @@ def thorough(config: BenchConfig) -> BenchConfig:
 
 def chosen_arms(config: BenchConfig, subject: Subject) -> list[Arm]:
     """The arms of the configuration, then, if it is to be thorough, all others. Raises UsageError."""
-    named = {arm.name: arm for arm in map(parse_arm, config.arms)}
+    named = {arm.name: arm for arm in (parse_arm(text).resolved(subject) for text in config.arms)}
     if config.thorough:
-        named |= {arm.name: arm for arm in every_arm(subject, os.cpu_count() or 1) if arm.name not in named}
+        named |= {arm.name: arm for arm in arms_of(subject) if arm.name not in named}
     return list(named.values())
+
+
+def arms_of(subject: Subject) -> list[Arm]:
+    """All arms of a subject, with one thread and with all cores."""
+    return every_arm(subject, os.cpu_count() or 1)
 
 
 def run_benchmark(
@@ -66,6 +74,7 @@ def run_benchmark(
             timeout_s=config.timeout_s,
             tell=tell,
             after_block=after_block,
+            meter=find_meter() if config.energy else (None, "it was not asked for (bench.energy)"),
         )
         run.measure()
     if not run.slices:
@@ -76,13 +85,14 @@ def run_benchmark(
         subject=_subject(subject),
         metric=subject.config.metric,
         host=host,
-        settings=settings,
+        settings=run.settings,
         arms={name: arm_result(entry, _files(entry.arm, subject)) for name, entry in run.entries.items()},
         comparisons=[],
         noise={},
         conditions=run.conditions,
         failures=run.failures,
         warnings=_warnings(run),
+        estimates=estimates(subject.manifest),
     )
     return report, run.slices
 

@@ -8,30 +8,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from anelab.bench.placement import UNAVAILABLE, Placement
+
 SCHEMA = "anelab.bench/1"
 Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on NE"]
 
 
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Placement(Record):
-    """Where operators were seen to be put. `share` is by cost where Core ML estimates it, else by operators;
-    `ne_share` is null where nothing tells: that is "unavailable", not none."""
-
-    source: Literal["compute_plan", "ort_assignment", "none"]
-    operators: dict[str, int] = {}
-    share: dict[str, float] = {}
-    ne_share: float | None = None
-    partitions: int | None = None
-    switches: int | None = None
-    supported_not_preferred: int | None = None
-
-    @property
-    def primary(self) -> str | None:
-        """The device with the largest share."""
-        return max(self.share, key=lambda device: self.share[device]) if self.share else None
 
 
 class Ending(Record):
@@ -130,7 +114,7 @@ class ArmResult(Record):
     available: bool
     reason: str = ""
     gates: list[Gate] = []
-    placement: Placement = Placement(source="none")
+    placement: Placement = UNAVAILABLE
     quality: float | None = None
     """The headline metric of its answers for the example rows."""
     openings: list[Opening] = []

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anelab.bench import stats
+from anelab.bench.placement import Placement
 from anelab.bench.samples import AGAIN, Slice
-from anelab.bench.schema import Cell, Comparison, Placement, Verdict
+from anelab.bench.schema import Cell, Comparison, Verdict
 
 DRIFT = 0.10
 """A process whose second half of rounds differs from its first by more than this share is not steady."""

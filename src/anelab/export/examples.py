@@ -17,15 +17,17 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class Examples:
-    """`expected` are the trained module's outputs, by graph, for the rows of `split`."""
+    """`expected` are the trained module's outputs, by graph, for the rows of `split`. What belongs to the test set as
+    a whole stays there: `whole` says whether the rows mean the same without it."""
 
     split: Split
     expected: Mapping[str, Arrays]
+    whole: bool = True
 
     def write(self, path: Path) -> None:
         """Equal examples give equal bytes."""
         arrays: dict[str, Array] = {f"target/{name}": array for name, array in self.split.targets.items()}
-        arrays["groups"] = self.split.groups
+        arrays |= {"groups": self.split.groups, "whole": np.array(self.whole)}
         for kind, by_graph in (("input", self.split.inputs), ("expected", self.expected)):
             for graph, named in by_graph.items():
                 arrays |= {f"{kind}/{graph}/{name}": array for name, array in named.items()}
@@ -37,7 +39,8 @@ def choose_examples(test: Split, expected: Callable[[Graph, Split], Arrays], gra
     """Up to ROWS rows, evenly spread over the test set."""
     rows = np.unique(np.linspace(0, len(test) - 1, min(ROWS, len(test))).astype(np.int64))
     chosen = test.take(rows)
-    return Examples(chosen, {graph.name: expected(graph, chosen) for graph in graphs})
+    outputs = {graph.name: expected(graph, chosen) for graph in graphs}
+    return Examples(chosen, outputs, whole=test.context is None)
 
 
 def read_examples(path: Path) -> Examples:
@@ -51,9 +54,9 @@ def read_examples(path: Path) -> Examples:
                 kind, *where = key.split("/")
                 if kind == "target":
                     targets[where[0]] = loaded[key]
-                elif kind != "groups":
+                elif where:
                     {"input": inputs, "expected": expected}[kind].setdefault(where[0], {})[where[1]] = loaded[key]
-            return Examples(Split(inputs, targets, loaded["groups"]), expected)
+            return Examples(Split(inputs, targets, loaded["groups"]), expected, bool(loaded["whole"]))
     except FileNotFoundError:
         raise AnelabError(
             f"{path}: there are no example rows; export the model again (`anelab export`), with export.ship_examples "

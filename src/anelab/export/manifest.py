@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from anelab.export.cost import package_costs
 from anelab.export.executors import format_of
 from anelab.export.mlpackage import describe_package, package_content
 from anelab.export.onnx import operators, opset_of, signature
@@ -65,7 +66,7 @@ def _of_onnx(path: Path) -> dict[str, Any]:
 
 
 def _of_package(path: Path) -> dict[str, Any]:
-    return {"content": package_content(path), **describe_package(path)}
+    return {"content": package_content(path), "cost": package_costs(path), **describe_package(path)}
 
 
 def _of_aimodel(path: Path) -> dict[str, Any]:

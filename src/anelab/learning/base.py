@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from anelab.learning.config import WorkloadConfig
-
 if TYPE_CHECKING:
     from torch import Tensor as Values
     from torch import nn
+
+    from anelab.learning.config import WorkloadConfig
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
@@ -110,7 +110,7 @@ class Trial(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
-C = TypeVar("C", bound=WorkloadConfig)
+C = TypeVar("C", bound="WorkloadConfig")
 
 
 class Workload(ABC, Generic[C]):
@@ -192,7 +192,7 @@ class Workload(ABC, Generic[C]):
 AnyWorkload = Workload[Any]
 
 
-def shuffled_batches(config: WorkloadConfig, rows: int, epoch: int, rank: int = 0) -> Iterator[Array]:
+def shuffled_batches(config: "WorkloadConfig", rows: int, epoch: int, rank: int = 0) -> Iterator[Array]:
     """Row indices of each batch of an epoch in which every row appears once, in random order."""
     order = np.random.default_rng([config.seed, epoch, rank]).permutation(rows)
     size = config.training.batch_size

@@ -157,6 +157,7 @@ class BenchConfig(Section):
     server_load: float = Field(0.5, gt=0, lt=1)
     idle_gaps_ms: list[int] = [1, 10, 100, 1000]
     energy: bool = True
+    url: str | None = None
     timeout_s: float = Field(120, gt=0)
     resamples: int = Field(10000, ge=1000)
 

@@ -13,7 +13,6 @@ from anelab.tracking.receipt import Dataset
 if TYPE_CHECKING:
     from anelab.bench.arms import Subject
     from anelab.bench.judge import WorkloadJudge
-    from anelab.bench.schema import Report
 
 SAMPLES = "samples.parquet"
 
@@ -28,6 +27,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.bench.report import figures
     from anelab.bench.run import chosen_arms, run_benchmark, thorough, write_result
 
     config = thorough(job.config.bench) if job.config.bench.thorough else job.config.bench
@@ -41,20 +41,20 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for text in report.warnings:
         warn(f"{job.name}: {text}")
     datasets = [Dataset(job.name, report.subject.data_digest, "test")]
-    return Outcome(figures(report), datasets, reports=["bench.json"])
+    return Outcome(figures(report), datasets, reports=["bench.json"], identity=report.id)
 
 
 def subject_of(job: Job) -> "Subject":
     """What the project's own benchmark measures."""
     from anelab.bench.arms import Subject
 
-    return Subject(
-        workload=job.name,
-        config=job.config,
-        folder=job.output("export"),
-        cache=job.workspace.state / "bench",
+    return Subject.of(
+        job.name,
+        job.config,
+        job.output("export"),
         checkpoint=job.output("train") / "best.ckpt",
         prepared=job.prepared,
+        url=job.config.bench.url,
     )
 
 
@@ -65,15 +65,6 @@ def judge_of(subject: "Subject") -> "WorkloadJudge":
 
     examples = read_examples(subject.folder / EXAMPLES)
     return WorkloadJudge(workloads.get(subject.workload), subject.config, examples)
-
-
-def figures(report: "Report") -> dict[str, float]:
-    """Medians, by arm and cell, as metrics have names."""
-    return {
-        f"{cell}.{arm.replace(':', '.').replace('/', '.')}.median_us": result.cells[cell].median_ns / 1e3
-        for arm, result in report.arms.items()
-        for cell in result.cells
-    }
 
 
 def tell(text: str) -> None:

@@ -11,12 +11,12 @@ import anelab
 from anelab import workloads
 from anelab.config import Params
 from anelab.errors import AnelabError, warn
-from anelab.files import canonical_json, dvc_md5, sha256_text, write_json
+from anelab.files import canonical_json, dvc_md5, sha256_text
 from anelab.learning.base import AnyWorkload
 from anelab.learning.config import WorkloadConfig
 from anelab.locks import alone
 from anelab.tracking.provenance import provenance
-from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder
+from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder, write_execution
 from anelab.workspace import Workspace
 
 PACKAGE = Path(anelab.__file__).parent
@@ -64,6 +64,8 @@ class Outcome:
     history: list[dict[str, float]] = field(default_factory=list)
     trials: list[dict[str, Any]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
+    identity: str = ""
+    """Of a result that does not follow from the stage's inputs: it takes their key's place in the receipt."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _digest(path: Path, stage: Stage) -> str:
     if not path.exists():
         raise AnelabError(
             f"{stage.name} needs {path}, which is not there; run the stages before it (inputs, simulate, prepare, "
-            "search, train, export, in this order), or all of them with `anelab run` or `dvc repro`"
+            "search, train, export, bench, in this order), or all of them with `anelab run` or `dvc repro`"
         )
     return dvc_md5(path)
 
@@ -133,11 +135,11 @@ def execute(stage: Stage, job: Job) -> Receipt:
         work.mkdir(parents=True, exist_ok=True)
         started = _now_ms()
         outcome = stage.run(job, work, key)
-        receipt = Receipt(job.name, stage.name, key, params_of(stage, job), **vars(outcome))
+        recorded = {name: value for name, value in vars(outcome).items() if name != "identity"}
+        receipt = Receipt(job.name, stage.name, outcome.identity or key, params_of(stage, job), **recorded)
         receipt.write(receipt_path(job.workspace, job.name, stage.name))
         tags = provenance(job.workspace.project)
-        execution = {"tags": tags, "started_ms": started, "ended_ms": _now_ms()}
-        write_json(work / f"{stage.name}.execution.json", execution)
+        write_execution(job.workspace, receipt, tags, started, _now_ms())
     publish_quietly(job.workspace, receipt)
     return receipt
 

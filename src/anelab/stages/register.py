@@ -24,16 +24,23 @@ if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
 COMPARISONS_BEFORE_WARNING = 20
-JUDGES = ("champion", "coreml", "gates", "models", "registration", "rival")
+JUDGES = ("benchmarks", "champion", "coreml", "gates", "models", "registration", "rival")
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
-    files = {"export": job.output("export"), "parity": job.reports / "parity.json", "prepared": job.prepared}
+    files = {
+        "bench": job.output("bench"),
+        "bench.json": job.reports / "bench.json",
+        "export": job.output("export"),
+        "parity": job.reports / "parity.json",
+        "prepared": job.prepared,
+    }
     champion = job.reports / "champion.json"
     return {**files, "champion": champion} if champion.is_file() else files
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
+    from anelab.tracking.benchmarks import attach_own
     from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
     from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
@@ -56,7 +63,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     with store.writing():
         publish_all(store, job.workspace, job.name)  # a version names its training run
         applied = apply_registration(store, job.workspace, job.name)
-    for text in applied.warnings:
+        unattached = attach_own(store, job.workspace, job.name)
+    for text in [*applied.warnings, *unattached]:
         warn(text)
     for model, standing in standings.items():
         _tell(registry, model, standing, applied.versions[model], _holders(store, model, standing))

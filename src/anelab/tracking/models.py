@@ -22,6 +22,9 @@ from anelab.files import copy_path, path_digest, read_json
 from anelab.tracking.champion import Promotion
 from anelab.tracking.store import Store
 
+Version = ModelVersion
+"""A registered version, as MLflow has it."""
+
 SHA_TAG = "anelab.sha256"
 CONTENT_TAG = "anelab.content"
 ALIASES = ("champion", "challenger")

@@ -61,3 +61,14 @@ def receipt_path(workspace: Workspace, workload: str, stage: str) -> Path:
 def work_folder(workspace: Workspace, workload: str, input_key: str) -> Path:
     """Where one execution keeps its work in progress and its execution record."""
     return workspace.state / "work" / workload / input_key[:16]
+
+
+def execution_path(workspace: Workspace, receipt: Receipt) -> Path:
+    return work_folder(workspace, receipt.workload, receipt.input_key) / f"{receipt.stage}.execution.json"
+
+
+def write_execution(
+    workspace: Workspace, receipt: Receipt, tags: dict[str, str], started_ms: int, ended_ms: int
+) -> None:
+    """When and where what the receipt tells of was done."""
+    write_json(execution_path(workspace, receipt), {"tags": tags, "started_ms": started_ms, "ended_ms": ended_ms})

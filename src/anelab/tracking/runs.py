@@ -10,12 +10,12 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.entities import Run as MlflowRun
 
 from anelab.files import read_json
-from anelab.tracking.receipt import Receipt, receipt_path, work_folder
+from anelab.tracking.receipt import Receipt, execution_path, receipt_path
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
 
 KEY_TAG = "anelab.input_key"
-STAGES = ("prepare", "search", "train", "export", "register")
+STAGES = ("prepare", "search", "train", "export", "bench", "register")
 ITEMS_AT_ONCE = 100
 PARAM_LENGTH = 6000
 
@@ -71,9 +71,8 @@ def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]
 
 def _execution(workspace: Workspace, receipt: Receipt) -> dict[str, Any]:
     """When and where the stage ran; a result that DVC restored from its cache says so."""
-    path = work_folder(workspace, receipt.workload, receipt.input_key) / f"{receipt.stage}.execution.json"
     with suppress(OSError, ValueError):
-        return dict(read_json(path))
+        return dict(read_json(execution_path(workspace, receipt)))
     now = int(time.time() * 1000)
     return {"tags": {"anelab.restored": "true"}, "started_ms": now, "ended_ms": now}
 

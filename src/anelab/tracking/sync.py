@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from anelab.tracking.benchmarks import attach_own
 from anelab.tracking.registration import apply_registration
 from anelab.tracking.runs import publish_all
 from anelab.tracking.store import open_store
@@ -27,4 +28,5 @@ def sync(workspace: Workspace, workloads: list[str]) -> Synced:
             done.runs_found += len(made) - sum(made)
             if (workspace.reports(workload) / "registry.json").is_file():
                 done.warnings += apply_registration(store, workspace, workload).warnings
+                done.warnings += attach_own(store, workspace, workload)
     return done

@@ -1,0 +1,117 @@
+"""Two results of the same arms, old and new: what got slower, faster, lost, and what is not where it should be."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anelab.bench.schema import Cell, Report
+
+BETWEEN_RUNS = 0.05
+"""Runs differ by more than the blocks within them: what changes by less is never called a change."""
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Change:
+    """`ratio` is old over new: above 1, the new one is faster. `low` and `high` bound its 95 % interval."""
+
+    arm: str
+    cell: str
+    old_ns: float
+    new_ns: float
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass
+class Differences:
+    """`reason` says why times cannot be compared; then only what is there and what is not is."""
+
+    reason: str = ""
+    regressions: list[Change] = field(default_factory=list)
+    improvements: list[Change] = field(default_factory=list)
+    unchanged: list[Change] = field(default_factory=list)
+    newly_failing: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    not_primary: dict[str, str] = field(default_factory=dict)
+    """Arms about the Neural Engine of which it does not do the largest share, and what does."""
+
+    @property
+    def regressed(self) -> bool:
+        return bool(self.regressions or self.newly_failing or self.missing)
+
+    def as_json(self) -> dict[str, Any]:
+        changes = ("regressions", "improvements", "unchanged")
+        return {**vars(self), **{name: [vars(one) for one in getattr(self, name)] for name in changes}}
+
+
+def compare_reports(old: Report, new: Report) -> Differences:
+    found = Differences(reason=_incomparable(old, new))
+    for name, before in old.arms.items():
+        after = new.arms.get(name)
+        if not before.timed:
+            continue
+        if after is None:
+            found.missing.append(name)
+        elif not after.timed:
+            found.newly_failing[name] = after.reason or _lost(new, name)
+        else:
+            found.missing += [f"{name} {cell}" for cell in before.cells if cell not in after.cells]
+            if not found.reason:
+                for cell in before.cells.keys() & after.cells.keys():
+                    _place(found, _change(name, cell, before.cells[cell], after.cells[cell]), _floor(old, new, cell))
+    found.added = [name for name, arm in new.arms.items() if arm.timed and not _timed(old, name)]
+    found.not_primary = {
+        name: arm.placement.primary or "unavailable"
+        for name, arm in new.arms.items()
+        if arm.wants_ne and arm.timed and arm.placement.primary != "NE"
+    }
+    for changes in (found.regressions, found.improvements, found.unchanged):
+        changes.sort(key=lambda one: (one.ratio, one.arm, one.cell))
+    return found
+
+
+def _timed(report: Report, name: str) -> bool:
+    return name in report.arms and report.arms[name].timed
+
+
+def _incomparable(old: Report, new: Report) -> str:
+    if old.subject.workload != new.subject.workload:
+        return f"they are of different workloads, {old.subject.workload} and {new.subject.workload}"
+    if old.host.fingerprint != new.host.fingerprint:
+        return f"they are of different hosts, {old.host.processor} and {new.host.processor}"
+    return ""
+
+
+def _lost(report: Report, name: str) -> str:
+    return next((one.ending.text() for one in report.failures if one.arm == name), "it was not timed")
+
+
+def _floor(old: Report, new: Report, cell: str) -> float:
+    seen = [report.noise[cell].floor for report in (old, new) if cell in report.noise]
+    return math.log1p(max(BETWEEN_RUNS, *seen)) if seen else math.log1p(BETWEEN_RUNS)
+
+
+def _change(arm: str, cell: str, old: Cell, new: Cell) -> Change:
+    """By medians of processes, drawn anew on each side, for the runs are not paired."""
+    before, after = (np.log(list(one.process_medians_ns.values())) for one in (old, new))
+    rng = np.random.default_rng(0)
+    drawn = [
+        np.median(values[rng.integers(0, len(values), (RESAMPLES, len(values)))], axis=1) for values in (before, after)
+    ]
+    low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    ratio = math.exp(float(np.median(before) - np.median(after)))
+    return Change(arm, cell, old.median_ns, new.median_ns, ratio, math.exp(low), math.exp(high))
+
+
+def _place(found: Differences, change: Change, floor: float) -> None:
+    if math.log(change.high) < -floor:
+        found.regressions.append(change)
+    elif math.log(change.low) > floor:
+        found.improvements.append(change)
+    else:
+        found.unchanged.append(change)

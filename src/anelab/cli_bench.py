@@ -1,0 +1,299 @@
+"""Commands on benchmarks: measure, look, compare, carry from machine to machine."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.bench.schema import Report
+
+bench_app = typer.Typer(
+    help="Benchmarks: time models against each other, compare results, carry them from machine to machine.",
+    epilog=EVERYWHERE,
+    **OPTIONS,
+)
+
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="A workload, or a registered version: mnist-coreml@champion, mnist-onnx/3."),
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="An arm, as kind[/option][:variant]; repeat it. See `anelab bench arms`."),
+]
+Thorough = Annotated[bool, typer.Option("--thorough", help="Every arm and every scenario, for as long as it takes.")]
+Result = Annotated[
+    str,
+    typer.Argument(
+        metavar="RESULT",
+        help="A bench.json, a bundle, a workload (its last result), or workload:id of one in the store.",
+    ),
+]
+Url = Annotated[str | None, typer.Option(help="For the arm http: http://host:port/v2/models/NAME.")]
+
+
+@bench_app.command(epilog=f"Example: anelab bench run mnist --thorough. {EVERYWHERE}")
+def run(
+    ctx: typer.Context,
+    target: Target,
+    arm: Arms = None,
+    thorough: Thorough = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a workload's exported model (the stage that DVC runs), or a registered version by all that this machine
+    has for it; the result is attached to the registered versions."""
+    from anelab import workloads
+
+    if target in workloads.names():
+        report = _run_stage(ctx.obj, target, arm, thorough, url)
+    else:
+        report = _run_version(ctx.obj, target, arm, thorough, url)
+    _print(report, as_json)
+
+
+def _run_stage(common: Common, workload: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
+    from anelab.bench.report import read_report
+    from anelab.stages import bench
+    from anelab.stages.job import execute
+
+    overrides = [*common.overrides]
+    overrides += [f"{workload}.bench.arms=[{', '.join(arms)}]"] if arms else []
+    overrides += [f"{workload}.bench.thorough=true"] if thorough else []
+    overrides += [f"{workload}.bench.url={url}"] if url else []
+    job = Common(tuple(overrides), common.folder, common.verbose).job(workload)
+    execute(bench.STAGE, job)
+    return read_report(job.reports / "bench.json")
+
+
+def _run_version(common: Common, target: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
+    from anelab.stages.version import find, measured_version
+    from anelab.tracking.benchmarks import attach_result
+    from anelab.tracking.commands import workload_of
+    from anelab.tracking.store import open_store
+
+    params, workspace = common.params(), common.workspace()
+    store = open_store(workspace)
+    version = find(store, target)
+    config = params.section(workload_of(version.name)).bench.model_copy(update={"thorough": thorough})
+    with measured_version(store, params, version, config, say, arms or (), url) as found:
+        with store.writing():
+            attach_result(store, workspace, found.report, found.samples)
+        return found.report
+
+
+def _print(report: "Report", as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_json())
+        return
+    from anelab.bench.tables import report_text
+
+    print(report_text(report))
+
+
+@bench_app.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
+def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
+    """Print a result."""
+    with _opened(ctx.obj, result) as (report, _):
+        _print(report, as_json)
+
+
+@bench_app.command(epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}")
+def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
+    """List every arm of a workload, and why one is not available here."""
+    from anelab.bench.run import arms_of
+    from anelab.stages.bench import subject_of
+
+    subject = subject_of(ctx.obj.job(workload))
+    found = {arm.name: arm.unavailable(subject) or "available" for arm in arms_of(subject)}
+    if as_json:
+        print_json(found)
+    else:
+        width = max(map(len, found))
+        print("\n".join(f"{name:{width}}  {text}" for name, text in found.items()))
+
+
+@bench_app.command(epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}")
+def compare(
+    ctx: typer.Context,
+    old: Result,
+    new: Result,
+    fail_on_regression: Annotated[
+        bool, typer.Option("--fail-on-regression", help="Exit 1 if one is slower, newly failing or missing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What changed from one result to another: regressions, improvements, newly failing, missing, NE not primary."""
+    from anelab.bench.compare import compare_reports
+    from anelab.bench.tables import differences_text
+
+    with _opened(ctx.obj, old) as (before, _), _opened(ctx.obj, new) as (after, _):
+        found = compare_reports(before, after)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print(differences_text(found))
+    if fail_on_regression and found.regressed:
+        raise typer.Exit(1)
+
+
+@bench_app.command(epilog=f"Example: anelab bench history mnist --cell batch_64. {EVERYWHERE}")
+def history(
+    ctx: typer.Context,
+    workload: Workload,
+    cell: Annotated[str, typer.Option(help="The scenario, as results name it.")] = "single",
+    as_json: AsJson = False,
+) -> None:
+    """Medians of every result in the store, oldest first."""
+    from anelab.bench.tables import history_text
+    from anelab.tracking.benchmarks import list_results
+    from anelab.tracking.store import open_store
+
+    ctx.obj.job(workload)
+    found = list_results(open_store(ctx.obj.workspace()), workload)
+    if as_json:
+        print_json(found)
+    else:
+        print(history_text(found, cell) or f"{workload} has no results with {cell}; run `anelab bench run {workload}`")
+
+
+@bench_app.command("export", epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}")
+def export(
+    ctx: typer.Context,
+    result: Result,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: named after the result.")] = None,
+) -> None:
+    """Write a result and its samples as one file that another machine can import."""
+    from anelab.bench.bundle import write_bundle
+
+    with _opened(ctx.obj, result) as (report, samples):
+        target = output or Path(f"{report.subject.workload}-{report.id[:12]}.bench.zip")
+        write_bundle(report, samples, target)
+    print(target)
+
+
+@bench_app.command("import", epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}")
+def import_(ctx: typer.Context, bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")]) -> None:
+    """Check another machine's result and attach it to the registered versions that it measured."""
+    from anelab.tracking.benchmarks import import_bundle
+    from anelab.tracking.store import open_store
+
+    workspace = ctx.obj.workspace()
+    report, versions = import_bundle(open_store(workspace), workspace, bundle)
+    print(f"{report.id[:12]} of {report.host.processor} is attached to {', '.join(versions)}")
+
+
+@bench_app.command(epilog=f"Example: anelab bench request mnist-coreml@champion --host system=Darwin. {EVERYWHERE}")
+def request(
+    ctx: typer.Context,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Such as mnist-coreml@champion or mnist-onnx/3.")],
+    host: Annotated[
+        str, typer.Option(help="Who may measure: * or key=pattern[,...] of host, machine, name, processor, system.")
+    ] = "*",
+) -> None:
+    """Ask for a registered version to be measured by an agent on some host."""
+    from anelab.stages.version import find
+    from anelab.tracking.claims import request as ask
+    from anelab.tracking.store import open_store
+
+    store = open_store(ctx.obj.workspace())
+    found = find(store, version)
+    ask(store, found, host)
+    print(f"{found.name}/{found.version} asks for {host}")
+
+
+@bench_app.command(epilog=f"Example: anelab bench agent --tracking-uri http://server:5000 --once. {EVERYWHERE}")
+def agent(
+    ctx: typer.Context,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="The MLflow server. Default: MLFLOW_TRACKING_URI, else the workspace's store.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
+    thorough: Thorough = False,
+    name: Annotated[
+        str | None, typer.Option(help="What selectors know this agent by. Default: the host's name.")
+    ] = None,
+    interval: Annotated[float, typer.Option(help="Seconds between looks at the registry.")] = 30.0,
+) -> None:
+    """Measure registered versions that ask for a host like this one, and log the results back. It may be killed and
+    started again at any time."""
+    from anelab.agent import Agent
+
+    if tracking_uri:
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    who = name or socket.gethostname().partition(".")[0]
+    if not all(letter.isalnum() or letter in "-_." for letter in who):
+        raise UsageError(f"--name takes letters, digits, dots, - and _, but got {who}")
+    done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, say).work(once, interval)
+    print(f"{done} versions done")
+
+
+@bench_app.command(epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}")
+def estimate(
+    ctx: typer.Context,
+    package: Annotated[
+        str | None,
+        typer.Argument(metavar="[PKG]", help="A .mlpackage, or a registered one like mnist-coreml@champion."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is a test on a Mac worth it? An estimate from the package alone, and cases that others published."""
+    from anelab.bench.estimate import package_estimates, published
+    from anelab.bench.tables import estimates_text, published_text
+    from anelab.packages import opened_package
+
+    found = []
+    if package is not None:
+        with opened_package(ctx.obj.workspace(), package) as path:
+            found = package_estimates(path)
+    if as_json:
+        cases = [{**vars(case), "published_by_others": True} for case in published()]
+        print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})
+        return
+    print("\n\n".join([*([estimates_text(found)] if found else []), published_text(published())]))
+
+
+@bench_app.command(epilog=f"Example: anelab bench schema > bench.schema.json. {EVERYWHERE}")
+def schema() -> None:
+    """Print the JSON Schema of a result."""
+    from anelab.bench.schema import Report
+
+    print_json(Report.model_json_schema())
+
+
+@contextmanager
+def _opened(common: Common, reference: str) -> "Iterator[tuple[Any, Path]]":
+    """A result and the path of its samples, wherever it is. Raises UsageError if it is nothing."""
+    from anelab import workloads
+    from anelab.bench.bundle import opened_bundle
+    from anelab.bench.report import read_report
+
+    path, (workload, colon, result) = Path(reference), reference.partition(":")
+    if path.suffix == ".zip":
+        with opened_bundle(path) as bundle:
+            yield bundle.report, bundle.samples
+    elif path.suffix == ".json":
+        yield read_report(path), path.with_name("samples.parquet")
+    elif workload in workloads.names() and not colon:
+        workspace = common.workspace()
+        own = workspace.reports(workload) / "bench.json"
+        yield read_report(own), workspace.models(workload) / "bench" / "samples.parquet"
+    elif workload in workloads.names() and result:
+        from anelab.tracking.benchmarks import opened_result
+        from anelab.tracking.store import open_store
+
+        with opened_result(open_store(common.workspace()), workload, result) as found:
+            yield found
+    else:
+        raise UsageError(
+            f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}) or "
+            f"workload:id, but got {reference}"
+        )
