@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from anelab.config import Params
 from anelab.errors import AnelabError
@@ -14,11 +13,8 @@ from anelab.host import host_facts, host_fingerprint
 from anelab.tracking import claims
 from anelab.tracking.claims import Claim
 from anelab.tracking.commands import workload_of
-from anelab.tracking.store import open_store
+from anelab.tracking.store import Store, StoreFailedError, open_store
 from anelab.workspace import Workspace
-
-if TYPE_CHECKING:
-    from anelab.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -75,29 +71,35 @@ class Agent:
                 raise AnelabError(f"an agent named {self.name} runs already; give this one another --name") from None
             yield
 
-    def _next(self, store: "Store") -> Claim | None:
+    def _next(self, store: Store) -> Claim | None:
         for version in claims.requested(store, self.params.workloads):
             if claims.matches(version.tags[claims.REQUEST], self.facts):
-                taken = claims.claim(store, version, self.id, self.lease_s)
+                with store.writing():
+                    taken = claims.claim(store, version, self.id, self.lease_s)
                 if taken is not None:
                     return taken
         return None
 
-    def _perform(self, store: "Store", taken: Claim) -> None:
+    def _perform(self, store: Store, taken: Claim) -> None:
         """A version that cannot be measured is marked failed, with the reason, and the next one is taken."""
         self.tell(f"{taken.label}: measuring")
-        claims.begin(store, taken, self.name)
+        with store.writing():
+            claims.begin(store, taken, self.name)
         workload = workload_of(taken.version.name)
         try:
             result = claims.result_of(store, taken, workload) or self._measure(store, taken, workload)
+        except StoreFailedError:
+            raise  # nothing is wrong with the version: it is tried again when the store answers
         except AnelabError as error:
-            claims.finish(store, taken, "failed", {claims.ERROR: str(error)[: claims.ERROR_LENGTH]})
+            with store.writing():
+                claims.finish(store, taken, "failed", {claims.ERROR: str(error)[: claims.ERROR_LENGTH]})
             self.tell(f"{taken.label}: failed: {error}")
             return
-        claims.finish(store, taken, "done", {claims.RESULT: result})
+        with store.writing():
+            claims.finish(store, taken, "done", {claims.RESULT: result})
         self.tell(f"{taken.label}: done, result {result}")
 
-    def _measure(self, store: "Store", taken: Claim, workload: str) -> str:
+    def _measure(self, store: Store, taken: Claim, workload: str) -> str:
         from anelab.stages.version import measured_version
         from anelab.tracking.benchmarks import SHORT, attach_result
 

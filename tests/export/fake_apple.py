@@ -67,3 +67,18 @@ class DyingApple(FakeApple):
     def load(self, compiled: Path, unit: str, function: str | None) -> FakeModel:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
+
+
+def on_ne() -> FakeApple:
+    """For a worker process, which makes its adapter by name: most operators are planned on the Neural Engine."""
+    plan = [PlannedOperator("conv", "NE", ("NE", "CPU"), 0.9), PlannedOperator("cast", "CPU", ("CPU",), 0.1)]
+    return FakeApple(plan)
+
+
+def on_cpu() -> FakeApple:
+    """Everything could run on the Neural Engine, and nothing is planned there."""
+    return FakeApple([PlannedOperator("conv", "CPU", ("NE", "CPU"), 1.0)])
+
+
+def dying() -> FakeApple:
+    return DyingApple()

@@ -7,6 +7,7 @@ also makes every figure again from the samples. Who measured is for the sender t
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
                 (folder / name).write_bytes(archive.read(name))
     except FileNotFoundError:
         raise AnelabError(f"{path}: there is no such bundle") from None
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise AnelabError(f"{path}: is no bundle, or was cut off ({error}); have it sent again") from None
     found: dict[str, Any] = _json(path, (folder / CONTENTS).read_bytes())
     return found

@@ -13,7 +13,7 @@ from anelab.bench.arms import Arm, Subject
 from anelab.bench.schema import Ending
 from anelab.bench.worker import serve
 
-LOG_LINES = 5
+LOG_LINES = 40
 GRACE_SECONDS = 5.0
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 

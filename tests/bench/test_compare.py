@@ -1,0 +1,190 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anelab.bench.compare import compare_reports
+from anelab.bench.placement import Placement
+from anelab.bench.report import summarised
+from anelab.bench.samples import AGAIN, Slice
+from anelab.bench.schema import ArmResult, Host, Report, Settings, Subject
+from anelab.bench.tables import differences_text, duration, report_text
+
+
+def host(fingerprint: str = "f" * 16) -> Host:
+    return Host(
+        fingerprint=fingerprint,
+        system="Linux",
+        release="6",
+        build=None,
+        machine="x86_64",
+        processor="AMD EPYC",
+        model=None,
+        cores=2,
+        performance_cores=None,
+        efficiency_cores=None,
+        neural_engine_cores=None,
+        memory_bytes=1 << 30,
+        python="3.11",
+        translated=False,
+        governor=None,
+        power="mains",
+        low_power=None,
+        thermal="nominal",
+        load_average=0.1,
+        versions={},
+        anelab="a",
+    )
+
+
+def arm(
+    wants_ne: bool = False, available: bool = True, placement: Placement | None = None, kind: str = "k"
+) -> ArmResult:
+    return ArmResult(
+        kind=kind,
+        variant="fp16",
+        device="CPU",
+        wants_ne=wants_ne,
+        files={"model": "sha"},
+        available=available,
+        reason="" if available else "it is not here",
+        placement=placement or Placement(source="none"),
+    )
+
+
+def report(times: dict[str, float], arms: dict[str, ArmResult] | None = None, seed: int = 0, **more: Any) -> Report:
+    """Of arms whose calls take so many ns, in ten blocks."""
+    rng, slices = np.random.default_rng(seed), []
+    reference = next(iter(times))
+    for block in range(10):
+        for turn in range(2):
+            for name, ns in {**times, reference + AGAIN: times[reference]}.items():
+                samples = rng.normal(ns, ns * 0.002, 20).astype(np.int64)
+                slices.append(Slice(name, "single", block, turn, 0, "measured", block * 10 + turn, samples))
+    settings = Settings(
+        arms=list(times),
+        reference=reference,
+        processes=10,
+        rounds=2,
+        slice_ms=1,
+        min_calls=1,
+        warm_up_ms=1,
+        settle_ms=0,
+        cells=["single"],
+        server_load=0.5,
+        seed=0,
+        resamples=1000,
+    )
+    fields = {
+        "measured_at": "2026-11-20T10:00:00+00:00",
+        "seconds": 1.0,
+        "subject": Subject(workload="mnist", input_key="k", data_digest="d", files={"model": "sha"}),
+        "metric": "max:accuracy",
+        "host": host(),
+        "settings": settings,
+        "arms": arms or {name: arm() for name in times},
+        "comparisons": [],
+        "noise": {},
+        "conditions": [],
+        "failures": [],
+        "warnings": [],
+        **more,
+    }
+    return summarised(Report(**fields), slices)
+
+
+def test_what_got_slower_and_faster_is_told_from_what_did_not() -> None:
+    old = report({"a": 1000, "b": 2000, "c": 3000})
+    new = report({"a": 1020, "b": 2500, "c": 2000}, seed=1)
+    found = compare_reports(old, new)
+    assert [one.arm for one in found.regressions] == ["b"]
+    assert [one.arm for one in found.improvements] == ["c"]
+    assert [one.arm for one in found.unchanged] == ["a"]
+    assert found.regressions[0].ratio == pytest.approx(0.8, rel=0.01)
+    assert found.regressed
+    text = differences_text(found)
+    assert "regressions" in text and "improvements" in text and "1 unchanged" in text
+
+
+def test_arms_that_are_gone_new_or_failing_are_listed() -> None:
+    old = report({"a": 1000, "b": 2000, "gone": 5})
+    new = report({"a": 1000, "new": 5}, {"a": arm(), "b": arm(available=False), "new": arm()}, seed=1)
+    found = compare_reports(old, new)
+    assert found.newly_failing == {"b": "it is not here"}
+    assert found.missing == ["gone"]
+    assert found.added == ["new"]
+    assert found.regressed
+
+
+def test_nothing_new_is_no_regression() -> None:
+    found = compare_reports(report({"a": 1000}), report({"a": 1000}, seed=1))
+    assert not found.regressed
+    assert differences_text(found) == "1 unchanged"
+
+
+def test_times_of_different_hosts_are_not_compared() -> None:
+    found = compare_reports(report({"a": 1000}), report({"a": 5000}, host=host("0" * 16)))
+    assert "different hosts" in found.reason
+    assert not found.regressions
+
+
+def test_an_arm_for_the_neural_engine_that_is_elsewhere_is_listed() -> None:
+    on_cpu = Placement(source="compute_plan", share={"NE": 0.2, "CPU": 0.8}, ne_share=0.2)
+    on_ne = Placement(source="compute_plan", share={"NE": 0.9, "CPU": 0.1}, ne_share=0.9)
+    arms = {"cpu": arm(), "x": arm(True, placement=on_cpu), "y": arm(True, placement=on_ne), "z": arm(True)}
+    new = report({"cpu": 1000, "x": 900, "y": 800, "z": 700}, arms)
+    assert compare_reports(new, new).not_primary == {"x": "CPU", "z": "unavailable"}
+
+
+def test_only_an_observed_placement_gets_a_verdict_and_core_ml_is_compared_with_its_own_cpu() -> None:
+    on_ne = Placement(source="compute_plan", share={"NE": 0.9, "CPU": 0.1}, ne_share=0.9)
+    off_ne = Placement(source="compute_plan", share={"CPU": 1.0}, ne_share=0.0)
+    names = ("ort-cpu:fp32", "coreml/cpu_only:fp16", "coreml/cpu_and_ne:fp16")
+    for placement, expected in ((on_ne, "faster"), (off_ne, "not on NE"), (Placement(source="none"), "not on NE")):
+        arms = {
+            names[0]: arm(),
+            names[1]: arm(kind="coreml", placement=off_ne),
+            names[2]: arm(True, placement=placement, kind="coreml"),
+        }
+        found = report(dict(zip(names, (1000, 900, 500), strict=True)), arms)
+        verdicts = {(one.arm, one.against): one.verdict for one in found.comparisons}
+        assert verdicts[names[2], names[1]] == expected
+        assert verdicts[names[2], names[0]] == expected
+        assert verdicts[names[1], names[0]] == "faster"
+        assert "compute_plan" in report_text(found)
+
+
+def test_a_report_says_what_it_does_not_know() -> None:
+    text = report_text(report({"a": 1000, "b": 2000}, {"a": arm(), "b": arm(), "c": arm(available=False)}))
+    assert "unavailable" in text
+    assert "not timed: c: it is not here" in text
+    assert "noise: a ratio of equals went 1.0% far" in text
+    assert "n<662" in text
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0.4, "0 ns"),
+        (999, "999 ns"),
+        (1000, "1.00 us"),
+        (999_600, "1.00 ms"),
+        (12_345, "12.3 us"),
+        (123_456_789, "123 ms"),
+        (5e9, "5.00 s"),
+        (2e12, "2000 s"),
+    ],
+)
+def test_durations_have_three_digits_and_a_unit(ns: float, text: str) -> None:
+    assert duration(ns) == text
+
+
+def test_json_schema_and_report_go_together(tmp_path: Path) -> None:
+    found = report({"a": 1000})
+    again = Report.model_validate(found.as_json())
+    assert again == found
+    schema = Report.model_json_schema()
+    assert schema["properties"].keys() == found.as_json().keys()
+    assert math.isfinite(found.seconds)
