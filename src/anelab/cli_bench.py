@@ -86,7 +86,8 @@ def _run_version(common: Common, target: str, arms: list[str] | None, thorough: 
     config = params.section(workload_of(version.name)).bench.model_copy(update={"thorough": thorough})
     with measured_version(store, params, version, config, say, arms or (), url) as found:
         with store.writing():
-            attach_result(store, workspace, found.report, found.samples)
+            versions = attach_result(store, workspace, found.report, found.samples)
+        say(f"anelab: attached to {', '.join(versions)}")
         return found.report
 
 
@@ -247,7 +248,7 @@ def estimate(
 ) -> None:
     """Is a test on a Mac worth it? An estimate from the package alone, and cases that others published."""
     from anelab.bench.estimate import package_estimates, published
-    from anelab.bench.tables import estimates_text, published_text
+    from anelab.bench.tables import estimates_text, published_text, sources_text
     from anelab.packages import opened_package
 
     found = []
@@ -258,7 +259,8 @@ def estimate(
         cases = [{**vars(case), "published_by_others": True} for case in published()]
         print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})
         return
-    print("\n\n".join([*([estimates_text(found)] if found else []), published_text(published())]))
+    own = [estimates_text(found), sources_text(found)] if found else []
+    print("\n\n".join([*own, published_text(published())]))
 
 
 @bench_app.command(epilog=f"Example: anelab bench schema > bench.schema.json. {EVERYWHERE}")
@@ -273,7 +275,7 @@ def schema() -> None:
 def _opened(common: Common, reference: str) -> "Iterator[tuple[Any, Path]]":
     """A result and the path of its samples, wherever it is. Raises UsageError if it is nothing."""
     from anelab import workloads
-    from anelab.bench.bundle import opened_bundle
+    from anelab.bench.bundle import SAMPLES, opened_bundle
     from anelab.bench.report import read_report
 
     path, (workload, colon, result) = Path(reference), reference.partition(":")
@@ -281,11 +283,12 @@ def _opened(common: Common, reference: str) -> "Iterator[tuple[Any, Path]]":
         with opened_bundle(path) as bundle:
             yield bundle.report, bundle.samples
     elif path.suffix == ".json":
-        yield read_report(path), path.with_name("samples.parquet")
+        beside, stages = path.with_name(SAMPLES), common.workspace().models(path.parent.name) / "bench" / SAMPLES
+        yield read_report(path), beside if beside.is_file() else stages
     elif workload in workloads.names() and not colon:
         workspace = common.workspace()
         own = workspace.reports(workload) / "bench.json"
-        yield read_report(own), workspace.models(workload) / "bench" / "samples.parquet"
+        yield read_report(own), workspace.models(workload) / "bench" / SAMPLES
     elif workload in workloads.names() and result:
         from anelab.tracking.benchmarks import opened_result
         from anelab.tracking.store import open_store

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from anelab.agent import Agent
 from anelab.errors import UsageError
 from anelab.tracking import claims
 from anelab.tracking.benchmarks import list_results
 from anelab.tracking.claims import check_selector, matches
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, tiny
 from tests.tracking.test_registry import SETTINGS, WIDE, anelab_alone
 from tests.tracking.test_server import serving
 
@@ -55,9 +56,8 @@ def agent(home: Path, name: str, server: str) -> subprocess.CompletedProcess[str
 
 
 def ask(store: Store, model: str, number: str, selector: str = "*") -> Any:
-    version = store.client.get_model_version(model, number)
-    claims.request(store, version, selector)
-    return version
+    claims.request(store, store.client.get_model_version(model, number), selector)
+    return store.client.get_model_version(model, number)
 
 
 def tags(store: Store, model: str, number: str) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_a_version_that_asks_is_measured_and_says_so(store: Store, server: str, 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "1 versions done"
     found = tags(store, "mnist-onnx", "1")
-    assert (found["bench.status"], found["bench.agent"]) == ("done", "a")
+    assert (found["bench.status"], found["bench.agent"]) == ("done", "a"), found.get("bench.error")
     assert "bench.request" not in found
     assert f"anelab.bench.{found['bench.result']}" in found
     results = list_results(store, "mnist")
@@ -95,16 +95,51 @@ def test_a_version_that_asks_for_another_host_is_left_alone(store: Store, server
         store.client.delete_model_version_tag("mnist-onnx", "2", "bench.request")
 
 
-def test_what_cannot_be_measured_here_is_marked_failed_with_the_reason(
-    store: Store, server: str, tmp_path: Path
-) -> None:
-    ask(store, "mnist-coreml", "1")
-    done = agent(tmp_path / "a", "a", server)
+def test_what_cannot_be_measured_is_marked_failed_with_the_reason(store: Store, server: str, tmp_path: Path) -> None:
+    """Its files are gone from the server's disk."""
+    version = ask(store, "mnist-onnx", "2")
+    folder = store.client.get_logged_model(str(version.source).removeprefix("models:/")).artifact_location
+    (file,) = server_folder(tmp_path).rglob(f"{folder.rpartition('/models/')[2]}/examples.npz")
+    away = file.rename(tmp_path / "examples.npz")
+    try:
+        done = agent(tmp_path / "a", "a", server)
+    finally:
+        away.rename(file)
     assert done.returncode == 0, done.stderr
-    found = tags(store, "mnist-coreml", "1")
+    found = tags(store, "mnist-onnx", "2")
     assert found["bench.status"] == "failed"
-    assert "Core ML runs on macOS only" in found["bench.error"]
+    assert "examples.npz" in found["bench.error"]
     assert "bench.request" not in found
+    ask(store, "mnist-onnx", "2")
+    assert "bench.error" not in tags(store, "mnist-onnx", "2")
+    store.client.delete_model_version_tag("mnist-onnx", "2", "bench.request")
+
+
+def server_folder(tmp_path: Path) -> Path:
+    return next(tmp_path.parent.glob("server*"))
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac may measure it")
+def test_a_core_ml_version_is_left_to_a_mac_whoever_was_asked(store: Store, server: str, tmp_path: Path) -> None:
+    ask(store, "mnist-coreml", "1")
+    assert agent(tmp_path / "a", "a", server).stdout.strip() == "0 versions done"
+    found = tags(store, "mnist-coreml", "1")
+    assert (found["bench.status"], found["bench.request"]) == ("requested", "*")
+    store.client.delete_model_version_tag("mnist-coreml", "1", "bench.request")
+
+
+def test_a_claim_whose_end_was_never_written_is_ended_by_its_holder(store: Store, server: str, tmp_path: Path) -> None:
+    """Killed after the request was removed, and before anything else was."""
+    version = ask(store, "mnist-onnx", "2")
+    one = Agent(Workspace(ROOT, tmp_path / "a"), tiny(), False, "a", print)
+    taken = claims.claim(store, version, one.id, 900)
+    assert taken is not None
+    claims.begin(store, taken, "a")
+    store.client.delete_model_version_tag("mnist-onnx", "2", "bench.request")
+    assert agent(tmp_path / "b", "b", server).stdout.strip() == "0 versions done"
+    assert tags(store, "mnist-onnx", "2")["bench.status"] == "running"
+    assert agent(tmp_path / "a", "a", server).stdout.strip() == "0 versions done"
+    assert tags(store, "mnist-onnx", "2")["bench.status"] == "failed"
 
 
 def test_two_agents_never_take_the_same_job(store: Store, server: str, tmp_path: Path) -> None:
@@ -182,7 +217,7 @@ def test_one_agent_of_a_name_at_a_time(store: Store, server: str, tmp_path: Path
     waiting = [word for word in command(tmp_path, "a", server) if word != "--once"]
     first = subprocess.Popen(waiting, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        lock = tmp_path / ".anelab/locks/agent-a.lock"
+        lock = tmp_path / ".anelab/agents/a/lock"
         for _ in range(200):
             if lock.is_file():
                 break
@@ -214,6 +249,7 @@ def test_a_server_that_is_down_is_said_to_be_down(tmp_path: Path) -> None:
         ("processor=AMD*", True),
         ("nonsense", False),
         ("colour=blue", False),
+        ("colour=*", False),
     ],
 )
 def test_selectors_name_hosts(selector: str, meant: bool) -> None:

@@ -9,7 +9,7 @@ from anelab.bench.compare import compare_reports
 from anelab.bench.placement import Placement
 from anelab.bench.report import summarised
 from anelab.bench.samples import AGAIN, Slice
-from anelab.bench.schema import ArmResult, Host, Report, Settings, Subject
+from anelab.bench.schema import ArmResult, Conditions, Host, Report, Settings, Subject
 from anelab.bench.tables import differences_text, duration, report_text
 
 
@@ -50,7 +50,7 @@ def arm(
         files={"model": "sha"},
         available=available,
         reason="" if available else "it is not here",
-        placement=placement or Placement(source="none"),
+        placements={1: placement or Placement(source="none")},
     )
 
 
@@ -64,7 +64,7 @@ def report(times: dict[str, float], arms: dict[str, ArmResult] | None = None, se
                 samples = rng.normal(ns, ns * 0.002, 20).astype(np.int64)
                 slices.append(Slice(name, "single", block, turn, 0, "measured", block * 10 + turn, samples))
     settings = Settings(
-        arms=list(times),
+        arms=list(arms or times),
         reference=reference,
         processes=10,
         rounds=2,
@@ -74,6 +74,9 @@ def report(times: dict[str, float], arms: dict[str, ArmResult] | None = None, se
         settle_ms=0,
         cells=["single"],
         server_load=0.5,
+        energy=False,
+        url=None,
+        timeout_s=10,
         seed=0,
         resamples=1000,
     )
@@ -124,6 +127,27 @@ def test_nothing_new_is_no_regression() -> None:
     assert differences_text(found) == "1 unchanged"
 
 
+def test_what_is_no_evidence_makes_no_regression() -> None:
+    """Five blocks of the new one were on battery, and six are needed; nor is one made of other settings."""
+    battery = [
+        Conditions(
+            block=block,
+            load_average=0,
+            other_cpu_cores=0,
+            thermal="nominal",
+            power="battery",
+            low_power=False,
+            left_out=["on battery"],
+        )
+        for block in range(5)
+    ]
+    found = compare_reports(report({"a": 1000}), report({"a": 2000}, conditions=battery))
+    assert (found.regressions, found.too_few) == ([], ["a single"])
+    other = report({"a": 2000})
+    other = other.model_copy(update={"settings": other.settings.model_copy(update={"slice_ms": 100.0})})
+    assert "another slice_ms" in compare_reports(report({"a": 1000}), other).reason
+
+
 def test_times_of_different_hosts_are_not_compared() -> None:
     found = compare_reports(report({"a": 1000}), report({"a": 5000}, host=host("0" * 16)))
     assert "different hosts" in found.reason
@@ -153,14 +177,26 @@ def test_only_an_observed_placement_gets_a_verdict_and_core_ml_is_compared_with_
         assert verdicts[names[2], names[1]] == expected
         assert verdicts[names[2], names[0]] == expected
         assert verdicts[names[1], names[0]] == "faster"
-        assert "compute_plan" in report_text(found)
+
+
+def test_nothing_is_claimed_against_an_arm_that_was_not_where_it_should_be() -> None:
+    off_ne = Placement(source="compute_plan", share={"CPU": 1.0}, ne_share=0.0)
+    found = report({"ne": 1000, "cpu": 2000}, {"ne": arm(True, placement=off_ne), "cpu": arm()})
+    assert [one.verdict for one in found.comparisons] == ["not on NE"]
+
+
+def test_most_of_it_must_be_on_the_neural_engine() -> None:
+    little = Placement(source="compute_plan", share={"NE": 0.001, "CPU": 0.999}, ne_share=0.001)
+    found = report({"cpu": 1000, "ne": 500}, {"cpu": arm(), "ne": arm(True, placement=little)})
+    assert [one.verdict for one in found.comparisons] == ["not on NE"]
+    assert "0% of it" in found.comparisons[0].reason
 
 
 def test_a_report_says_what_it_does_not_know() -> None:
     text = report_text(report({"a": 1000, "b": 2000}, {"a": arm(), "b": arm(), "c": arm(available=False)}))
     assert "unavailable" in text
     assert "not timed: c: it is not here" in text
-    assert "noise: a ratio of equals went 1.0% far" in text
+    assert "within 1.0% nothing is a difference" in text
     assert "n<662" in text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anelab.bench import energy
-from anelab.bench.energy import AppleMeter, RaplMeter, dead, find_meter, per_inference
+from anelab.bench.energy import AppleMeter, Meters, NvmlMeter, RaplMeter, dead, find_meters, per_inference
 
 
 @dataclass
@@ -17,6 +17,7 @@ class FakeMachine:
     idle_w: dict[str, float]
     load_w: dict[str, float]
     name: str = "fake"
+    covers: tuple[str, ...] = ("CPU",)
     now: float = 0.0
     mj: dict[str, float] = field(default_factory=dict)
 
@@ -35,11 +36,11 @@ class FakeMachine:
     def burn(self) -> None:
         self.spend(1.0, True)
 
-    def repeating(self, call_s: float) -> Callable[[int, int], tuple[int, int]]:
-        def repeat(min_ns: int, min_count: int) -> tuple[int, int]:
+    def repeating(self, call_s: float) -> Callable[[int, int], int]:
+        def repeat(min_ns: int, min_count: int) -> int:
             count = max(min_count, int(min_ns / 1e9 / call_s))
             self.spend(count * call_s, True)
-            return count, int(count * call_s * 1e9)
+            return count
 
         return repeat
 
@@ -54,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 
 def test_energy_is_above_idle_and_by_component(machine: FakeMachine) -> None:
     """6 W above idle for calls of 1 ms: 6 mJ, of which the Neural Engine's is 1."""
-    found = per_inference(machine, machine.repeating(0.001), wants_ne=True, rest=machine.rest)
+    found = per_inference(machine, machine.repeating(0.001), on_ne=True, rest=machine.rest)
     assert found.mj_per_inference == pytest.approx(6.0)
     assert found.components_mj == pytest.approx({"ane": 1.0, "cpu": 5.0})
     assert found.inferences >= energy.LEAST_INFERENCES
@@ -63,21 +64,21 @@ def test_energy_is_above_idle_and_by_component(machine: FakeMachine) -> None:
 
 def test_windows_grow_until_the_resolution_does_not_matter(machine: FakeMachine) -> None:
     machine.load_w = {"cpu": 0.02}
-    found = per_inference(machine, machine.repeating(1e-5), wants_ne=False, rest=machine.rest)
+    found = per_inference(machine, machine.repeating(1e-5), on_ne=False, rest=machine.rest)
     assert found.seconds >= energy.LEAST_MJ / 20
     assert found.mj_per_inference == pytest.approx(0.02 * 1e-5 * 1e3)
 
 
 def test_what_cannot_be_told_from_noise_is_unavailable_and_not_zero(machine: FakeMachine) -> None:
     machine.load_w = {"cpu": 1e-5}
-    found = per_inference(machine, machine.repeating(1e-3), wants_ne=False, rest=machine.rest)
+    found = per_inference(machine, machine.repeating(1e-3), on_ne=False, rest=machine.rest)
     assert found.mj_per_inference is None
     assert "too little" in found.reason
 
 
 def test_a_neural_engine_counter_that_reads_zero_makes_the_sum_unavailable(machine: FakeMachine) -> None:
     machine.load_w = {"cpu": 5.0}
-    found = per_inference(machine, machine.repeating(0.001), wants_ne=True, rest=machine.rest)
+    found = per_inference(machine, machine.repeating(0.001), on_ne=True, rest=machine.rest)
     assert found.mj_per_inference is None
     assert "read 0" in found.reason
     assert per_inference(machine, machine.repeating(0.001), False, machine.rest).mj_per_inference is not None
@@ -118,8 +119,36 @@ def test_zeus_reads_rapl_from_the_systems_folder(tmp_path: Path, monkeypatch: py
 
 
 def test_a_machine_without_counters_says_so() -> None:
-    meter, reason = find_meter()
-    if meter is None:
+    found = find_meters()
+    assert bool(found.found) != bool(found.reason)
+    if not found.found:
+        meter, reason = found.of("CPU")
+        assert meter is None
         assert "zeus" in reason
-    else:
-        assert meter.read()
+
+
+def test_an_arm_is_measured_only_by_a_counter_that_counts_its_device() -> None:
+    """RAPL says nothing of a GPU, nor NVML of the processor."""
+    rapl, nvml = RaplMeter(None), NvmlMeter(None)
+    assert Meters([rapl, nvml]).of("CPU")[0] is rapl
+    assert Meters([rapl, nvml]).of("GPU")[0] is nvml
+    assert Meters([rapl]).of("GPU") == (None, "zeus RAPL does not count what the GPU draws")
+
+
+def test_a_counter_that_rises_by_chance_is_not_believed(machine: FakeMachine) -> None:
+    """Its second probe finds nothing."""
+    rises = iter([True, False, True])
+    load = lambda: machine.spend(1.0, next(rises))  # noqa: E731
+    assert "is not believed" in dead(machine, machine.rest, load)
+
+
+def test_a_restless_idle_machine_makes_small_energies_unavailable(machine: FakeMachine) -> None:
+    idles = iter([2.0, 8.0])
+
+    def rest() -> None:
+        machine.idle_w["cpu"] = next(idles)
+        machine.spend(1.0, False)
+        machine.idle_w["cpu"] = 2.0
+
+    found = per_inference(machine, machine.repeating(0.001), False, rest)
+    assert found.mj_per_inference is None

@@ -69,6 +69,12 @@ def test_linux_is_read_from_sys(tmp_path: Path) -> None:
     assert system.power() == "battery"
 
 
+def test_a_mouses_battery_is_not_the_machines(tmp_path: Path) -> None:
+    mouse = "class/power_supply/hidpp_battery_0"
+    files = {f"{mouse}/type": "Battery", f"{mouse}/status": "Discharging", f"{mouse}/scope": "Device"}
+    assert LinuxSystem(sys_tree(tmp_path, files)).power() == "unknown"
+
+
 def test_an_empty_sys_is_unknown_and_not_fine(tmp_path: Path) -> None:
     system = LinuxSystem(tmp_path)
     assert (system.power(), system.thermal(), system.governor(), system.low_power()) == (
@@ -105,7 +111,7 @@ class Scripted:
 def test_a_block_under_pressure_or_on_battery_is_left_out(
     thermal: list[str], power: list[str], low: list[bool | None], left_out: list[str]
 ) -> None:
-    watch = Watch(Scripted(thermal, power, low))
+    watch = Watch(Scripted(["before", *thermal], power, low))
     watch.begin()
     found = watch.end(3)
     assert (found.block, found.left_out) == (3, left_out)
@@ -116,7 +122,7 @@ def test_a_busy_machine_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_module.time, "monotonic", iter([0.0, 2.0]).__next__)
     monkeypatch.setattr(host_module, "busy_seconds", iter([100.0, 103.5]).__next__)
     monkeypatch.setattr(host_module, "own_seconds", iter([10.0, 12.0]).__next__)
-    watch = Watch(Scripted(["nominal"] * 2, ["mains"] * 2, [False] * 2))
+    watch = Watch(Scripted(["nominal"] * 3, ["mains"] * 2, [False] * 2))
     watch.begin()
     found = watch.end(0)
     assert (found.other_cpu_cores, found.busy, found.left_out) == (0.75, True, [])

@@ -103,6 +103,12 @@ def test_verdicts() -> None:
     assert verdict(slices_of(0.5), why="none of it was placed there").verdict == "not on NE"
 
 
+def test_without_a_twin_the_noise_is_unknown_and_nothing_is_claimed() -> None:
+    found = verdict([one for one in slices_of(0.5) if not one.arm.endswith(AGAIN)])
+    assert (found.verdict, found.floor) == ("not comparable", None)
+    assert "noise is not known" in found.reason
+
+
 def test_a_difference_smaller_than_the_noise_of_equals_is_none() -> None:
     """The twin shows that the machine tells equals apart by 20 %: ten are then nothing."""
     assert verdict(slices_of(1.1, twin=1.0)).verdict == "slower"
@@ -142,7 +148,7 @@ def test_a_process_that_drifts_is_not_steady() -> None:
     ("placement", "says"),
     [
         (Placement(source="none"), "unavailable"),
-        (Placement(source="compute_plan", share={"CPU": 1.0}, ne_share=0.0), "none of it"),
+        (Placement(source="compute_plan", share={"CPU": 1.0}, ne_share=0.0), "most on the CPU"),
         (Placement(source="compute_plan", share={"NE": 0.9, "CPU": 0.1}, ne_share=0.9), ""),
     ],
 )

@@ -55,9 +55,10 @@ class ArmContract:
         assert reason is not None
         assert len(reason) > 10
 
-    def test_loading_is_timed_and_placement_has_a_source(self, opened: Opened) -> None:
+    def test_loading_is_timed_and_placement_has_a_source(self, opened: Opened, examples: Examples) -> None:
         assert opened.load_ns > 0
-        found = opened.placement()
+        opened.prepare(examples.split.take(np.arange(1)))
+        found = opened.placement(1)
         assert (found.source == "none") == (not found.operators)
         if found.source == "none":
             assert found.ne_share is None

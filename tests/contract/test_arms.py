@@ -69,6 +69,11 @@ class TestCoreMLCpuInt8(FakeCoreML):
     batches = (1,)
 
 
+class TestCoreMLEvaluator(ArmContract):
+    name = "coreml-evaluator"
+    tolerance = 5e-3
+
+
 class TestHttp(ArmContract):
     name = "http"
 
@@ -145,14 +150,19 @@ def test_ort_coreml_fixes_shapes_and_keeps_a_cache_for_each_model(exported: Subj
     assert (options["ModelFormat"], options["RequireStaticInputShapes"]) == ("MLProgram", "1")
     assert options["ModelCacheDirectory"].endswith(entry["sha256"])
     assert arm.fixed_rows
+    older: Any = parse_arm("ort-coreml/all_nn")
+    assert (
+        older.provider_options(replace(exported, cache=exported.folder.parent / "cache"), "model.onnx")["ModelFormat"]
+        == "NeuralNetwork"
+    )
     session = open_session(exported.folder / "model.onnx", SessionPlan(rows=8))
     assert session.get_inputs()[0].shape[0] == 8
 
 
 def test_placement_of_onnx_runtime_is_what_it_assigned(exported: Subject) -> None:  # noqa: F811
     arm: Arm = parse_arm("ort-cpu")
-    found = arm.open(exported, observe=True).placement()
+    found = arm.open(exported, observe=True).placement(1)
     assert found.source == "ort_assignment"
     assert found.operators["CPUExecutionProvider"] >= 10
     assert (found.ne_share, found.partitions) == (0.0, 0)
-    assert arm.open(exported).placement().source == "none"
+    assert arm.open(exported).placement(1).source == "none"

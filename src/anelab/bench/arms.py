@@ -82,13 +82,14 @@ class Opened:
     """A loaded model in a worker process. `prepare` takes the rows of one call, which live as long as the call it
     returns; it raises UnavailableError if the arm cannot take so many rows at once. `read` names a call's outputs.
 
-    `compile_ns` is None where nothing was compiled, because there is nothing to compile or it was in the cache."""
+    `compile_ns` is None where nothing was compiled apart from loading. `placement` is of calls of so many rows, of
+    which some were prepared."""
 
     prepare: Callable[[Split], Call]
     read: Callable[[Any], Arrays]
     load_ns: int
     compile_ns: int | None = None
-    placement: Callable[[], Placement] = field(default=lambda: UNAVAILABLE)
+    placement: Callable[[int], Placement] = field(default=lambda rows: UNAVAILABLE)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,11 @@ class Arm(ABC):
     def wants_ne(self) -> bool:
         """Whether the Neural Engine is what it is about."""
         return False
+
+    @property
+    def timeable(self) -> bool:
+        """Whether it is a runtime at all, or only shows that a file is right."""
+        return True
 
     @property
     def graph(self) -> str:

@@ -1,6 +1,7 @@
 """Core ML itself, by the adapter, on each set of compute units."""
 
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -74,25 +75,32 @@ class CoreML(Arm):
 
     def open(self, subject: Subject, observe: bool = False) -> Opened:
         runtime = CoreMLRuntime(adapter(subject.apple), subject.cache / "coreml" / self.option)
-        package = subject.folder / subject.file("coreml", self.variant)
-        one = runtime.load(package, self.option)
+        one = runtime.load(subject.folder / subject.file("coreml", self.variant), self.option)
+        loaded: dict[int, Loaded] = {1: one}
 
         def prepare(rows: Split) -> Call:
-            loaded = one if len(rows) == 1 else self._of_size(runtime, subject, len(rows))
+            if len(rows) not in loaded:
+                loaded[len(rows)] = runtime.load(*self._of_size(subject, len(rows)))
             given = {name: _array(array) for name, array in rows.inputs[self.graph].items()}
-            return partial(loaded.model.predict, given)
+            return partial(loaded[len(rows)].model.predict, given)
 
         def read(found: dict[str, Any]) -> Arrays:
             return {name: np.asarray(value) for name, value in found.items()}
 
-        return Opened(prepare, read, one.load_ns, one.compile_ns, lambda: _placement(runtime, package, self.option))
+        def placement(rows: int) -> Placement:
+            return _placement(runtime.placement(*self._of_size(subject, rows)))
 
-    def _of_size(self, runtime: CoreMLRuntime, subject: Subject, rows: int) -> Loaded:
+        return Opened(prepare, read, one.load_ns, one.compile_ns, placement)
+
+    def _of_size(self, subject: Subject, rows: int) -> tuple[Path, str, str | None]:
+        """Package, compute units and function of a batch size."""
         from anelab.export.mlpackage import package_functions
 
+        if rows == 1:
+            return subject.folder / subject.file("coreml", self.variant), self.option, None
         for file in self._several(subject):
             if f"rows_{rows}" in package_functions(subject.folder / file):
-                return runtime.load(subject.folder / file, self.option, f"rows_{rows}")
+                return subject.folder / file, self.option, f"rows_{rows}"
         raise UnavailableError(f"no package of {self.variant} takes {rows} rows at once (export.coreml.buckets)")
 
 
@@ -100,9 +108,8 @@ def _array(array: Any) -> Any:
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
 
 
-def _placement(runtime: CoreMLRuntime, package: Path, unit: str) -> Placement:
+def _placement(plan: Plan) -> Placement:
     """Core ML's plan. What it weighs is the estimated cost, or where it estimates none, the operators."""
-    plan: Plan = runtime.placement(package, unit)
     share = plan.cost or plan.operator_share
     return Placement(
         source="compute_plan",
@@ -114,4 +121,38 @@ def _placement(runtime: CoreMLRuntime, package: Path, unit: str) -> Placement:
     )
 
 
-ARMS = (CoreML,)
+@dataclass(frozen=True)
+class CoreMLEvaluator(Arm):
+    """anelab's evaluator of ML programs, on any host: it shows that a package is right, and is never timed."""
+
+    kind: ClassVar[str] = "coreml-evaluator"
+    variant_default: ClassVar[str] = "fp16"
+
+    @property
+    def timeable(self) -> bool:
+        return False
+
+    @property
+    def tolerance_of(self) -> tuple[str, str] | None:
+        return "coreml", "evaluator_fp16"
+
+    @classmethod
+    def variants(cls, subject: Subject) -> list[str]:
+        return subject.variants("coreml")
+
+    def files(self, subject: Subject) -> list[str]:
+        return [subject.file("coreml", self.variant)]
+
+    def load_libraries(self, subject: Subject) -> None:
+        import anelab.export.mil.predictor  # noqa: F401
+
+    def open(self, subject: Subject, observe: bool = False) -> Opened:
+        from anelab.export.mil.predictor import mil_predictor
+
+        started = time.perf_counter_ns()
+        predict = mil_predictor(subject.folder / subject.file("coreml", self.variant))
+        load_ns = time.perf_counter_ns() - started
+        return Opened(lambda rows: partial(predict, rows.inputs[self.graph]), lambda found: dict(found), load_ns)
+
+
+ARMS = (CoreML, CoreMLEvaluator)

@@ -9,13 +9,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from anelab.bench.arms import Arm, Call, Opened, Subject, UnavailableError
+from anelab.bench.arms import Arm, Call, Opened, Subject
 from anelab.bench.placement import UNAVAILABLE, Placement
+from anelab.errors import AnelabError
 from anelab.export.apple import COMPUTE_UNITS
 from anelab.learning.base import Arrays, Split
 
 UNITS = {"all": "ALL", "cpu_only": "CPUOnly", "cpu_and_ne": "CPUAndNeuralEngine", "cpu_and_gpu": "CPUAndGPU"}
 """ONNX Runtime's names of Core ML's compute units."""
+UNITS_NE_FIRST = ("cpu_and_ne", *(unit for unit in COMPUTE_UNITS if unit != "cpu_and_ne"))
+OLDER = "_nn"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ class OnnxArm(Arm):
         def read(found: list[Any]) -> Arrays:
             return dict(zip(outputs, found, strict=True))
 
-        return Opened(prepare, read, load_ns, placement=lambda: _placement(first, self.provider, observe))
+        def placement(rows: int) -> Placement:
+            return _placement(session_for(rows), self.provider, observe)
+
+        return Opened(prepare, read, load_ns, placement=placement)
 
 
 def _placement(session: Any, provider: str, observed: bool) -> Placement:
@@ -82,7 +88,7 @@ def _placement(session: Any, provider: str, observed: bool) -> Placement:
         return UNAVAILABLE
     found = assignment_of(session)
     if provider not in found.operators:
-        raise UnavailableError(f"ONNX Runtime gave none of the model's operators to {provider}")
+        raise AnelabError(f"ONNX Runtime fell back: none of the model's operators went to {provider}")
     on_cpu = set(found.operators) == {CPU}
     total = sum(found.operators.values())
     return Placement(
@@ -116,10 +122,12 @@ class OrtCpu(OnnxArm):
 
 @dataclass(frozen=True)
 class OrtCoreML(OnnxArm):
-    """ONNX Runtime's Core ML provider: fixed shapes, and a cache for every model, which it never invalidates."""
+    """ONNX Runtime's Core ML provider: fixed shapes, and a cache for every model, which it never invalidates. An
+    option that ends in _nn is of the older model format, NeuralNetwork, which the newer one is not always as right as
+    (onnxruntime#32569)."""
 
     kind: ClassVar[str] = "ort-coreml"
-    options: ClassVar[tuple[str, ...]] = ("cpu_and_ne", *(unit for unit in COMPUTE_UNITS if unit != "cpu_and_ne"))
+    options: ClassVar[tuple[str, ...]] = (*UNITS_NE_FIRST, *(f"{unit}{OLDER}" for unit in UNITS_NE_FIRST))
     provider: ClassVar[str] = "CoreMLExecutionProvider"
     fixed_rows: ClassVar[bool] = True
 
@@ -133,14 +141,14 @@ class OrtCoreML(OnnxArm):
 
     @property
     def wants_ne(self) -> bool:
-        return self.option == "cpu_and_ne"
+        return self.option.removesuffix(OLDER) == "cpu_and_ne"
 
     def provider_options(self, subject: Subject, file: str) -> Mapping[str, str]:
         cache = subject.cache / "ort-coreml" / self.option / subject.manifest["files"][file]["sha256"]
         cache.mkdir(parents=True, exist_ok=True)
         return {
-            "ModelFormat": "MLProgram",
-            "MLComputeUnits": UNITS[self.option],
+            "ModelFormat": "NeuralNetwork" if self.option.endswith(OLDER) else "MLProgram",
+            "MLComputeUnits": UNITS[self.option.removesuffix(OLDER)],
             "RequireStaticInputShapes": "1",
             "ModelCacheDirectory": str(cache),
         }

@@ -59,12 +59,11 @@ class TorchArm(Arm):
 
         assert subject.checkpoint is not None and subject.prepared is not None
         torch.set_num_threads(self.threads or 1)
-        torch.set_grad_enabled(False)
         workload = workloads.get(subject.workload)
         graph = next(one for one in workload.graphs(subject.config) if one.name == self.graph)
         started = time.perf_counter_ns()
         trained, _ = trained_module(workload, subject.config, subject.prepared, subject.checkpoint)
-        module = workload.deployed(trained, graph).to(self.torch_device).eval()
+        module = workload.deployed(trained, graph).to(self.torch_device).eval().requires_grad_(False)
         load_ns = time.perf_counter_ns() - started
         ready, compile_ns = self.finish(module, subject, graph)
 
@@ -207,7 +206,11 @@ class Http(Arm):
         return None
 
     def unavailable(self, subject: Subject) -> str | None:
-        return None if subject.url else "no server is named; give --url http://host:port/v2/models/NAME"
+        if subject.url is None:
+            return "no server is named; give --url http://host:port/v2/models/NAME"
+        if not subject.url.startswith("http://"):
+            return f"only http:// is spoken here, but the server is {subject.url}"
+        return None
 
     def open(self, subject: Subject, observe: bool = False) -> Opened:
         assert subject.url is not None
@@ -217,8 +220,14 @@ class Http(Arm):
         path = f"{address.path.rstrip('/')}/infer"
 
         def ask(body: bytes) -> bytes:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
+            """On a connection that the server may have closed meanwhile: then on a new one, which the sample shows."""
+            try:
+                connection.request("POST", path, body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+            except (http.client.RemoteDisconnected, ConnectionError):
+                connection.close()
+                connection.request("POST", path, body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
             content = answer.read()
             if answer.status != 200:
                 raise AnelabError(f"{subject.url}: answered {answer.status}: {content[:200].decode(errors='replace')}")

@@ -84,7 +84,9 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
         raise AnelabError(f"{path}: there is no such bundle") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise AnelabError(f"{path}: is no bundle, or was cut off ({error}); have it sent again") from None
-    found: dict[str, Any] = _json(path, (folder / CONTENTS).read_bytes())
+    found = _json(path, (folder / CONTENTS).read_bytes())
+    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
+        raise _changed(path, f"{CONTENTS} is no table of contents")
     return found
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from anelab.bench.schema import Cell, Report
+from anelab.bench.schema import Report
+from anelab.bench.stats import LEAST_BLOCKS
 
 BETWEEN_RUNS = 0.05
 """Runs differ by more than the blocks within them: what changes by less is never called a change."""
@@ -36,6 +37,8 @@ class Differences:
     unchanged: list[Change] = field(default_factory=list)
     newly_failing: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    too_few: list[str] = field(default_factory=list)
+    """What one of them has too few blocks of that are evidence."""
     added: list[str] = field(default_factory=list)
     not_primary: dict[str, str] = field(default_factory=dict)
     """Arms about the Neural Engine of which it does not do the largest share, and what does."""
@@ -63,7 +66,11 @@ def compare_reports(old: Report, new: Report) -> Differences:
             found.missing += [f"{name} {cell}" for cell in before.cells if cell not in after.cells]
             if not found.reason:
                 for cell in before.cells.keys() & after.cells.keys():
-                    _place(found, _change(name, cell, before.cells[cell], after.cells[cell]), _floor(old, new, cell))
+                    change = _change(name, cell, old, new)
+                    if change is None:
+                        found.too_few.append(f"{name} {cell}")
+                    else:
+                        _place(found, change, _floor(old, new, cell))
     found.added = [name for name, arm in new.arms.items() if arm.timed and not _timed(old, name)]
     found.not_primary = {
         name: arm.placement.primary or "unavailable"
@@ -84,7 +91,9 @@ def _incomparable(old: Report, new: Report) -> str:
         return f"they are of different workloads, {old.subject.workload} and {new.subject.workload}"
     if old.host.fingerprint != new.host.fingerprint:
         return f"they are of different hosts, {old.host.processor} and {new.host.processor}"
-    return ""
+    told = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
+    differ = [name for name in told if getattr(old.settings, name) != getattr(new.settings, name)]
+    return f"they were measured with another {', '.join(differ)}" if differ else ""
 
 
 def _lost(report: Report, name: str) -> str:
@@ -93,19 +102,29 @@ def _lost(report: Report, name: str) -> str:
 
 def _floor(old: Report, new: Report, cell: str) -> float:
     seen = [report.noise[cell].floor for report in (old, new) if cell in report.noise]
-    return math.log1p(max(BETWEEN_RUNS, *seen)) if seen else math.log1p(BETWEEN_RUNS)
+    return math.log1p(max([BETWEEN_RUNS, *(floor for floor in seen if floor is not None)]))
 
 
-def _change(arm: str, cell: str, old: Cell, new: Cell) -> Change:
-    """By medians of processes, drawn anew on each side, for the runs are not paired."""
-    before, after = (np.log(list(one.process_medians_ns.values())) for one in (old, new))
+def _change(arm: str, cell: str, old: Report, new: Report) -> Change | None:
+    """By medians of processes, drawn anew on each side, for the runs are not paired. None if there are too few."""
+    before, after = (np.log(_evidence(report, arm, cell)) for report in (old, new))
+    if min(len(before), len(after)) < LEAST_BLOCKS:
+        return None
     rng = np.random.default_rng(0)
     drawn = [
         np.median(values[rng.integers(0, len(values), (RESAMPLES, len(values)))], axis=1) for values in (before, after)
     ]
     low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
     ratio = math.exp(float(np.median(before) - np.median(after)))
-    return Change(arm, cell, old.median_ns, new.median_ns, ratio, math.exp(low), math.exp(high))
+    old_ns, new_ns = math.exp(float(np.median(before))), math.exp(float(np.median(after)))
+    return Change(arm, cell, old_ns, new_ns, ratio, math.exp(low), math.exp(high))
+
+
+def _evidence(report: Report, arm: str, cell: str) -> list[float]:
+    """Medians of the processes whose blocks are not left out."""
+    left_out = {one.block for one in report.conditions if one.left_out}
+    medians = report.arms[arm].cells[cell].process_medians_ns
+    return [median for block, median in medians.items() if block not in left_out]
 
 
 def _place(found: Differences, change: Change, floor: float) -> None:

@@ -18,15 +18,25 @@ LEAST_RISE_MJ = 20.0
 RESOLUTION_MJ = 1.0
 LEAST_MJ = 100 * RESOLUTION_MJ
 """A window must cost so much above idle for the resolution to matter by one per cent at most."""
+UNREST = 5.0
+"""And so many times what two idle stretches of that length differ by."""
 LEAST_INFERENCES = 2000
 FIRST_WINDOW_S, LONGEST_WINDOW_S = 2.0, 30.0
 
-Repeat = Callable[[int, int], tuple[int, int]]
-"""Run for so many ns and so many calls at least: how many calls it was, and in how many ns."""
+PROBES = 3
+"""So often in a row a counter must rise, for noise may make it rise once."""
+
+Repeat = Callable[[int, int], int]
+"""Run for so many ns and so many calls at least: how many calls it was."""
 
 
 class Meter(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """Devices that arms ask for, whose energy it counts whole."""
 
     def read(self) -> Mapping[str, float]:
         """Energy in mJ since some fixed time, by component; what the machine does not tell is absent."""
@@ -53,17 +63,23 @@ def measure(meter: Meter, work: Callable[[], Any], clock: Callable[[], float] = 
 
 def dead(meter: Meter, rest: Callable[[], None] | None = None, load: Callable[[], None] | None = None) -> str:
     """Why the meter cannot be believed; "" if it rises under load."""
-    idle = measure(meter, rest or (lambda: time.sleep(IDLE_SECONDS)))
-    busy = measure(meter, load or _burn)
-    rise = busy.total - idle.total / idle.seconds * busy.seconds
-    if rise >= LEAST_RISE_MJ:
+    for _ in range(PROBES):
+        idle = measure(meter, rest or (lambda: time.sleep(IDLE_SECONDS)))
+        busy = measure(meter, load or _burn)
+        rise = busy.total - idle.total / idle.seconds * busy.seconds
+        if rise < LEAST_RISE_MJ:
+            break
+    else:
         return ""
     return f"{meter.name} rose by {rise:.0f} mJ more in a busy second than in an idle one, so it is not believed"
 
 
-def per_inference(meter: Meter, repeat: Repeat, wants_ne: bool, rest: Callable[[], None] | None = None) -> Energy:
-    """Energy above idle of a call of `repeat`, from a window long enough for the counter's resolution."""
-    idle = measure(meter, rest or (lambda: time.sleep(IDLE_SECONDS)))
+def per_inference(meter: Meter, repeat: Repeat, on_ne: bool, rest: Callable[[], None] | None = None) -> Energy:
+    """Energy above idle of a call of `repeat`, from a window long enough for the counter's resolution. `on_ne`: it was
+    seen to be placed on the Neural Engine, whose counter must then rise too."""
+    idles = [measure(meter, rest or (lambda: time.sleep(IDLE_SECONDS))) for _ in range(2)]
+    idle = min(idles, key=lambda one: one.total / one.seconds)
+    unrest_w = abs(idles[0].total / idles[0].seconds - idles[1].total / idles[1].seconds)
     seconds = FIRST_WINDOW_S
     while True:
         window, inferences = _window(meter, repeat, seconds)
@@ -73,23 +89,26 @@ def per_inference(meter: Meter, repeat: Repeat, wants_ne: bool, rest: Callable[[
             if name in idle.mj
         }
         if sum(above.values()) >= LEAST_MJ or window.seconds >= LONGEST_WINDOW_S:
-            return _energy(meter, window, above, inferences, wants_ne)
+            return _energy(meter, window, above, inferences, on_ne, unrest_w)
         seconds = max(2 * seconds, 2 * window.seconds)
 
 
 def _window(meter: Meter, repeat: Repeat, seconds: float) -> tuple[Window, int]:
     """What calls for so long cost, and how many they were."""
     counts: list[int] = []
-    window = measure(meter, lambda: counts.append(repeat(int(seconds * 1e9), LEAST_INFERENCES)[0]))
+    window = measure(meter, lambda: counts.append(repeat(int(seconds * 1e9), LEAST_INFERENCES)))
     return window, counts[0]
 
 
-def _energy(meter: Meter, window: Window, above: Mapping[str, float], inferences: int, wants_ne: bool) -> Energy:
+def _energy(
+    meter: Meter, window: Window, above: Mapping[str, float], inferences: int, on_ne: bool, unrest_w: float
+) -> Energy:
+    """`unrest_w`: by how many mJ a second two idle stretches differed."""
     total = sum(above.values())
     reason = ""
-    if total < LEAST_MJ:
+    if total < max(LEAST_MJ, UNREST * unrest_w * window.seconds):
         reason = f"{total:.0f} mJ above idle in {window.seconds:.0f} s is too little to tell from noise"
-    if wants_ne and not window.mj.get("ane"):
+    if on_ne and not window.mj.get("ane"):
         reason = "the Neural Engine's counter read 0 under load, so the sum would miss it"
     return Energy(
         source=meter.name,
@@ -108,17 +127,32 @@ def _burn() -> None:
             value = value * 1.0000001 + 1e-9
 
 
-def find_meter() -> tuple[Meter | None, str]:
-    """The first meter of this machine that is alive, or why there is none."""
+@dataclass(frozen=True)
+class Meters:
+    """The meters of a machine that are believed; `reason` says why there are none."""
+
+    found: list[Meter]
+    reason: str = ""
+
+    def of(self, device: str) -> tuple[Meter | None, str]:
+        """The first that counts what an arm of that device draws, or why there is none."""
+        for meter in self.found:
+            if device in meter.covers:
+                return meter, ""
+        told = ", ".join(meter.name for meter in self.found)
+        return None, self.reason or f"{told} does not count what the {device} draws"
+
+
+def find_meters() -> Meters:
+    """This machine's. Each must rise under a known load first, but NVML's: what loads a GPU is the arm itself."""
     try:
-        found = list(_zeus_meters())
+        there = list(_zeus_meters())
     except ImportError as error:
-        return None, f"zeus is not installed ({error.name}); install 'anelab[energy]'"
-    reasons = [dead(meter) for meter in found]
-    alive = [meter for meter, reason in zip(found, reasons, strict=True) if not reason]
-    if alive:
-        return alive[0], ""
-    return None, "; ".join(reasons) or "zeus finds no counter here (Apple Silicon, RAPL or NVML)"
+        return Meters([], f"zeus is not installed ({error.name}); install 'anelab[energy]'")
+    reasons = {meter.name: dead(meter) if "CPU" in meter.covers else "" for meter in there}
+    alive = [meter for meter in there if not reasons[meter.name]]
+    why = "; ".join(filter(None, reasons.values())) or "zeus finds no counter here (Apple Silicon, RAPL or NVML)"
+    return Meters(alive, "" if alive else why)
 
 
 def _zeus_meters() -> Iterator[Meter]:
@@ -136,6 +170,7 @@ def _zeus_meters() -> Iterator[Meter]:
 
 class AppleMeter:
     name = "zeus AppleSilicon"
+    covers = ("CPU", "Core ML", "GPU", "server")
     components = ("cpu_total", "gpu", "gpu_sram", "ane", "dram")
 
     def __init__(self, soc: Any) -> None:
@@ -149,6 +184,7 @@ class AppleMeter:
 
 class RaplMeter:
     name = "zeus RAPL"
+    covers = ("CPU",)
 
     def __init__(self, cpus: Any) -> None:
         self.cpus = cpus
@@ -166,6 +202,7 @@ class RaplMeter:
 
 class NvmlMeter:
     name = "zeus NVML"
+    covers = ("GPU",)
 
     def __init__(self, gpus: Any) -> None:
         self.gpus = gpus

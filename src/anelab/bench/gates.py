@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from anelab.bench.arms import Arm
-from anelab.bench.placement import UNAVAILABLE, Placement
+from anelab.bench.placement import Placement
 from anelab.bench.process import WorkerProcess
 from anelab.bench.schema import Energy, Gate, Opening
 from anelab.learning.base import Arrays
@@ -26,7 +26,8 @@ class Entry:
     reason: str = ""
     """Why it is not timed; "" if it is."""
     gates: list[Gate] = field(default_factory=list)
-    placement: Placement = UNAVAILABLE
+    placements: dict[int, Placement] = field(default_factory=dict)
+    """By rows a call."""
     quality: float | None = None
     openings: list[Opening] = field(default_factory=list)
     memory: list[tuple[int, int]] = field(default_factory=list)
@@ -41,9 +42,7 @@ def look(entry: Entry, worker: WorkerProcess, judge: Judge, batches: list[int]) 
     Raises LostError as the worker does."""
     found = worker.ask("open", observe=True, core=None)
     entry.openings.append(opening(found, None))
-    entry.gates.append(Gate(name="provider", passed=True, detail=f"{entry.arm.kind} opened the model"))
-    entry.placement = worker.ask("placement")
-    entry.gates.append(_placement_gate(entry))
+    entry.gates.append(Gate(name="provider", passed=True, detail=f"{entry.arm.name} opened the model"))
     for batch in batches:
         if worker.ask("unsupported", batch=batch) is not None:
             continue
@@ -53,8 +52,12 @@ def look(entry: Entry, worker: WorkerProcess, judge: Judge, batches: list[int]) 
         if gate.passed is False:
             entry.reason = gate.detail
             return
+        entry.placements[batch] = worker.ask("placement", batch=batch)
+        entry.gates.append(_placement_gate(entry, batch))
         entry.batches.add(batch)
         entry.quality = judge.quality(entry.arm, outputs) if batch == 1 else entry.quality
+    if not entry.arm.timeable:
+        entry.reason = "its answers are right; it is no runtime, so it is never timed"
 
 
 def opening(found: dict[str, Any], block: int | None) -> Opening:
@@ -62,9 +65,9 @@ def opening(found: dict[str, Any], block: int | None) -> Opening:
     return Opening(block=block, first=block is None, **times)
 
 
-def _placement_gate(entry: Entry) -> Gate:
+def _placement_gate(entry: Entry, batch: int) -> Gate:
     """It never keeps an arm from being timed: an arm that is not where it should be gets no verdict instead."""
-    share = entry.placement.ne_share
-    seen = "unavailable" if share is None else f"{share:.0%} on the Neural Engine"
-    passed = bool(share) if entry.arm.wants_ne else None
-    return Gate(name="placement", passed=passed, detail=f"{seen} (source: {entry.placement.source})")
+    found = entry.placements[batch]
+    seen = "unavailable" if found.ne_share is None else f"{found.ne_share:.0%} on the Neural Engine"
+    passed = None if not entry.arm.wants_ne else found.primary == "NE"
+    return Gate(name="placement", passed=passed, detail=f"{batch} rows a call: {seen} (source: {found.source})")

@@ -86,6 +86,7 @@ class Watch:
     _states: list[tuple[str, str, bool | None]] = field(default_factory=list)
 
     def begin(self) -> None:
+        self.system.thermal()  # what was throttled before is not this block's
         self._began = (time.monotonic(), busy_seconds(), own_seconds())
         self._states = [self._state()]
 

@@ -27,7 +27,11 @@ class WorkloadJudge:
         format, executor = promise
         tolerance = self.config.export.tolerance(format, arm.variant, executor)
         expected = self.examples.expected[arm.graph]
+        if missing := sorted(expected.keys() - outputs.keys()):
+            return Gate(name="parity", passed=False, detail=f"it gave no {', '.join(missing)}")
         error = max(_error(outputs[name], wanted) for name, wanted in expected.items())
+        if math.isinf(error):
+            return Gate(name="parity", passed=False, detail="it gave numbers that are none, or in another shape")
         agreement = self._agreement(expected, outputs)
         passed = error <= tolerance.max_absolute and agreement >= tolerance.min_agreement
         detail = (

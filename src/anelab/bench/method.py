@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from anelab.bench.arms import Arm, Subject
-from anelab.bench.energy import Meter, per_inference
+from anelab.bench.energy import Meters, per_inference
 from anelab.bench.gates import Entry, Judge, look, opening
 from anelab.bench.host import Watch
 from anelab.bench.process import LostError, WorkerProcess
 from anelab.bench.samples import AGAIN, Phase, Slice
-from anelab.bench.schema import Conditions, Ending, Energy, Failure, Settings
-from anelab.bench.summary import rows_of
+from anelab.bench.schema import Conditions, Ending, Energy, Failure, Gate, Settings
+from anelab.bench.summary import BACK_TO_BACK, batch_of, rows_of
 
 GIVE_UP_AFTER = 3
 """An arm that is lost in so many blocks is not started again."""
@@ -32,7 +32,6 @@ OFFLINE_PASSES = 3
 SERVER_SECONDS = 0.5
 SERVER_LEAST, SERVER_MOST = 64, 5000
 IDLE_CALLS = 3
-OFFLINE_BATCH = 64
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Run:
     before_bytes: dict[str, int] = field(default_factory=dict)
     after_block: Callable[[int], None] = lambda block: None
 
-    meter: tuple[Meter | None, str] = (None, "it was not asked for (bench.energy)")
+    meters: Meters = field(default_factory=lambda: Meters([], "it was not asked for (bench.energy)"))
 
     def measure(self) -> None:
         """Gates, then blocks. Raises nothing that an arm does: that is recorded."""
@@ -87,30 +86,38 @@ class Run:
         self.entries = {arm.name: Entry(arm, arm.unavailable(self.subject) or "") for arm in self.arms}
         for entry in self.entries.values():
             entry.available = not entry.reason
-        workers = {name: self._start(self.entries[name].arm, name) for name in self.timed}
-        judge = self.judge()
+        workers: dict[str, WorkerProcess] = {}
         try:
+            for name in self.timed:
+                workers[name] = self._start(self.entries[name].arm, name)
+            judge = self.judge()
             for name, worker in workers.items():
+                self._gate(self.entries[name], worker, WorkerProcess.wait_ready)
+            batches = sorted({batch_of(cell) for cell in self.settings.cells})
+            for name in self.timed:
                 self.tell(f"{name}: checking")
-                self._gate(self.entries[name], worker, judge)
+                entry = self.entries[name]
+                self._gate(entry, workers[name], partial(look, entry, judge=judge, batches=batches))
+                workers[name].stop()
         finally:
             _stop(workers.values())
 
-    def _gate(self, entry: Entry, worker: WorkerProcess, judge: Judge) -> None:
+    def _gate(self, entry: Entry, worker: WorkerProcess, pass_it: Callable[[WorkerProcess], None]) -> None:
         try:
-            worker.wait_ready()
-            look(entry, worker, judge, sorted({batch_of(cell) for cell in self.settings.cells}))
+            pass_it(worker)
         except LostError as lost:
             entry.available = lost.ending.kind != "unavailable"
             entry.reason = lost.ending.text() if entry.available else lost.ending.detail
             if entry.available:
                 self.failures.append(Failure(arm=entry.arm.name, block=None, ending=lost.ending))
-        finally:
-            worker.stop()
+            if lost.ending.doing == "open":
+                entry.gates.append(Gate(name="provider", passed=False, detail=lost.ending.detail))
 
     def _choose_reference(self) -> None:
-        """The one that was named, if it can be timed; else the first that asks for the CPU, or the first at all."""
-        if self.settings.reference not in self.timed and self.timed:
+        """The first arm, if it can be timed and is not itself about the Neural Engine; else the first that asks for
+        the CPU, or the first at all."""
+        named = self.settings.reference
+        if self.timed and (named not in self.timed or self.entries[named].arm.wants_ne):
             on_cpu = [name for name in self.timed if self.entries[name].arm.device == "CPU"]
             self.settings = self.settings.model_copy(update={"reference": (on_cpu or self.timed)[0]})
 
@@ -131,11 +138,17 @@ class Run:
 
     def _workers(self, block: int) -> dict[str, WorkerProcess]:
         """A process for each arm and one more for the reference, all past their imports."""
-        lost = Counter(failure.arm.removesuffix(AGAIN) for failure in self.failures if failure.block is not None)
+        lost = Counter(failure.arm for failure in self.failures if failure.block is not None)
         names = [name for name in self.timed if lost[name] < GIVE_UP_AFTER]
         if self.settings.reference in names:
             names.append(self.settings.reference + AGAIN)
-        workers = {name: self._start(self.entries[name.removesuffix(AGAIN)].arm, name) for name in names}
+        workers: dict[str, WorkerProcess] = {}
+        try:
+            for name in names:
+                workers[name] = self._start(self.entries[name.removesuffix(AGAIN)].arm, name)
+        except BaseException:
+            _stop(workers.values())
+            raise
         for name in names:
             self._try(workers, name, block, WorkerProcess.wait_ready)
         return workers
@@ -178,7 +191,7 @@ class Run:
         for name in _shuffled(able, rng):
             self._try(workers, name, block, partial(self._warm, name=name, cell=cell, block=block))
         scenario = cell.partition("_")[0]
-        rounds = self.settings.rounds if scenario in ("single", "batch", "offline") else 1
+        rounds = self.settings.rounds if scenario in BACK_TO_BACK else 1
         for turn in range(rounds):
             for order, name in enumerate(_shuffled(able, rng)):
                 time.sleep(self.settings.settle_ms / 1e3)
@@ -213,13 +226,16 @@ class Run:
             own = [one for one in known if one.arm == self.settings.reference] or known
             self.rate_hz = self.settings.server_load * 1e9 / float(np.median(np.concatenate([one.ns for one in own])))
         count = int(min(SERVER_MOST, max(SERVER_LEAST, self.rate_hz * SERVER_SECONDS)))
+        taken = [one.ns for one in self.slices if (one.arm, one.cell, one.phase) == (place.name, "single", "measured")]
+        call_s = float(np.median(np.concatenate(taken))) / 1e9 if taken else 0.0
+        patience = self.timeout_s + 2 * count * max(call_s, 1 / self.rate_hz)
         seed = self.settings.seed + place.block
-        ns, kept_up = worker.ask("server", rate_hz=self.rate_hz, count=count, seed=seed)
+        ns, kept_up = worker.ask("server", timeout_s=patience, rate_hz=self.rate_hz, count=count, seed=seed)
         self._keep(place, "measured", began, ns, rate_hz=self.rate_hz, kept_up=kept_up)
 
     def _energy(self, arm: Arm) -> Energy:
-        """In a process of its own, after all blocks, for its windows are long."""
-        meter, reason = self.meter
+        """In a process of its own, after all blocks, for its windows are long. It never costs what was timed."""
+        meter, reason = self.meters.of(arm.device)
         if meter is None:
             return Energy(source="none", reason=reason)
         self.tell(f"{arm.name}: energy")
@@ -227,19 +243,20 @@ class Run:
         try:
             worker.wait_ready()
             worker.ask("open", observe=False, core=None)
-            worker.ask("warm_up", batch=1, budget_ns=int(self.settings.warm_up_ms * 1e6))
+            warm, _ = worker.ask("warm_up", batch=1, budget_ns=int(self.settings.warm_up_ms * 1e6))
+            call_s = float(np.median(warm)) / 1e9
 
-            def repeat(min_ns: int, min_count: int) -> tuple[int, int]:
-                patience = self.timeout_s + 2 * min_ns / 1e9
-                found: tuple[int, int] = worker.ask(
-                    "repeat", timeout_s=patience, batch=1, min_ns=min_ns, min_count=min_count
-                )
-                return found
+            def repeat(min_ns: int, min_count: int) -> int:
+                patience = self.timeout_s + 2 * max(min_ns / 1e9, min_count * call_s)
+                done: int = worker.ask("repeat", timeout_s=patience, batch=1, min_ns=min_ns, min_count=min_count)
+                return done
 
-            return per_inference(meter, repeat, arm.wants_ne)
+            return per_inference(meter, repeat, bool(self.entries[arm.name].placements[1].ne_share))
         except LostError as lost:
             self.failures.append(Failure(arm=arm.name, block=None, ending=lost.ending))
             return Energy(source=meter.name, reason=lost.ending.text())
+        except Exception as error:  # counters fail in as many ways as there are drivers
+            return Energy(source=meter.name, reason=f"{meter.name} failed: {error}")
         finally:
             worker.stop()
 
@@ -270,8 +287,3 @@ def _stop(workers: Collection[WorkerProcess]) -> None:
 def _shuffled(names: Any, rng: np.random.Generator) -> list[str]:
     ordered = sorted(names)
     return [ordered[index] for index in rng.permutation(len(ordered))]
-
-
-def batch_of(cell: str) -> int:
-    """Rows a call takes in the cell."""
-    return OFFLINE_BATCH if cell.startswith("offline") else rows_of(cell)

@@ -34,8 +34,8 @@ def _open(lock: Path) -> int:
     """Created only if it is not there: Linux refuses O_CREAT on another user's file in a shared folder."""
     try:
         with suppress(FileNotFoundError):
-            return os.open(lock, os.O_RDWR)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            return os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         os.fchmod(handle, 0o666)  # the umask would keep other users out
         return handle
     except OSError as error:

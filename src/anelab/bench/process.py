@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +45,25 @@ class WorkerProcess:
 
     def wait_ready(self) -> None:
         """Until it has imported all it needs. Raises LostError."""
-        self._receive(self._connection, "starting", self.timeout_s)
+        self._receive("starting", self.timeout_s)
 
     def ask(self, command: str, timeout_s: float | None = None, **arguments: Any) -> Any:
         """The answer of `Worker.command(**arguments)`. Raises LostError if there is none in time."""
         try:
             self._connection.send((command, arguments))
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             raise LostError(self._ending(command)) from None
-        return self._receive(self._connection, command, timeout_s or self.timeout_s)
+        return self._receive(command, timeout_s or self.timeout_s)
 
-    def _receive(self, connection: Connection, doing: str, timeout_s: float) -> Any:
-        if not connection.poll(timeout_s):
+    def _receive(self, doing: str, timeout_s: float) -> Any:
+        if not self._connection.poll(timeout_s):
             self.kill()
             raise LostError(Ending(kind="hang", doing=doing, detail=f"no answer in {timeout_s:g} s", log=self._tail()))
         try:
-            status, value = connection.recv()
-        except (EOFError, ConnectionResetError):
+            status, value = self._connection.recv()
+        except (EOFError, OSError):  # it may die in the middle of an answer
             raise LostError(self._ending(doing)) from None
-        if status in ("ok", "ready"):
+        if status == "ok":
             return value
         self.stop()
         raise LostError(Ending(kind=status, doing=doing, detail=str(value), log=self._tail()))
@@ -102,14 +101,14 @@ class WorkerProcess:
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """The environment in which NumPy's and torch's libraries start so many threads."""
-    before = dict(os.environ)
-    if count is not None:
-        os.environ |= {name: str(count) for name in THREAD_SETTINGS}
+    names = THREAD_SETTINGS if count is not None else ()
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= {name: str(count) for name in names}
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ |= before
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 def _meaning(name: str) -> str:

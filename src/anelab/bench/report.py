@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from anelab.bench.gates import Entry
+from anelab.bench.placement import UNAVAILABLE
 from anelab.bench.samples import AGAIN, Slice
 from anelab.bench.schema import ArmResult, Memory, Report
-from anelab.bench.summary import Timed, not_on_ne
+from anelab.bench.summary import Timed, batch_of, not_on_ne
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
 
@@ -26,7 +27,7 @@ def arm_result(entry: Entry, files: Mapping[str, str]) -> ArmResult:
         available=entry.available,
         reason=entry.reason,
         gates=entry.gates,
-        placement=entry.placement,
+        placements=entry.placements,
         quality=entry.quality,
         openings=entry.openings,
         memory=_memory(entry.memory),
@@ -46,14 +47,14 @@ def summarised(report: Report, slices: Iterable[Slice]) -> Report:
     settings = report.settings
     left_out = {one.block: one.left_out for one in report.conditions if one.left_out}
     timed = Timed.of(slices, left_out, settings.resamples, settings.seed)
-    arms = {name: arm.model_copy(update={"cells": timed.cells(name)}) for name, arm in report.arms.items()}
+    arms = {name: report.arms[name].model_copy(update={"cells": timed.cells(name)}) for name in settings.arms}
     noise, comparisons = {}, []
     for cell in settings.cells:
         floor = timed.floor(cell, settings.reference)
         if timed.slices.get((settings.reference + AGAIN, cell)):
             noise[cell] = timed.comparison(cell, settings.reference + AGAIN, settings.reference, floor)
         comparisons += [
-            timed.comparison(cell, name, against, floor, not_on_ne(arms[name].placement) if arms[name].wants_ne else "")
+            timed.comparison(cell, name, against, floor, _off_ne(arms[name], cell) or _off_ne(arms[against], cell))
             for name, against in _pairs(arms, settings.reference)
             if cell in arms[name].cells
         ]
@@ -61,6 +62,11 @@ def summarised(report: Report, slices: Iterable[Slice]) -> Report:
         update={"arms": arms, "noise": noise, "comparisons": comparisons, "id": "", "imported": False}
     )
     return changed.model_copy(update={"id": identity(changed)})
+
+
+def _off_ne(arm: ArmResult, cell: str) -> str:
+    """Why an arm that is about the Neural Engine was not seen on it in that cell; "" if it was, or is not about it."""
+    return not_on_ne(arm.placements.get(batch_of(cell), UNAVAILABLE)) if arm.wants_ne else ""
 
 
 def _pairs(arms: Mapping[str, ArmResult], reference: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anelab.bench import schema
 from anelab.bench.arms import Arm, Subject, UnavailableError, every_arm, parse_arm
-from anelab.bench.energy import find_meter
+from anelab.bench.energy import Meters, find_meters
 from anelab.bench.estimate import estimates
 from anelab.bench.gates import Judge
 from anelab.bench.host import Watch, host_record
@@ -74,7 +74,7 @@ def run_benchmark(
             timeout_s=config.timeout_s,
             tell=tell,
             after_block=after_block,
-            meter=find_meter() if config.energy else (None, "it was not asked for (bench.energy)"),
+            meters=find_meters() if config.energy else Meters([], "it was not asked for (bench.energy)"),
         )
         run.measure()
     if not run.slices:
@@ -115,6 +115,9 @@ def _settings(config: BenchConfig, arms: Sequence[Arm], seed: int) -> schema.Set
         settle_ms=config.settle_ms,
         cells=config.cells,
         server_load=config.server_load,
+        energy=config.energy,
+        url=config.url,
+        timeout_s=config.timeout_s,
         seed=seed,
         resamples=config.resamples,
     )
@@ -146,6 +149,8 @@ def _why_not(run: Run) -> str:
 def _warnings(run: Run) -> list[str]:
     """What a reader of the figures should know."""
     found = []
+    if run.settings.reference != run.settings.arms[0]:
+        found.append(f"everything is compared with {run.settings.reference}, for {run.settings.arms[0]} cannot be it")
     busy = [one for one in run.conditions if one.busy]
     if busy:
         worst = max(one.other_cpu_cores for one in busy)

@@ -1,5 +1,6 @@
 """Raw samples: every call that was timed, warm-up included, as one Parquet file."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,24 @@ def write_samples(path: Path, slices: Sequence[Slice]) -> int:
     }
     none = np.empty(0, np.int64)
     columns["ns"] = pa.array(np.concatenate([none, *(one.ns for one in slices)]))
-    columns["outlier"] = pa.array(np.concatenate([none.astype(np.int8), *(outlier_labels(one.ns) for one in slices)]))
+    columns["outlier"] = pa.array(np.concatenate([none.astype(np.int8), *_outliers(slices)]))
     with replacing(path) as draft:
         pq.write_table(pa.table(columns), draft, compression="zstd")
     return sum(sizes)
+
+
+def _outliers(slices: Sequence[Slice]) -> list[NDArray[np.int8]]:
+    """Labels of each slice's samples, among all that its process took in that cell and phase."""
+    together: dict[tuple[str, str, int, str], list[int]] = defaultdict(list)
+    for index, one in enumerate(slices):
+        together[one.arm, one.cell, one.block, one.phase].append(index)
+    found: list[NDArray[np.int8]] = [np.empty(0, np.int8)] * len(slices)
+    for indices in together.values():
+        labels = outlier_labels(np.concatenate([slices[index].ns for index in indices]))
+        ends = np.cumsum([len(slices[index].ns) for index in indices])[:-1]
+        for index, part in zip(indices, np.split(labels, ends), strict=True):
+            found[index] = part
+    return found
 
 
 def read_samples(path: Path) -> list[Slice]:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from anelab.bench.placement import UNAVAILABLE, Placement
 
-SCHEMA = "anelab.bench/1"
 Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on NE"]
 
 
@@ -49,7 +48,8 @@ class Gate(Record):
 
 
 class Opening(Record):
-    """One process's start. `first`: with an empty cache. `compile_ns` is null where nothing was compiled."""
+    """One process's start. `first`: with an empty cache. `compile_ns` is null where nothing was compiled apart from
+    loading."""
 
     block: int | None
     first: bool
@@ -83,7 +83,8 @@ class Cell(Record):
     """Samples beyond 1.5 (mild) and 3 (far) interquartile ranges of their process; none is dropped."""
     steady_processes: int
     process_medians_ns: dict[int, float]
-    rows_per_s: float
+    rows_per_s: float | None
+    """Of calls one after the other; null where calls wait for something else."""
     rate_hz: float | None = None
     """Of arrivals, in the scenario `server`."""
     kept_up: bool | None = None
@@ -114,7 +115,8 @@ class ArmResult(Record):
     available: bool
     reason: str = ""
     gates: list[Gate] = []
-    placement: Placement = UNAVAILABLE
+    placements: dict[int, Placement] = {}
+    """By rows a call."""
     quality: float | None = None
     """The headline metric of its answers for the example rows."""
     openings: list[Opening] = []
@@ -126,10 +128,16 @@ class ArmResult(Record):
     def timed(self) -> bool:
         return bool(self.cells)
 
+    @property
+    def placement(self) -> Placement:
+        """Of calls of one row."""
+        return self.placements.get(1, UNAVAILABLE)
+
 
 class Comparison(Record):
     """`speedup` above 1: the arm is faster than `against`. `low` and `high` bound its 95 % interval; `floor` is how
-    far from 1 a ratio of equals was seen to go on this machine in this run."""
+    far from 1 a ratio must be to count: as far as that of equals went on this machine in this run, and one per cent at
+    least; null if equals were not seen."""
 
     cell: str
     arm: str
@@ -138,7 +146,7 @@ class Comparison(Record):
     speedup: float | None
     low: float | None
     high: float | None
-    floor: float
+    floor: float | None
     p_value: float | None
     verdict: Verdict
     reason: str
@@ -198,6 +206,9 @@ class Settings(Record):
     """Idle time between two slices."""
     cells: list[str]
     server_load: float
+    energy: bool
+    url: str | None
+    timeout_s: float
     seed: int
     resamples: int
 
@@ -236,7 +247,7 @@ class Subject(Record):
 
 
 class Report(Record):
-    schema_: str = Field(SCHEMA, alias="schema")
+    schema_: Literal["anelab.bench/1"] = Field("anelab.bench/1", alias="schema")
     id: str = ""
     """sha256 of everything else."""
     measured_at: str

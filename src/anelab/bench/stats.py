@@ -38,9 +38,10 @@ def percentiles(samples: Numbers) -> dict[str, float]:
 
 
 def outlier_labels(samples: NDArray[Any]) -> NDArray[np.int8]:
-    """0 for none, 1 beyond 1.5 and 2 beyond 3 interquartile ranges (Tukey)."""
-    low, high = np.percentile(samples, [25, 75])
-    beyond, width = np.maximum(low - samples, samples - high), high - low
+    """0 for none, 1 beyond 1.5 and 2 beyond 3 interquartile ranges (Tukey). A range below one per cent of the median is
+    the clock's, and counts as one per cent."""
+    low, median, high = np.percentile(samples, [25, 50, 75])
+    beyond, width = np.maximum(low - samples, samples - high), max(high - low, 0.01 * median)
     labels: NDArray[np.int8] = np.add(beyond > MILD * width, beyond > FAR * width, dtype=np.int8)
     return labels
 
@@ -77,7 +78,8 @@ def paired(blocks: Sequence[Sequence[tuple[float, float]]], resamples: int, seed
 
 
 def sign_flip(values: Numbers, seed: int, most: int = 4096) -> float:
-    """Two-sided p-value of a mean as far from 0 when each block's sign is a coin's: all ways, or `most` drawn."""
+    """Two-sided p-value of a mean as far from 0 when each block's sign is a coin's: all ways, or `most` drawn. A check
+    on the interval, from another statistic."""
     count = len(values)
     if 2**count <= most:
         signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)

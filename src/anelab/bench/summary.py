@@ -14,6 +14,9 @@ from anelab.bench.placement import Placement
 from anelab.bench.samples import AGAIN, Slice
 from anelab.bench.schema import Cell, Comparison, Verdict
 
+BACK_TO_BACK = ("single", "batch", "offline")
+"""Scenarios in which a call follows the one before at once."""
+OFFLINE_BATCH = 64
 DRIFT = 0.10
 """A process whose second half of rounds differs from its first by more than this share is not steady."""
 
@@ -63,7 +66,7 @@ class Timed:
             outliers={"mild": int((labels == 1).sum()), "far": int((labels == 2).sum())},
             steady_processes=steady,
             process_medians_ns={block: float(np.median(ns)) for block, ns in joined.items()},
-            rows_per_s=rows / median * 1e9,
+            rows_per_s=rows / median * 1e9 if cell.partition("_")[0] in BACK_TO_BACK else None,
             rate_hz=slices[0].rate_hz,
             kept_up=all(one.kept_up for one in slices) if slices[0].kept_up is not None else None,
         )
@@ -80,13 +83,16 @@ class Timed:
         ]
         return stats.paired(blocks, self.resamples, self.seed)
 
-    def floor(self, cell: str, reference: str) -> float:
-        """How far from equality the reference and its twin were, as a logarithm; never below LEAST_FLOOR."""
+    def floor(self, cell: str, reference: str) -> float | None:
+        """How far from equality the reference and its twin were, as a logarithm, and LEAST_FLOOR at least; None if
+        too few blocks have both."""
         found = self.paired(cell, reference + AGAIN, reference)
-        return max(math.log1p(stats.LEAST_FLOOR), found.floor if found else 0.0)
+        if found is None or found.blocks < stats.LEAST_BLOCKS:
+            return None
+        return max(math.log1p(stats.LEAST_FLOOR), found.floor)
 
-    def comparison(self, cell: str, arm: str, against: str, floor: float, not_on_ne: str = "") -> Comparison:
-        """`not_on_ne` says why an arm that is about the Neural Engine was not seen on it."""
+    def comparison(self, cell: str, arm: str, against: str, floor: float | None, not_on_ne: str = "") -> Comparison:
+        """`not_on_ne` says why one of them that is about the Neural Engine was not seen on it."""
         found = self.paired(cell, arm, against)
         verdict, reason = _verdict(found, floor, self.left_out)
         if not_on_ne and verdict != "not comparable":
@@ -99,7 +105,7 @@ class Timed:
             speedup=math.exp(found.log) if found else None,
             low=math.exp(found.low) if found else None,
             high=math.exp(found.high) if found else None,
-            floor=math.expm1(floor),
+            floor=None if floor is None else math.expm1(floor),
             p_value=found.p_value if found else None,
             verdict=verdict,
             reason=reason,
@@ -112,20 +118,29 @@ def rows_of(cell: str) -> int:
     return int(found[2]) if found else 1
 
 
+def batch_of(cell: str) -> int:
+    """Rows a call takes in the cell."""
+    return OFFLINE_BATCH if cell.startswith("offline") else rows_of(cell)
+
+
 def not_on_ne(placement: Placement) -> str:
-    """Why a claim about the Neural Engine cannot be made; "" if it can."""
+    """Why a claim about the Neural Engine cannot be made; "" if it can: it was seen to do the largest share."""
     if placement.ne_share is None:
         return "no evidence that it ran on the Neural Engine (placement unavailable)"
-    if placement.ne_share == 0:
-        return "none of it was placed on the Neural Engine"
+    if placement.primary != "NE":
+        return f"{placement.ne_share:.0%} of it was placed on the Neural Engine, and most on the {placement.primary}"
     return ""
 
 
-def _verdict(found: stats.Paired | None, floor: float, left_out: Mapping[int, Sequence[str]]) -> tuple[Verdict, str]:
+def _verdict(
+    found: stats.Paired | None, floor: float | None, left_out: Mapping[int, Sequence[str]]
+) -> tuple[Verdict, str]:
     if found is None or found.blocks < stats.LEAST_BLOCKS:
         reasons = sorted({reason for many in left_out.values() for reason in many})
         because = f"; blocks were left out: {', '.join(reasons)}" if reasons else ""
         return "not comparable", f"{found.blocks if found else 0} blocks of both, {stats.LEAST_BLOCKS} needed{because}"
+    if floor is None:
+        return "not comparable", "the noise is not known: the reference was not timed against itself"
     if found.low > floor:
         return "faster", "the interval lies above the noise"
     if found.high < -floor:

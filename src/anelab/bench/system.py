@@ -72,13 +72,12 @@ class LinuxSystem:
         return sum(int(file.read_text()) for file in files) if files else None
 
     def power(self) -> str:
-        kinds = {}
-        for folder in self.root.glob("class/power_supply/*"):
-            kind = _text(folder / "type")
-            kinds[kind] = _text(folder / ("online" if kind == "Mains" else "status"))
-        if kinds.get("Mains") == "1":
+        """A mouse has a battery too, but its scope is a device."""
+        supplies = [one for one in self.root.glob("class/power_supply/*") if _text(one / "scope") != "Device"]
+        if any(_text(one / "type") == "Mains" and _text(one / "online") == "1" for one in supplies):
             return "mains"
-        return "battery" if kinds.get("Battery") == "Discharging" else UNKNOWN
+        drained = any(_text(one / "type") == "Battery" and _text(one / "status") == "Discharging" for one in supplies)
+        return "battery" if drained else UNKNOWN
 
     def low_power(self) -> bool | None:
         profile = _text(self.root / "firmware/acpi/platform_profile")

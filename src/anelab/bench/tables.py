@@ -55,7 +55,8 @@ def _parts(report: Report) -> Iterator[str]:
         f"measured {report.measured_at} on {host.processor}, {host.cores} cores, {host.system} {host.release}, in "
         f"{report.seconds:.0f} s\n{settings.processes} processes an arm, {report.samples:,} samples"
     )
-    timed = {name: arm for name, arm in report.arms.items() if arm.timed}
+    arms = {name: report.arms[name] for name in settings.arms}
+    timed = {name: arm for name, arm in arms.items() if arm.timed}
     for cell in settings.cells:
         rows: list[Row] = [_cell_row(report, cell, name, arm) for name, arm in timed.items() if cell in arm.cells]
         if rows:
@@ -64,7 +65,9 @@ def _parts(report: Report) -> Iterator[str]:
     names = ("", report.metric.partition(":")[2], "first load", "cached load", "peak memory", "placement")
     yield table(names, [_arm_row(name, arm) for name, arm in timed.items()])
     yield from _extras(report)
-    lines = [f"not timed: {name}: {arm.reason}" for name, arm in report.arms.items() if not arm.timed]
+    if report.estimates and not any(arm.wants_ne and arm.timed for arm in report.arms.values()):
+        yield estimates_text(report.estimates)
+    lines = [f"not timed: {name}: {arm.reason}" for name, arm in arms.items() if not arm.timed]
     lines += [
         f"lost: {one.arm}, {'gates' if one.block is None else f'block {one.block}'}: {one.ending.text()}"
         for one in report.failures
@@ -86,10 +89,10 @@ def _cell_row(report: Report, cell: str, name: str, arm: ArmResult) -> Row:
     verdict = against.verdict if against else "reference"
     return (
         name,
-        duration(found.median_ns),
+        duration(found.median_ns) if found.samples >= LEAST_COUNTS[50.0] else f"n<{LEAST_COUNTS[50.0]}",
         p90,
         p99,
-        f"{found.rows_per_s:,.0f}",
+        "" if found.rows_per_s is None else f"{found.rows_per_s:,.0f}",
         ratio_text(against),
         f"{verdict}{steady}{behind}",
     )
@@ -99,19 +102,22 @@ def ratio_text(found: Comparison | Change | None) -> str:
     ratio = None if found is None else found.speedup if isinstance(found, Comparison) else found.ratio
     if found is None or ratio is None or found.low is None or found.high is None:
         return ""
-    return f"{ratio:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    low, middle, high = (f"{value:.3f}" if value >= 0.1 else f"{value:.2g}" for value in (found.low, ratio, found.high))
+    return f"{middle} [{low}, {high}]"
 
 
 def _noise(report: Report, cell: str) -> str:
     noise = report.noise.get(cell)
-    if noise is None:
-        return ""
-    return f"\nnoise: a ratio of equals went {noise.floor:.1%} far; {ratio_text(noise)}"
+    if noise is None or noise.floor is None:
+        return "\nnoise: unknown"
+    return (
+        f"\nnoise: the reference against itself {ratio_text(noise)}; within {noise.floor:.1%} nothing is a difference"
+    )
 
 
 def _arm_row(name: str, arm: ArmResult) -> Row:
     first = next((one.load_ns + (one.compile_ns or 0) for one in arm.openings if one.first), None)
-    later = sorted(one.load_ns for one in arm.openings if not one.first)
+    later = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
     return (
         name,
         "" if arm.quality is None else f"{arm.quality:.4g}",
@@ -152,7 +158,8 @@ def differences_text(found: Differences) -> str:
             parts.append(f"{title}\n" + table(("", "cell", "old", "new", "old over new"), rows))
     if found.newly_failing:
         parts.append("newly failing\n" + "\n".join(f"{name}: {why}" for name, why in found.newly_failing.items()))
-    for title, names in (("missing", found.missing), ("new", found.added)):
+    fewer = ("too few blocks to compare", found.too_few)
+    for title, names in (("missing", found.missing), fewer, ("new", found.added)):
         if names:
             parts.append(f"{title}\n" + "\n".join(names))
     if found.not_primary:
@@ -191,8 +198,11 @@ def estimates_text(found: Sequence[Estimate]) -> str:
         for one in found
     ]
     header = ("rows", "multiply-adds", "moved", "CPU, estimate", "Neural Engine, estimate", "likely", "")
-    sources = "\n".join(f"  {source}" for source in found[0].sources)
-    return f"ESTIMATE, not measured\n{table(header, rows)}\nconstants\n{sources}"
+    return f"ESTIMATE, not measured, of the Core ML package on a Mac\n{table(header, rows)}"
+
+
+def sources_text(found: Sequence[Estimate]) -> str:
+    return "constants of the estimate\n" + "\n".join(f"  {source}" for source in found[0].sources)
 
 
 def _bound(bound: Bound) -> str:

@@ -1,10 +1,9 @@
 """The clock: warm-up, timed slices, arrivals, gaps. Nanoseconds by `time.perf_counter_ns`, garbage collection off."""
 
 import gc
-import itertools
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,13 +33,13 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def time_calls(calls: Sequence[Call], min_ns: int, min_count: int) -> Nanoseconds:
-    """Time of each call, the calls in turn, until both the duration and the count are reached."""
+def time_calls(calls: Iterator[Call], min_ns: int, min_count: int) -> Nanoseconds:
+    """Time of each call until both the duration and the count are reached."""
     clock, samples = time.perf_counter_ns, array("q")
     add = samples.append
     with _uncollected():
         end = clock() + min_ns
-        for call in itertools.cycle(calls):
+        for call in calls:
             before = clock()
             call()
             after = clock()
@@ -50,7 +49,7 @@ def time_calls(calls: Sequence[Call], min_ns: int, min_count: int) -> Nanosecond
     return np.frombuffer(samples, np.int64)
 
 
-def warm_up(calls: Sequence[Call], budget_ns: int) -> tuple[Nanoseconds, bool]:
+def warm_up(calls: Iterator[Call], budget_ns: int) -> tuple[Nanoseconds, bool]:
     """Calls in doublings until their median stays, or the budget is spent: the samples, and whether it stayed."""
     parts, agreements, previous = [], 0, 0.0
     end, count = time.perf_counter_ns() + budget_ns, 1
@@ -64,14 +63,14 @@ def warm_up(calls: Sequence[Call], budget_ns: int) -> tuple[Nanoseconds, bool]:
         previous, count = median, 2 * count
 
 
-def serve_arrivals(calls: Sequence[Call], rate_hz: float, count: int, rng: np.random.Generator) -> tuple[Any, bool]:
+def serve_arrivals(calls: Iterator[Call], rate_hz: float, count: int, rng: np.random.Generator) -> tuple[Any, bool]:
     """Latency of each of `count` requests that arrive as a Poisson process, from its arrival on, so that waiting for
     the one before counts; and whether the arm kept up with them."""
     arrivals = np.cumsum(rng.exponential(1e9 / rate_hz, count)).astype(np.int64)
     clock, latencies = time.perf_counter_ns, np.empty(count, np.int64)
     with _uncollected():
         start = clock()
-        for index, call in zip(range(count), itertools.cycle(calls), strict=False):
+        for index, call in zip(range(count), calls, strict=False):
             due = start + int(arrivals[index])
             _wait_until(due)
             call()
@@ -81,11 +80,11 @@ def serve_arrivals(calls: Sequence[Call], rate_hz: float, count: int, rng: np.ra
     return latencies, behind <= 0.05 * int(arrivals[-1]) + int(np.median(latencies))
 
 
-def time_after_gaps(calls: Sequence[Call], gap_ns: int, count: int) -> Nanoseconds:
+def time_after_gaps(calls: Iterator[Call], gap_ns: int, count: int) -> Nanoseconds:
     """Time of each of `count` calls that follow an idle gap."""
     clock, samples = time.perf_counter_ns, np.empty(count, np.int64)
     with _uncollected():
-        for index, call in zip(range(count), itertools.cycle(calls), strict=False):
+        for index, call in zip(range(count), calls, strict=False):
             time.sleep(gap_ns / 1e9)
             before = clock()
             call()

@@ -34,7 +34,6 @@ def measured_version(
     tell: Callable[[str], None],
     arms: Sequence[str] = (),
     url: str | None = None,
-    after_block: Callable[[int], None] = lambda block: None,
 ) -> Iterator[Measurement]:
     """Time the version by the arms of those names, or by every one that this machine has for it; the samples are
     there while the block lasts. Raises AnelabError if its files are gone or none of the arms could be timed."""
@@ -46,7 +45,7 @@ def measured_version(
         named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
         chosen = thorough(config) if config.thorough else config
         judge = partial(judge_of, subject)
-        found, slices = run_benchmark(subject, named, chosen, section.seed, judge, tell, after_block)
+        found, slices = run_benchmark(subject, named, chosen, section.seed, judge, tell)
         yield _written(found, slices, version, Path(scratch, SAMPLES))
 
 

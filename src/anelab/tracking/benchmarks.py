@@ -21,7 +21,7 @@ from anelab.bench.bundle import REPORT, SAMPLES, opened_bundle
 from anelab.bench.report import figures, parse_report, read_report
 from anelab.bench.schema import Report
 from anelab.errors import AnelabError, warn
-from anelab.files import canonical_json, copy_path, read_json
+from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
 from anelab.tracking.models import find_version
 from anelab.tracking.receipt import Dataset, Receipt, receipt_path, write_execution
 from anelab.tracking.registration import FORMATS, registered_model
@@ -122,10 +122,12 @@ def _log_files(store: Store, run: MlflowRun, report: Report, samples: Path) -> N
             file.write_text(canonical_json(report.as_json()), encoding="utf-8")
             store.client.log_artifact(run.info.run_id, str(file))
         if SAMPLES not in there:
-            if samples.is_file():
+            if samples.is_file() and file_digest(samples) == report.samples_sha256:
                 store.client.log_artifact(run.info.run_id, str(samples))
             else:
-                warn(f"{samples}: is not there, so benchmark {report.id[:SHORT]} has no samples in the store")
+                warn(
+                    f"{samples}: is not there, or another result's; benchmark {report.id[:SHORT]} has none in the store"
+                )
 
 
 def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: Report) -> None:
@@ -143,10 +145,11 @@ def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: R
 
 
 def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
-    """Every result in the store, oldest first: id, when, host, commit, imported, and medians by metric name."""
+    """The last MOST_RESULTS results in the store, oldest first: id, when, host, commit, imported, and medians by metric
+    name."""
     query = f"tags.`anelab.stage` = '{STAGE}'"
     runs = store.client.search_runs(
-        [store.experiment(workload)], query, order_by=["attributes.start_time ASC"], max_results=MOST_RESULTS
+        [store.experiment(workload)], query, order_by=["attributes.start_time DESC"], max_results=MOST_RESULTS
     )
     return [
         {
@@ -162,7 +165,7 @@ def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
                 if name.endswith(".median_us")
             },
         }
-        for run in runs
+        for run in reversed(runs)
         if run.info.status == "FINISHED"
     ]
 
@@ -196,7 +199,7 @@ def import_bundle(store: Store, workspace: Workspace, bundle: Path) -> tuple[Rep
         report = found.report.model_copy(update={"imported": True})
         kept = bundle_path(workspace, report)
         with store.writing():
-            if kept.exists() or is_attached(store, report):
+            if is_attached(store, report):
                 raise AnelabError(f"{bundle}: benchmark {report.id[:SHORT]} is here already")
             if not versions_of(store, report):
                 measured = json.dumps(report.subject.files, indent=2, sort_keys=True)
@@ -204,5 +207,6 @@ def import_bundle(store: Store, workspace: Workspace, bundle: Path) -> tuple[Rep
                     f"{bundle}: measured files of {report.subject.workload} that no registered version here has:\n"
                     f"{measured}\nregister that model first, or sync the store that has it"
                 )
-            copy_path(bundle, kept)
+            with replacing(kept) as draft:
+                copy_path(bundle, draft)
             return report, attach_result(store, workspace, report, found.samples)

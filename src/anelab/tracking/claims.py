@@ -1,9 +1,9 @@
 """Requests to measure a registered version, and who takes them.
 
 A version asks by the tag `bench.request` with a host selector. MLflow's tags can be overwritten by anybody, but the
-parameters of a logged model cannot be written twice: the parameter `bench.claim.N` is what two agents cannot both get.
-An agent that died leaves its claim: it takes it up again when it is restarted, and others may after LEASE_SECONDS
-without a heartbeat.
+parameters of a logged model cannot be written twice in any of its databases: the parameter `bench.claim.N` is what two
+agents cannot both get. An agent that died leaves its claim: it takes it up again when it is restarted, and others may
+after LEASE_SECONDS without a heartbeat.
 """
 
 import fnmatch
@@ -45,7 +45,7 @@ def matches(selector: str, facts: Mapping[str, str]) -> bool:
     if selector == "*":
         return True
     pairs = [part.partition("=") for part in selector.split(",")]
-    return all(mark and fnmatch.fnmatchcase(facts.get(key, ""), pattern) for key, mark, pattern in pairs)
+    return all(mark and key in facts and fnmatch.fnmatchcase(facts[key], pattern) for key, mark, pattern in pairs)
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,20 @@ class Claim:
 
 def request(store: Store, version: Version, selector: str) -> None:
     """Ask for the version to be measured on a host that the selector names."""
+    for old in (ERROR, RESULT):
+        if old in version.tags:
+            store.client.delete_model_version_tag(version.name, version.version, old)
     _tag(store, version, {REQUEST: check_selector(selector), STATUS: "requested"})
 
 
 def requested(store: Store, workloads: Sequence[str]) -> list[Version]:
     """Versions of those workloads' models that ask to be measured."""
+    return [version for version in _versions(store, workloads) if version.tags.get(REQUEST)]
+
+
+def _versions(store: Store, workloads: Sequence[str]) -> list[Version]:
     names = [registered_model(workload, format) for workload in workloads for format in FORMATS]
-    found = [version for name in names for version in store.client.search_model_versions(f"name = '{name}'")]
-    return [version for version in found if version.tags.get(REQUEST)]
+    return [version for name in names for version in store.client.search_model_versions(f"name = '{name}'")]
 
 
 def claim(store: Store, version: Version, holder: str, lease_s: float) -> Claim | None:
@@ -102,14 +108,32 @@ def beat(store: Store, taken: Claim) -> None:
         _tag(store, taken.version, {f"{HEARTBEAT}{taken.number}": f"{time.time():.0f}"})
 
 
+def is_held(store: Store, taken: Claim) -> bool:
+    """Whether nobody took the claim over meanwhile."""
+    return _last(store, _model_id(taken.version))[0] == taken.number
+
+
 def finish(store: Store, taken: Claim, state: str, tags: Mapping[str, str]) -> None:
-    """First the request goes: with it gone, nobody takes a finished claim for one to renew. A holder whose claim was
-    taken over leaves the request to the other."""
+    """First the request goes, unless it was changed meanwhile: with it gone, nobody takes a finished claim for one to
+    renew. A holder whose claim was taken over leaves the request to the other."""
     version = taken.version
-    if _last(store, _model_id(version))[0] == taken.number:
-        store.client.delete_model_version_tag(version.name, version.version, REQUEST)
+    if is_held(store, taken):
+        now = store.client.get_model_version(version.name, version.version).tags
+        if now.get(REQUEST) == version.tags.get(REQUEST) and REQUEST in now:
+            store.client.delete_model_version_tag(version.name, version.version, REQUEST)
         _tag(store, version, {STATUS: state, **tags})
     _tag(store, version, {f"{STATE}{taken.number}": state})
+
+
+def left_behind(store: Store, workloads: Sequence[str], holder: str) -> list[Claim]:
+    """Claims of the holder whose request is gone and whose end was never written, because it was killed between."""
+    found = []
+    for version in _versions(store, workloads):
+        if version.tags.get(STATUS) == "running" and REQUEST not in version.tags:
+            number, last, _ = _last(store, _model_id(version))
+            if last == holder and f"{STATE}{number}" not in version.tags:
+                found.append(Claim(version, number))
+    return found
 
 
 def result_of(store: Store, taken: Claim, workload: str) -> str | None:

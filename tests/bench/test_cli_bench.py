@@ -1,0 +1,107 @@
+"""The commands on benchmarks, as a person types them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from anelab.files import read_json
+from tests.tracking.test_registry import SETTINGS, WIDE, anelab
+
+BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    assert anelab(folder, "run", "mnist", *SETTINGS, *WIDE).returncode == 0
+    shutil.copy(folder / "reports/mnist/bench.json", folder / "first.json")
+    assert anelab(folder, "bench", "run", "mnist", *SETTINGS, *BENCH).returncode == 0
+    return folder
+
+
+def test_a_run_prints_a_table_with_intervals_and_verdicts(home: Path) -> None:
+    shown = anelab(home, "bench", "show", "mnist")
+    assert shown.returncode == 0, shown.stderr
+    for text in (
+        "single",
+        "batch_4",
+        "classical:nearest_mean",
+        "speed-up over ort-cpu:fp32",
+        "noise: a ratio of equals",
+    ):
+        assert text in shown.stdout
+    assert "energy: unavailable" in shown.stdout
+    assert "CPU 100% (ort_assignment)" in shown.stdout
+    content = json.loads(anelab(home, "bench", "show", "mnist", "--json").stdout)
+    assert content["schema"] == "anelab.bench/1"
+    assert content["host"]["cores"] >= 1
+
+
+def test_a_registered_version_is_measured_by_what_this_machine_has_for_it(home: Path) -> None:
+    done = anelab(home, "bench", "run", "mnist-onnx@champion", *SETTINGS, *BENCH, "--arm", "ort-cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["subject"]["model"], report["subject"]["version"]) == ("mnist-onnx", "1")
+    assert list(report["arms"]) == ["ort-cpu:fp32"]
+    history = anelab(home, "bench", "history", "mnist")
+    assert report["id"][:12] in history.stdout
+    assert len(history.stdout.strip().splitlines()) == 4
+    assert anelab(home, "bench", "show", f"mnist:{report['id'][:12]}").returncode == 0
+
+
+def test_comparing_lists_what_is_missing_and_can_fail(home: Path) -> None:
+    same = anelab(home, "bench", "compare", "mnist", "mnist", "--fail-on-regression")
+    assert same.returncode == 0, same.stdout
+    assert same.stdout.strip() == "4 unchanged"
+    lost = anelab(home, "bench", "compare", "mnist", str(home / "first.json"), "--fail-on-regression")
+    assert lost.returncode == 1
+    assert "ort-cpu:fp32 batch_4" in lost.stdout
+    found = json.loads(anelab(home, "bench", "compare", "mnist", "mnist", "--json").stdout)
+    assert found["regressions"] == []
+
+
+def test_what_is_no_result_is_told_what_would_be(home: Path) -> None:
+    for wrong in ("nothing", "mnist:", "x.txt"):
+        done = anelab(home, "bench", "show", wrong)
+        assert done.returncode == 2
+        assert "RESULT must be a bench.json, a bundle (.zip), a workload" in done.stderr
+    assert "names no results" in anelab(home, "bench", "show", "mnist:ffffffff").stderr
+    assert "there is no such bundle" in anelab(home, "bench", "import", "absent.zip").stderr
+    assert "there is no benchmark" in anelab(home, "bench", "show", "absent.json").stderr
+    assert "must be one of" in anelab(home, "bench", "run", "mnst-onnx@champion", *SETTINGS).stderr
+
+
+def test_arms_are_listed_with_the_reason_why_not(home: Path) -> None:
+    shown = anelab(home, "bench", "arms", "mnist", *SETTINGS).stdout
+    assert "ort-cpu:fp32" in shown
+    assert "coreml/cpu_and_ne:fp16" in shown
+    assert "no server is named; give --url" in shown
+    listed = json.loads(anelab(home, "bench", "arms", "mnist", *SETTINGS, "--json").stdout)
+    assert listed["ort-cpu:fp32"] == "available"
+
+
+def test_a_wrong_arm_in_the_configuration_is_told_before_anything_runs(home: Path) -> None:
+    done = anelab(home, "bench", "run", "mnist", *SETTINGS, "-S", "mnist.bench.arms=[ort-cpo]")
+    assert done.returncode == 2
+    assert "did you mean ort-cpu?" in done.stderr
+
+
+def test_estimates_are_marked_and_apart_from_what_others_published(home: Path) -> None:
+    shown = anelab(home, "bench", "estimate", str(home / "models/mnist/export/model.mlpackage")).stdout
+    assert shown.startswith("ESTIMATE, not measured")
+    assert "PUBLISHED BY OTHERS" in shown
+    found = json.loads(
+        anelab(home, "bench", "estimate", str(home / "models/mnist/export/model.buckets.mlpackage"), "--json").stdout
+    )
+    assert [one["rows"] for one in found["estimates"]] == [1, 4]
+    assert all(one["estimate"] for one in found["estimates"])
+    assert all(one["published_by_others"] for one in found["published"])
+    assert "estimates" in read_json(home / "reports/mnist/bench.json")
+
+
+def test_the_schema_is_a_json_schema(home: Path) -> None:
+    found = json.loads(anelab(home, "bench", "schema").stdout)
+    assert found["title"] == "Report"
+    assert {"host", "arms", "comparisons", "noise", "failures"} <= set(found["properties"])
