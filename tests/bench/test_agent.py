@@ -21,7 +21,7 @@ from anelab.tracking.claims import check_selector, matches
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
 from tests.conftest import ROOT, tiny
-from tests.tracking.test_registry import SETTINGS, WIDE, anelab_alone
+from tests.tracking.test_registry import SETTINGS, WIDE, Done, anelab, anelab_alone
 from tests.tracking.test_server import serving
 
 BENCH = [
@@ -51,8 +51,10 @@ def command(home: Path, name: str, server: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "anelab", *words, *SETTINGS, *BENCH, *more]
 
 
-def agent(home: Path, name: str, server: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(home, name, server), cwd=ROOT, capture_output=True, text=True, timeout=300)
+def agent(home: Path, name: str, server: str) -> Done:
+    """In this process, which has imported everything already."""
+    words = ["bench", "agent", "--tracking-uri", server, "--once", "--name", name]
+    return anelab(home, *words, *SETTINGS, *BENCH)
 
 
 def ask(store: Store, model: str, number: str, selector: str = "*") -> Any:

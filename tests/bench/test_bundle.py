@@ -149,6 +149,19 @@ def test_a_result_edited_in_place_is_told_from_a_real_one(home: Path, tmp_path: 
         parse_report(content, "it")
 
 
+def test_the_own_result_is_attached_when_the_model_is_registered(home: Path) -> None:
+    store = open_store(Workspace(ROOT, home))
+    report = read_report(home / "reports/mnist/bench.json")
+    version = store.client.get_model_version_by_alias("mnist-onnx", "champion")
+    run = store.client.get_run(version.tags[f"anelab.bench.{report.id[:12]}"])
+    assert run.data.tags["anelab.stage"] == "bench"
+    assert {item.path for item in store.client.list_artifacts(run.info.run_id)} >= {REPORT, SAMPLES}
+    (only,) = list_results(store, "mnist")
+    assert only["id"] == report.id
+    assert [one for one in report.estimates if not one.estimate] == []
+    assert report.estimates[0].winner == "CPU"
+
+
 def test_an_imported_bundle_is_attached_to_the_same_version_once(home: Path, bundle: Path) -> None:
     done = anelab(home, "bench", "import", str(bundle))
     assert done.returncode == 0, done.stderr
@@ -186,18 +199,3 @@ def test_a_bundle_of_a_model_that_is_not_here_is_refused(bundle: Path, tmp_path:
     assert "that no registered version here has" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "empty/models").exists()
-
-
-def test_the_own_result_is_attached_when_the_model_is_registered(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("fresh")
-    assert anelab(folder, "run", "mnist", *SETTINGS, *WIDE).returncode == 0
-    store = open_store(Workspace(ROOT, folder))
-    report = read_report(folder / "reports/mnist/bench.json")
-    version = store.client.get_model_version_by_alias("mnist-onnx", "champion")
-    run = store.client.get_run(version.tags[f"anelab.bench.{report.id[:12]}"])
-    assert run.data.tags["anelab.stage"] == "bench"
-    assert {item.path for item in store.client.list_artifacts(run.info.run_id)} >= {REPORT, SAMPLES}
-    (only,) = list_results(store, "mnist")
-    assert only["id"] == report.id
-    assert [one for one in report.estimates if not one.estimate] == []
-    assert report.estimates[0].winner == "CPU"

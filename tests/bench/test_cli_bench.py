@@ -29,7 +29,7 @@ def test_a_run_prints_a_table_with_intervals_and_verdicts(home: Path) -> None:
         "batch_4",
         "classical:nearest_mean",
         "speed-up over ort-cpu:fp32",
-        "noise: a ratio of equals",
+        "nothing is a difference",
     ):
         assert text in shown.stdout
     assert "energy: unavailable" in shown.stdout
@@ -105,3 +105,21 @@ def test_the_schema_is_a_json_schema(home: Path) -> None:
     found = json.loads(anelab(home, "bench", "schema").stdout)
     assert found["title"] == "Report"
     assert {"host", "arms", "comparisons", "noise", "failures"} <= set(found["properties"])
+
+
+def test_a_result_that_cannot_be_written_is_kept_elsewhere(home: Path) -> None:
+    """A file is where the reports' folder should be."""
+    reports = home / "reports/mnist"
+    away = reports.rename(home / "reports/away")
+    reports.write_text("")
+    try:
+        done = anelab(home, "bench", "run", "mnist", *SETTINGS, *BENCH)
+    finally:
+        reports.unlink()
+        away.rename(reports)
+    assert done.returncode == 1
+    assert "what was measured is kept in" in done.stderr
+    bundle = Path(done.stderr.partition("is kept in ")[2].partition(":")[0])
+    shown = anelab(home, "bench", "show", str(bundle))
+    assert "ort-cpu:fp32" in shown.stdout
+    shutil.rmtree(bundle.parent)

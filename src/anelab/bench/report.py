@@ -75,7 +75,7 @@ def _pairs(arms: Mapping[str, ArmResult], reference: str) -> list[tuple[str, str
     pairs = [(name, reference) for name in arms if name != reference]
     for name, arm in arms.items():
         cpu = f"{arm.kind}/cpu_only:{arm.variant}"
-        if arm.kind in ("coreml", "ort-coreml") and name != cpu and cpu in arms:
+        if arm.kind in ("coreml", "ort-coreml") and name != cpu and cpu in arms and cpu != reference:
             pairs.append((name, cpu))
     return pairs
 

@@ -95,7 +95,7 @@ class Timed:
         """`not_on_ne` says why one of them that is about the Neural Engine was not seen on it."""
         found = self.paired(cell, arm, against)
         verdict, reason = _verdict(found, floor, self.left_out)
-        if not_on_ne and verdict != "not comparable":
+        if not_on_ne:
             verdict, reason = "not on NE", not_on_ne
         return Comparison(
             cell=cell,
@@ -138,7 +138,8 @@ def _verdict(
     if found is None or found.blocks < stats.LEAST_BLOCKS:
         reasons = sorted({reason for many in left_out.values() for reason in many})
         because = f"; blocks were left out: {', '.join(reasons)}" if reasons else ""
-        return "not comparable", f"{found.blocks if found else 0} blocks of both, {stats.LEAST_BLOCKS} needed{because}"
+        count = found.blocks if found else "fewer than 2"
+        return "not comparable", f"{count} blocks of both, {stats.LEAST_BLOCKS} needed{because}"
     if floor is None:
         return "not comparable", "the noise is not known: the reference was not timed against itself"
     if found.low > floor:

@@ -1,11 +1,12 @@
 """bench: the exported files, timed on this machine against the trained module and the classical rule."""
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anelab.errors import warn
+from anelab.errors import AnelabError, warn
 from anelab.files import replacing_folder, write_json
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
@@ -13,6 +14,8 @@ from anelab.tracking.receipt import Dataset
 if TYPE_CHECKING:
     from anelab.bench.arms import Subject
     from anelab.bench.judge import WorkloadJudge
+    from anelab.bench.samples import Slice
+    from anelab.bench.schema import Report
 
 SAMPLES = "samples.parquet"
 
@@ -35,13 +38,32 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     found, slices = run_benchmark(
         subject, chosen_arms(config, subject), config, job.config.seed, lambda: judge_of(subject), tell
     )
-    with replacing_folder(job.output("bench")) as out:
-        report = write_result(found, slices, out / SAMPLES)
-    write_json(job.reports / "bench.json", report.as_json())
+    try:
+        with replacing_folder(job.output("bench")) as out:
+            report = write_result(found, slices, out / SAMPLES)
+        write_json(job.reports / "bench.json", report.as_json())
+    except OSError as error:
+        raise _rescued(found, slices, error) from None
     for text in report.warnings:
         warn(f"{job.name}: {text}")
     datasets = [Dataset(job.name, report.subject.data_digest, "test")]
     return Outcome(figures(report), datasets, reports=["bench.json"], identity=report.id)
+
+
+def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabError:
+    """What was measured, written where there may be room, and an error that says where. Raises OSError if there is
+    none either."""
+    from anelab.bench.bundle import write_bundle
+    from anelab.bench.run import write_result
+
+    folder = Path(tempfile.mkdtemp(prefix="anelab-bench-"))
+    report = write_result(found, slices, folder / SAMPLES)
+    bundle = folder / f"{report.subject.workload}-{report.id[:12]}.bench.zip"
+    write_bundle(report, folder / SAMPLES, bundle)
+    return AnelabError(
+        f"{error.filename or 'a file'}: {error.strerror or error}; what was measured is kept in {bundle}: look at it "
+        f"with `anelab bench show {bundle}`, and bring it in with `anelab bench import` when the model is registered"
+    )
 
 
 def subject_of(job: Job) -> "Subject":
