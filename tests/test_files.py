@@ -68,3 +68,13 @@ def test_canonical_json_is_sorted_and_refuses_nan() -> None:
     assert canonical_json({"b": 1, "a": 2}) == '{\n  "a": 2,\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "work").write_text("of years")
+    with pytest.raises(IsADirectoryError), replacing(folder) as draft:
+        draft.write_text("a file")
+    assert (folder / "work").read_text() == "of years"
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]

@@ -1,9 +1,9 @@
 """Commands on benchmarks: measure, look, compare, carry from machine to machine."""
 
+import math
 import os
+import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say
 from anelab.errors import UsageError
+from anelab.results import opened
 
 if TYPE_CHECKING:
     from anelab.bench.schema import Report
@@ -34,9 +35,12 @@ Result = Annotated[
     str,
     typer.Argument(
         metavar="RESULT",
-        help="A bench.json, a bundle, a workload (its last result), or workload:id of one in the store.",
+        help="A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store.",
     ),
 ]
+RESULT_HELP = "A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store."
+Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The same.")]
 Url = Annotated[str | None, typer.Option(help="For the arm http: http://host:port/v2/models/NAME.")]
 
 
@@ -83,12 +87,19 @@ def _run_version(common: Common, target: str, arms: list[str] | None, thorough: 
     params, workspace = common.params(), common.workspace()
     store = open_store(workspace)
     version = find(store, target)
-    config = params.section(workload_of(version.name)).bench.model_copy(update={"thorough": thorough})
-    with measured_version(store, params, version, config, say, arms or (), url) as found:
+    workload = workload_of(version.name)
+    if url:
+        params = Common((*common.overrides, f"{workload}.bench.url={url}"), common.folder).params()
+    config = params.section(workload).bench.model_copy(update={"thorough": thorough})
+    with measured_version(store, params, version, config, say, arms or ()) as found:
         with store.writing():
             versions = attach_result(store, workspace, found.report, found.samples)
-        say(f"anelab: attached to {', '.join(versions)}")
+        say(f"anelab: attached to {', '.join(versions)}; see it again with {_again(found.report)}")
         return found.report
+
+
+def _again(report: "Report") -> str:
+    return f"`anelab bench show {report.subject.workload}:{report.id[:12]}`"
 
 
 def _print(report: "Report", as_json: bool) -> None:
@@ -103,57 +114,62 @@ def _print(report: "Report", as_json: bool) -> None:
 @bench_app.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
 def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
     """Print a result."""
-    with _opened(ctx.obj, result) as (report, _):
+    with opened(ctx.obj.workspace(), result) as (report, _):
         _print(report, as_json)
 
 
 @bench_app.command(epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}")
 def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
-    """List every arm of a workload, and why one is not available here."""
+    """List every arm of a workload, as kind[/option][:variant], and why some are not available here. The option is a
+    number of threads or Core ML's compute units (_nn: its older model format); raw is the graph that takes bytes."""
     from anelab.bench.run import arms_of
     from anelab.stages.bench import subject_of
 
     subject = subject_of(ctx.obj.job(workload))
-    found = {arm.name: arm.unavailable(subject) or "available" for arm in arms_of(subject)}
+    found = {
+        arm.name: arm.unavailable(subject) or ("available" if arm.timeable else "available, to be checked only")
+        for arm in arms_of(subject)
+    }
     if as_json:
         print_json(found)
     else:
-        width = max(map(len, found))
-        print("\n".join(f"{name:{width}}  {text}" for name, text in found.items()))
+        for reason in dict.fromkeys(found.values()):
+            names = [name for name, text in found.items() if text == reason]
+            print(f"{reason}:\n  " + "\n  ".join(names))
 
 
 @bench_app.command(epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}")
 def compare(
     ctx: typer.Context,
-    old: Result,
-    new: Result,
+    old: Old,
+    new: New,
     fail_on_regression: Annotated[
         bool, typer.Option("--fail-on-regression", help="Exit 1 if one is slower, newly failing or missing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What changed from one result to another: regressions, improvements, newly failing, missing, NE not primary."""
+    """What changed between two results: regressions, improvements, failing, missing, NE not primary."""
     from anelab.bench.compare import compare_reports
-    from anelab.bench.tables import differences_text
+    from anelab.bench.tables import differences_text, title
 
-    with _opened(ctx.obj, old) as (before, _), _opened(ctx.obj, new) as (after, _):
+    with opened(ctx.obj.workspace(), old) as (before, _), opened(ctx.obj.workspace(), new) as (after, _):
         found = compare_reports(before, after)
     if as_json:
         print_json(found.as_json())
     else:
-        print(differences_text(found))
+        print(f"old: {title(before)}\nnew: {title(after)}\n\n{differences_text(found)}")
     if fail_on_regression and found.regressed:
         raise typer.Exit(1)
 
 
-@bench_app.command(epilog=f"Example: anelab bench history mnist --cell batch_64. {EVERYWHERE}")
+@bench_app.command(epilog=f"Example: anelab bench history mnist --scenario batch_64. {EVERYWHERE}")
 def history(
     ctx: typer.Context,
     workload: Workload,
-    cell: Annotated[str, typer.Option(help="The scenario, as results name it.")] = "single",
+    scenario: Annotated[str, typer.Option(help="As results name it: single, batch_64, server, ...")] = "single",
     as_json: AsJson = False,
 ) -> None:
-    """Medians of every result in the store, oldest first."""
+    """Median time of a call in every result of the store, oldest first."""
     from anelab.bench.tables import history_text
     from anelab.tracking.benchmarks import list_results
     from anelab.tracking.store import open_store
@@ -163,26 +179,39 @@ def history(
     if as_json:
         print_json(found)
     else:
-        print(history_text(found, cell) or f"{workload} has no results with {cell}; run `anelab bench run {workload}`")
+        print(history_text(found, scenario) or _no_scenario(workload, scenario, found))
+
+
+def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) -> str:
+    known = sorted({name.partition(".")[0] for one in results for name in one["medians_us"]})
+    if not known:
+        return f"{workload} has no results yet; run `anelab bench run {workload}`"
+    raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")
 
 
 @bench_app.command("export", epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}")
 def export(
     ctx: typer.Context,
     result: Result,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: named after the result.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File or folder. Default: the working directory.")
+    ] = None,
 ) -> None:
     """Write a result and its samples as one file that another machine can import."""
     from anelab.bench.bundle import write_bundle
 
-    with _opened(ctx.obj, result) as (report, samples):
-        target = output or Path(f"{report.subject.workload}-{report.id[:12]}.bench.zip")
+    with opened(ctx.obj.workspace(), result) as (report, samples):
+        name = f"{report.subject.workload}-{report.id[:12]}.bench.zip"
+        target = output / name if output is not None and output.is_dir() else output or Path(name)
         write_bundle(report, samples, target)
     print(target)
 
 
 @bench_app.command("import", epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}")
-def import_(ctx: typer.Context, bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")]) -> None:
+def import_(
+    ctx: typer.Context,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `anelab bench export` wrote elsewhere.")],
+) -> None:
     """Check another machine's result and attach it to the registered versions that it measured."""
     from anelab.tracking.benchmarks import import_bundle
     from anelab.tracking.store import open_store
@@ -231,8 +260,10 @@ def agent(
     if tracking_uri:
         os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     who = name or socket.gethostname().partition(".")[0]
-    if not all(letter.isalnum() or letter in "-_." for letter in who):
-        raise UsageError(f"--name takes letters, digits, dots, - and _, but got {who}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", who):
+        raise UsageError(f"--name takes letters and digits, and within it also dots, - and _, but got {who}")
+    if not 0 < interval < math.inf:
+        raise UsageError(f"--interval takes seconds above 0, but got {interval}")
     done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, say).work(once, interval)
     print(f"{done} versions done")
 
@@ -269,34 +300,3 @@ def schema() -> None:
     from anelab.bench.schema import Report
 
     print_json(Report.model_json_schema())
-
-
-@contextmanager
-def _opened(common: Common, reference: str) -> "Iterator[tuple[Any, Path]]":
-    """A result and the path of its samples, wherever it is. Raises UsageError if it is nothing."""
-    from anelab import workloads
-    from anelab.bench.bundle import SAMPLES, opened_bundle
-    from anelab.bench.report import read_report
-
-    path, (workload, colon, result) = Path(reference), reference.partition(":")
-    if path.suffix == ".zip":
-        with opened_bundle(path) as bundle:
-            yield bundle.report, bundle.samples
-    elif path.suffix == ".json":
-        beside, stages = path.with_name(SAMPLES), common.workspace().models(path.parent.name) / "bench" / SAMPLES
-        yield read_report(path), beside if beside.is_file() else stages
-    elif workload in workloads.names() and not colon:
-        workspace = common.workspace()
-        own = workspace.reports(workload) / "bench.json"
-        yield read_report(own), workspace.models(workload) / "bench" / SAMPLES
-    elif workload in workloads.names() and result:
-        from anelab.tracking.benchmarks import opened_result
-        from anelab.tracking.store import open_store
-
-        with opened_result(open_store(common.workspace()), workload, result) as found:
-            yield found
-    else:
-        raise UsageError(
-            f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}) or "
-            f"workload:id, but got {reference}"
-        )

@@ -1,5 +1,6 @@
 """Files that are whole or absent: written under a temporary name, then renamed. Standard library only."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -14,7 +15,9 @@ from anelab.errors import DamagedFileError
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place, file or folder, if the block succeeds."""
+    """A temporary path beside `target` that takes its place, file or folder, if the block succeeds.
+
+    Raises IsADirectoryError if a file would take a folder's place: nobody means that."""
     target.parent.mkdir(parents=True, exist_ok=True)
     holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -29,6 +32,8 @@ def _swap(draft: Path, target: Path, old: Path) -> None:
     if not target.is_dir() or target.is_symlink():
         draft.replace(target)
         return
+    if not draft.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(target))
     target.replace(old)
     try:
         draft.replace(target)

@@ -234,7 +234,7 @@ def test_one_agent_of_a_name_at_a_time(store: Store, server: str, tmp_path: Path
 
 
 def test_a_server_that_is_down_is_said_to_be_down(tmp_path: Path) -> None:
-    done = agent(tmp_path, "a", "http://127.0.0.1:9")
+    done = anelab_alone(tmp_path, "bench", "agent", "--tracking-uri", "http://127.0.0.1:9", "--once")
     assert done.returncode == 1
     assert "does not answer" in done.stderr
     assert "Traceback" not in done.stderr

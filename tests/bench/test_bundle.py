@@ -120,6 +120,44 @@ def test_an_edited_figure_is_refused_even_if_it_is_signed_anew(
         pass
 
 
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("samples", 10**9),
+        ("measured_at", "not a date"),
+        ("measured_at", "2026-11-20T10:00:00"),
+        ("seconds", -5),
+        ("conditions", []),
+        ("settings.arms", []),
+        ("settings.arms", ["ghost:fp32"]),
+        ("settings.resamples", 10**9),
+        ("settings.resamples", -1),
+        ("settings.reference", "ghost"),
+        ("arms.ort-cpu:fp32.wants_ne", True),
+        ("arms.ort-cpu:fp32.device", "NE"),
+        ("schema", "anelab.bench/2"),
+    ],
+)
+def test_what_does_not_hold_together_is_refused_however_it_is_signed(
+    bundle: Path, tmp_path: Path, where: str, value: object
+) -> None:
+    def edit(report: Any) -> None:
+        *path, last = where.split(".")
+        for key in path:
+            report = report[key]
+        report[last] = value
+
+    def change(files: dict[str, bytes]) -> None:
+        try:
+            with_report(edit, new_id=True)(files)
+        except ValueError:  # our own reading refuses it before it has an id
+            with_report(edit)(files)
+
+    edited = rewritten(bundle, tmp_path / "edited.bench.zip", change, sign=True)
+    with pytest.raises(AnelabError), opened_bundle(edited):
+        pass
+
+
 def test_what_else_is_in_it_is_refused(bundle: Path, tmp_path: Path) -> None:
     def add(files: dict[str, bytes]) -> None:
         files["../../evil.py"] = b"print()"
@@ -180,6 +218,17 @@ def test_an_imported_bundle_is_attached_to_the_same_version_once(home: Path, bun
     assert "is here already" in again.stderr
     shown = anelab(home, "bench", "show", f"mnist:{short}")
     assert "imported" in shown.stdout.splitlines()[0]
+
+
+def test_the_same_samples_are_not_attached_twice_under_another_id(home: Path, bundle: Path, tmp_path: Path) -> None:
+    def warm(report: Any) -> None:
+        report["host"]["processor"] = "Apple M4"
+
+    anelab(home, "bench", "import", str(bundle))
+    other = rewritten(bundle, tmp_path / "other.bench.zip", with_report(warm, new_id=True), sign=True)
+    again = anelab(home, "bench", "import", str(other))
+    assert again.returncode == 1
+    assert "is here already" in again.stderr
 
 
 def test_a_store_that_lost_it_gets_it_back(home: Path, bundle: Path) -> None:

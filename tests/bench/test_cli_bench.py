@@ -29,7 +29,7 @@ def test_a_run_prints_a_table_with_intervals_and_verdicts(home: Path) -> None:
         "batch_4",
         "classical:nearest_mean",
         "speed-up over ort-cpu:fp32",
-        "nothing is a difference",
+        "of 1 is no difference",
     ):
         assert text in shown.stdout
     assert "energy: unavailable" in shown.stdout
@@ -54,7 +54,8 @@ def test_a_registered_version_is_measured_by_what_this_machine_has_for_it(home: 
 def test_comparing_lists_what_is_missing_and_can_fail(home: Path) -> None:
     same = anelab(home, "bench", "compare", "mnist", "mnist", "--fail-on-regression")
     assert same.returncode == 0, same.stdout
-    assert same.stdout.strip() == "4 unchanged"
+    assert "regressions" not in same.stdout
+    assert same.stdout.count("batch_4") == 2
     lost = anelab(home, "bench", "compare", "mnist", str(home / "first.json"), "--fail-on-regression")
     assert lost.returncode == 1
     assert "ort-cpu:fp32 batch_4" in lost.stdout
@@ -71,6 +72,20 @@ def test_what_is_no_result_is_told_what_would_be(home: Path) -> None:
     assert "there is no such bundle" in anelab(home, "bench", "import", "absent.zip").stderr
     assert "there is no benchmark" in anelab(home, "bench", "show", "absent.json").stderr
     assert "must be one of" in anelab(home, "bench", "run", "mnst-onnx@champion", *SETTINGS).stderr
+
+
+def test_a_scenario_that_no_result_has_is_told_which_there_are(home: Path) -> None:
+    done = anelab(home, "bench", "history", "mnist", "--scenario", "zzz")
+    assert done.returncode == 2
+    assert "they have batch_4, single" in done.stderr
+
+
+def test_an_export_into_a_folder_leaves_the_folder_alone(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("work")
+    done = anelab(home, "bench", "export", "mnist", "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "precious").read_text() == "work"
+    assert Path(done.stdout.strip()).parent == tmp_path
 
 
 def test_arms_are_listed_with_the_reason_why_not(home: Path) -> None:

@@ -108,7 +108,7 @@ def test_what_got_slower_and_faster_is_told_from_what_did_not() -> None:
     assert found.regressions[0].ratio == pytest.approx(0.8, rel=0.01)
     assert found.regressed
     text = differences_text(found)
-    assert "regressions" in text and "improvements" in text and "1 unchanged" in text
+    assert "regressions" in text and "improvements" in text and "unchanged" in text
 
 
 def test_arms_that_are_gone_new_or_failing_are_listed() -> None:
@@ -124,7 +124,7 @@ def test_arms_that_are_gone_new_or_failing_are_listed() -> None:
 def test_nothing_new_is_no_regression() -> None:
     found = compare_reports(report({"a": 1000}), report({"a": 1000}, seed=1))
     assert not found.regressed
-    assert differences_text(found) == "1 unchanged"
+    assert differences_text(found).startswith("unchanged")
 
 
 def test_what_is_no_evidence_makes_no_regression() -> None:
@@ -196,8 +196,8 @@ def test_a_report_says_what_it_does_not_know() -> None:
     text = report_text(report({"a": 1000, "b": 2000}, {"a": arm(), "b": arm(), "c": arm(available=False)}))
     assert "unavailable" in text
     assert "not timed: c: it is not here" in text
-    assert "within 1.0% nothing is a difference" in text
-    assert "n<662" in text
+    assert "within 1.0% of 1 is no difference" in text
+    assert "n<662" in text and "95 % interval" in text
 
 
 @pytest.mark.parametrize(

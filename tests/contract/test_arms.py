@@ -119,7 +119,9 @@ def test_every_kind_is_tested_here_or_says_why_it_cannot_run(exported: Subject) 
     ("text", "says"),
     [
         ("ort-cpo", "did you mean ort-cpu?"),
-        ("ort-cpu/0", "a number of threads from 1 on"),
+        ("ort-cpu/0", "a number of threads from 1 to 1024"),
+        ("ort-cpu/²", "a number of threads"),
+        ("ort-cpu/99999999999999999999", "a number of threads"),
         ("coreml/gpu", "coreml/cpu_only"),
         ("classical/2", "classical alone"),
         ("", "kind[/option][:variant]"),

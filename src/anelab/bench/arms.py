@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Call = Callable[[], Any]
 """One prepared prediction; what it returns is for `Opened.read`."""
 
+MOST_THREADS = 1024
 NAME = re.compile(r"(?P<kind>[a-z-]+)(/(?P<option>\w+))?(:(?P<variant>\w+))?")
 
 
@@ -186,9 +187,9 @@ def parse_arm(text: str) -> Arm:
 
 def _option(arm: type[Arm], option: str | None, text: str) -> str:
     if arm.options == ("threads",):
-        if option is None or (option.isdigit() and int(option)):
-            return option or "1"
-        raise UsageError(f"{arm.kind}/N takes a number of threads from 1 on, but got {text}")
+        if option is None or (option.isascii() and option.isdigit() and 1 <= int(option) <= MOST_THREADS):
+            return str(int(option or 1))
+        raise UsageError(f"{arm.kind}/N takes a number of threads from 1 to {MOST_THREADS}, but got {text}")
     if option is None:
         return arm.options[0] if arm.options else ""
     if option not in arm.options:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from anelab.bench.arms import parse_arm
 from anelab.bench.report import parse_report, summarised
 from anelab.bench.samples import read_samples
 from anelab.bench.schema import Report
@@ -64,7 +65,7 @@ def opened_bundle(path: Path) -> Iterator[Bundle]:
             if file_digest(folder / name) != contents["files"].get(name):
                 raise _changed(path, f"{name} is not what {CONTENTS} says")
         report = parse_report(_json(path, (folder / REPORT).read_bytes()), f"{path}: {REPORT}")
-        if (report.id, report.samples_sha256) != (contents["id"], contents["files"][SAMPLES]):
+        if (report.id, report.samples_sha256) != (contents.get("id"), contents["files"][SAMPLES]):
             raise _changed(path, "its report belongs to other samples")
         _check_figures(path, report, folder / SAMPLES)
         yield Bundle(report, folder / SAMPLES)
@@ -103,7 +104,19 @@ def _changed(path: Path, why: str) -> AnelabError:
 
 def _check_figures(path: Path, report: Report, samples: Path) -> None:
     """Whoever changes a figure can also sign anew, but the samples would have to follow."""
-    again = summarised(report, read_samples(samples))
+    slices = read_samples(samples)
+    try:
+        again = summarised(report, slices)
+    except Exception as error:  # whatever a made-up result may make of it
+        raise _changed(path, f"no figures follow from its samples ({type(error).__name__})") from None
+    if report.samples != sum(len(one.ns) for one in slices):
+        raise _changed(path, "it has another number of samples than it says")
+    if {one.block for one in slices} - {one.block for one in report.conditions}:
+        raise _changed(path, "its blocks' conditions are missing")
+    for name, arm in report.arms.items():
+        own = parse_arm(name)
+        if (arm.kind, arm.variant, arm.device, arm.wants_ne) != (own.kind, own.variant, own.device, own.wants_ne):
+            raise _changed(path, f"{name} is not what it says it is")
     for part in ("arms", "comparisons", "noise"):
         if not _same(again.as_json()[part], report.as_json()[part]):
             raise _changed(path, f"its {part} do not follow from its samples")

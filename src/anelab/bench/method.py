@@ -25,6 +25,7 @@ from anelab.bench.samples import AGAIN, Phase, Slice
 from anelab.bench.schema import Conditions, Ending, Energy, Failure, Gate, Settings
 from anelab.bench.summary import BACK_TO_BACK, batch_of, rows_of
 
+LOGS = "anelab-logs-"
 GIVE_UP_AFTER = 3
 """An arm that is lost in so many blocks is not started again."""
 REENTRY = 3
@@ -57,11 +58,11 @@ class Run:
 
     def measure(self) -> None:
         """Gates, then blocks. Raises nothing that an arm does: that is recorded."""
-        with tempfile.TemporaryDirectory(prefix="anelab-bench-") as logs:
+        with tempfile.TemporaryDirectory(prefix=LOGS) as logs:
             self._logs = Path(logs)
             self._gates()
             self._choose_reference()
-            for block in range(self.settings.processes):
+            for block in range(self.settings.processes if self.timed else 0):
                 self.tell(f"block {block + 1} of {self.settings.processes}")
                 self.watch.begin()
                 self._block(block)

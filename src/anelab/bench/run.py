@@ -1,9 +1,11 @@
 """One benchmark from start to finish: what is measured, by which arms, into a report and its samples."""
 
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +16,16 @@ from anelab.bench.energy import Meters, find_meters
 from anelab.bench.estimate import estimates
 from anelab.bench.gates import Judge
 from anelab.bench.host import Watch, host_record
-from anelab.bench.method import Run
+from anelab.bench.method import LOGS, Run
 from anelab.bench.mutex import device_mutex
 from anelab.bench.report import arm_result, summarised
 from anelab.bench.samples import Slice, write_samples
 from anelab.bench.system import this_system
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.files import file_digest
 from anelab.learning.config import BenchConfig
 
+CACHE = "anelab-cache-"
 THOROUGH = {
     "scenarios": ["single", "batch", "offline", "server", "idle"],
     "batches": [8, 64, 512],
@@ -60,9 +63,12 @@ def run_benchmark(
     after_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[schema.Report, list[Slice]]:
     """Measure; the report is whole but for the digest of its samples. Raises AnelabError if no arm could be timed."""
-    started, system = time.monotonic(), this_system()
-    settings = _settings(config, arms, seed)
-    with device_mutex(tell), tempfile.TemporaryDirectory(prefix="anelab-cache-") as cache:
+    system, settings = this_system(), _settings(config, arms, seed)
+    reasons = {arm.name: arm.unavailable(subject) for arm in arms}
+    if all(reasons.values()):
+        raise _no_arm(subject, {name: reason or "" for name, reason in reasons.items()})
+    with device_mutex(warn), _swept(), tempfile.TemporaryDirectory(prefix=CACHE) as cache:
+        started = time.monotonic()
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
         host = host_record(system)
         run = Run(
@@ -78,7 +84,7 @@ def run_benchmark(
         )
         run.measure()
     if not run.slices:
-        raise AnelabError(f"{subject.workload}: no arm could be timed:\n{_why_not(run)}")
+        raise _no_arm(subject, _why_not(run))
     report = schema.Report(
         measured_at=measured_at,
         seconds=round(time.monotonic() - started, 3),
@@ -95,6 +101,15 @@ def run_benchmark(
         estimates=estimates(subject.manifest),
     )
     return report, run.slices
+
+
+@contextmanager
+def _swept() -> Iterator[None]:
+    """What benchmarks that were killed left behind; the machine's lock says that none is running."""
+    for prefix in (LOGS, CACHE):
+        for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    yield
 
 
 def write_result(report: schema.Report, slices: Sequence[Slice], samples: Path) -> schema.Report:
@@ -141,9 +156,17 @@ def _files(arm: Arm, subject: Subject) -> dict[str, str]:
         return {}
 
 
-def _why_not(run: Run) -> str:
+def _no_arm(subject: Subject, reasons: Mapping[str, str]) -> AnelabError:
+    lines = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items())
+    return AnelabError(
+        f"{subject.workload}: no arm could be timed here; another machine can be asked by `anelab bench request`, or "
+        f"measure and export a bundle\n{lines}"
+    )
+
+
+def _why_not(run: Run) -> dict[str, str]:
     lost = {failure.arm: failure.ending.text() for failure in run.failures}
-    return "\n".join(f"  {name}: {entry.reason or lost.get(name, '')}" for name, entry in run.entries.items())
+    return {name: entry.reason or lost.get(name, "") for name, entry in run.entries.items()}
 
 
 def _warnings(run: Run) -> list[str]:

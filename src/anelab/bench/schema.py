@@ -4,12 +4,15 @@ Times are nanoseconds, memory is bytes, energy is millijoules. What was not obse
 follow from the samples: `bench/summary.py` makes them, and an import makes them again to check.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.placement import UNAVAILABLE, Placement
 
+MOST_RESAMPLES = 100_000
+"""What a result that comes from elsewhere may ask of this machine."""
 Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on NE"]
 
 
@@ -210,7 +213,7 @@ class Settings(Record):
     url: str | None
     timeout_s: float
     seed: int
-    resamples: int
+    resamples: int = Field(ge=100, le=MOST_RESAMPLES)
 
 
 class Bound(Record):
@@ -251,7 +254,7 @@ class Report(Record):
     id: str = ""
     """sha256 of everything else."""
     measured_at: str
-    seconds: float
+    seconds: float = Field(ge=0)
     imported: bool = False
     subject: Subject
     metric: str
@@ -267,6 +270,24 @@ class Report(Record):
     estimates: list[Estimate] = []
     samples_sha256: str = ""
     samples: int = 0
+
+    @field_validator("measured_at")
+    @classmethod
+    def _a_moment(cls, text: str) -> str:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError("must be a time with its zone, like 2026-11-20T10:00:00+00:00")
+        return text
+
+    @model_validator(mode="after")
+    def _of_one_piece(self) -> "Report":
+        blocks = [one.block for one in self.conditions]
+        if sorted(self.settings.arms) != sorted(self.arms):
+            raise ValueError("settings.arms are not the arms that it has results of")
+        if self.settings.reference not in self.arms:
+            raise ValueError("settings.reference is none of its arms")
+        if blocks and blocks != list(range(len(blocks))):
+            raise ValueError("conditions must be of every block, in order")
+        return self
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 

@@ -10,6 +10,7 @@ from anelab.bench.estimate import Published
 from anelab.bench.placement import Placement
 from anelab.bench.schema import ArmResult, Bound, Comparison, Estimate, Report
 from anelab.bench.stats import LEAST_COUNTS
+from anelab.bench.summary import rows_of
 
 Row = tuple[str, ...]
 
@@ -47,13 +48,21 @@ def report_text(report: Report) -> str:
     return "\n\n".join(_parts(report))
 
 
+def title(report: Report) -> str:
+    """What it is of, when and where."""
+    host, imported = report.host, ", imported" if report.imported else ""
+    return (
+        f"{report.subject.workload}, result {report.id[:12]}{imported}, measured {report.measured_at} on "
+        f"{host.processor}, {host.cores} cores, {host.system} {host.release}"
+    )
+
+
 def _parts(report: Report) -> Iterator[str]:
-    host, settings = report.host, report.settings
-    imported = ", imported" if report.imported else ""
+    settings = report.settings
     yield (
-        f"{report.subject.workload}, result {report.id[:12]}{imported}\n"
-        f"measured {report.measured_at} on {host.processor}, {host.cores} cores, {host.system} {host.release}, in "
-        f"{report.seconds:.0f} s\n{settings.processes} processes an arm, {report.samples:,} samples"
+        f"{title(report)}\n{settings.processes} processes an arm, {report.samples:,} samples, {report.seconds:.0f} s\n"
+        "Times are of a call; speed-ups are medians of paired ratios with their 95 % interval, above 1 is faster;\n"
+        "n<64 says that there are too few samples for that figure."
     )
     arms = {name: report.arms[name] for name in settings.arms}
     timed = {name: arm for name, arm in arms.items() if arm.timed}
@@ -61,8 +70,16 @@ def _parts(report: Report) -> Iterator[str]:
         rows: list[Row] = [_cell_row(report, cell, name, arm) for name, arm in timed.items() if cell in arm.cells]
         if rows:
             header = ("", "median", "p90", "p99", "rows/s", f"speed-up over {settings.reference}", "verdict")
-            yield f"{cell}\n{table(header, rows)}{_noise(report, cell)}"
-    names = ("", report.metric.partition(":")[2], "first load", "cached load", "peak memory", "placement")
+            many = f", {rows_of(cell)} rows" if rows_of(cell) > 1 else ""
+            yield f"{cell}{many}\n{table(header, rows)}{_noise(report, cell)}"
+    names = (
+        "",
+        f"{report.metric.partition(':')[2]}, examples",
+        "first load",
+        "cached load",
+        "peak memory",
+        "placement",
+    )
     yield table(names, [_arm_row(name, arm) for name, arm in timed.items()])
     yield from _extras(report)
     if report.estimates and not any(arm.wants_ne and arm.timed for arm in report.arms.values()):
@@ -84,7 +101,8 @@ def _cell_row(report: Report, cell: str, name: str, arm: ArmResult) -> Row:
         for key, percentile in (("p90", 90.0), ("p99", 99.0))
     )
     against = next((one for one in report.comparisons if (one.cell, one.arm) == (cell, name)), None)
-    steady = "" if found.steady else f" (not steady in {found.processes - found.steady_processes})"
+    unsteady = found.processes - found.steady_processes
+    steady = "" if found.steady else f" (not steady in {unsteady} of {found.processes} processes)"
     behind = " (fell behind)" if found.kept_up is False else ""
     verdict = against.verdict if against else "reference"
     return (
@@ -110,9 +128,7 @@ def _noise(report: Report, cell: str) -> str:
     noise = report.noise.get(cell)
     if noise is None or noise.floor is None:
         return "\nnoise: unknown"
-    return (
-        f"\nnoise: the reference against itself {ratio_text(noise)}; within {noise.floor:.1%} nothing is a difference"
-    )
+    return f"\nnoise: the reference against itself {ratio_text(noise)}; within {noise.floor:.1%} of 1 is no difference"
 
 
 def _arm_row(name: str, arm: ArmResult) -> Row:
@@ -150,23 +166,23 @@ def _extras(report: Report) -> Iterator[str]:
 
 def differences_text(found: Differences) -> str:
     parts = [f"times are not comparable: {found.reason}"] if found.reason else []
-    for title, changes in (("regressions", found.regressions), ("improvements", found.improvements)):
+    groups = (("regressions", found.regressions), ("improvements", found.improvements), ("unchanged", found.unchanged))
+    for name, changes in groups:
         if changes:
             rows: list[Row] = [
                 (one.arm, one.cell, duration(one.old_ns), duration(one.new_ns), ratio_text(one)) for one in changes
             ]
-            parts.append(f"{title}\n" + table(("", "cell", "old", "new", "old over new"), rows))
+            parts.append(f"{name}\n" + table(("", "scenario", "old", "new", "old over new"), rows))
     if found.newly_failing:
         parts.append("newly failing\n" + "\n".join(f"{name}: {why}" for name, why in found.newly_failing.items()))
     fewer = ("too few blocks to compare", found.too_few)
-    for title, names in (("missing", found.missing), fewer, ("new", found.added)):
+    for name, names in (("missing in the new one", found.missing), fewer, ("only in the new one", found.added)):
         if names:
-            parts.append(f"{title}\n" + "\n".join(names))
+            parts.append(f"{name}\n" + "\n".join(names))
     if found.not_primary:
         lines = [f"{name}: {device}" for name, device in found.not_primary.items()]
         parts.append("NE not primary\n" + "\n".join(lines))
-    parts.append(f"{len(found.unchanged)} unchanged")
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or "nothing to compare"
 
 
 def history_text(results: Sequence[Mapping[str, Any]], cell: str) -> str:
@@ -198,7 +214,10 @@ def estimates_text(found: Sequence[Estimate]) -> str:
         for one in found
     ]
     header = ("rows", "multiply-adds", "moved", "CPU, estimate", "Neural Engine, estimate", "likely", "")
-    return f"ESTIMATE, not measured, of the Core ML package on a Mac\n{table(header, rows)}"
+    return (
+        f"ESTIMATE, not measured, of the Core ML package on a Mac's CPU and Neural Engine, from the best to the worst "
+        f"published case\n{table(header, rows)}"
+    )
 
 
 def sources_text(found: Sequence[Estimate]) -> str:

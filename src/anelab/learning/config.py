@@ -1,5 +1,6 @@
 """The sections of params.yaml that every workload has. A workload's own Config extends these."""
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -146,11 +147,11 @@ class BenchConfig(Section):
     arms: list[str] = ["ort-cpu", "ort-cpu:int8", "torch-eager", "classical"]
     thorough: bool = False
     processes: int = Field(10, ge=1, le=1000)
-    rounds: int = Field(8, ge=1)
-    slice_ms: float = Field(5, gt=0)
-    min_calls: int = Field(3, ge=1)
-    warm_up_ms: float = Field(300, gt=0)
-    settle_ms: float = Field(2, ge=0)
+    rounds: int = Field(8, ge=1, le=1000)
+    slice_ms: float = Field(5, gt=0, le=60_000)
+    min_calls: int = Field(3, ge=1, le=100_000)
+    warm_up_ms: float = Field(300, gt=0, le=60_000)
+    settle_ms: float = Field(2, ge=0, le=60_000)
     scenarios: list[Scenario] = ["single", "batch"]
     batches: list[int] = [64]
     offline_rows: int = Field(4096, ge=1)
@@ -158,8 +159,8 @@ class BenchConfig(Section):
     idle_gaps_ms: list[int] = [1, 10, 100, 1000]
     energy: bool = True
     url: str | None = None
-    timeout_s: float = Field(120, gt=0)
-    resamples: int = Field(10000, ge=1000)
+    timeout_s: float = Field(120, gt=0, le=86400)
+    resamples: int = Field(10000, ge=1000, le=100_000)
 
     @field_validator("arms", "scenarios")
     @classmethod
@@ -168,11 +169,19 @@ class BenchConfig(Section):
             raise ValueError("must name at least one, and each once")
         return names
 
+    @field_validator("url")
+    @classmethod
+    def _without_secrets(cls, url: str | None) -> str | None:
+        """It is written into results, which travel."""
+        if url is not None and not re.fullmatch(r"http://[^@/?#\s]+(/[^?#\s]*)?", url):
+            raise ValueError("must be http://host:port/path, without a password and without ? or #")
+        return url
+
     @field_validator("batches", "idle_gaps_ms")
     @classmethod
     def _positive_each_once(cls, sizes: list[int]) -> list[int]:
-        if any(size < 1 for size in sizes) or len(set(sizes)) != len(sizes):
-            raise ValueError("must be numbers from 1 on, each once")
+        if any(not 1 <= size <= 100_000 for size in sizes) or len(set(sizes)) != len(sizes):
+            raise ValueError("must be numbers from 1 to 100000, each once")
         return sizes
 
     @property

@@ -56,7 +56,7 @@ def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabEr
     from anelab.bench.bundle import write_bundle
     from anelab.bench.run import write_result
 
-    folder = Path(tempfile.mkdtemp(prefix="anelab-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="anelab-kept-"))
     report = write_result(found, slices, folder / SAMPLES)
     bundle = folder / f"{report.subject.workload}-{report.id[:12]}.bench.zip"
     write_bundle(report, folder / SAMPLES, bundle)

@@ -33,7 +33,6 @@ def measured_version(
     config: BenchConfig,
     tell: Callable[[str], None],
     arms: Sequence[str] = (),
-    url: str | None = None,
 ) -> Iterator[Measurement]:
     """Time the version by the arms of those names, or by every one that this machine has for it; the samples are
     there while the block lasts. Raises AnelabError if its files are gone or none of the arms could be timed."""
@@ -41,7 +40,7 @@ def measured_version(
     section = params.section(workload)
     with tempfile.TemporaryDirectory(prefix="anelab-version-") as scratch:
         folder = download(store, version, Path(scratch))
-        subject = Subject.of(workload, section, folder, url=url)
+        subject = Subject.of(workload, section, folder, url=config.url)
         named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
         chosen = thorough(config) if config.thorough else config
         judge = partial(judge_of, subject)

@@ -32,6 +32,7 @@ from anelab.workspace import Workspace
 STAGE = "bench"
 RESULT_TAG = "anelab.bench."
 """Followed by a result's short id, on a model version: the id of its run."""
+SAMPLES_TAG = "anelab.samples_sha256"
 SHORT = 12
 MOST_RESULTS = 1000
 
@@ -58,8 +59,8 @@ def attach_own(store: Store, workspace: Workspace, workload: str) -> list[str]:
         try:
             with opened_bundle(bundle) as found:
                 attach_result(store, workspace, found.report.model_copy(update={"imported": True}), found.samples)
-        except AnelabError as error:
-            warnings.append(str(error))
+        except (AnelabError, OSError, ValueError) as error:  # one that cannot be read must not keep the others out
+            warnings.append(f"{bundle}: {error}")
     return warnings
 
 
@@ -68,7 +69,11 @@ def attach_result(
 ) -> list[str]:
     """A run for a result that no stage of this project made, and its tag on every version it measured; which are
     returned, as model/version."""
-    origin = {"anelab.host": report.host.fingerprint, "anelab.imported": str(report.imported).lower()}
+    origin = {
+        "anelab.host": report.host.fingerprint,
+        "anelab.imported": str(report.imported).lower(),
+        SAMPLES_TAG: report.samples_sha256,
+    }
     receipt = Receipt(
         report.subject.workload,
         STAGE,
@@ -84,7 +89,11 @@ def attach_result(
 
 
 def is_attached(store: Store, report: Report) -> bool:
-    return find_run(store, report.subject.workload, report.id) is not None
+    """The result itself, or another telling of the same samples."""
+    same = store.client.search_runs(
+        [store.experiment(report.subject.workload)], f"tags.`{SAMPLES_TAG}` = '{report.samples_sha256}'", max_results=1
+    )
+    return bool(same) or find_run(store, report.subject.workload, report.id) is not None
 
 
 def _attach(store: Store, report: Report, samples: Path) -> list[str]:
@@ -207,6 +216,7 @@ def import_bundle(store: Store, workspace: Workspace, bundle: Path) -> tuple[Rep
                     f"{bundle}: measured files of {report.subject.workload} that no registered version here has:\n"
                     f"{measured}\nregister that model first, or sync the store that has it"
                 )
+            versions = attach_result(store, workspace, report, found.samples)
             with replacing(kept) as draft:
                 copy_path(bundle, draft)
-            return report, attach_result(store, workspace, report, found.samples)
+            return report, versions
