@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,13 +28,11 @@ def as_postgres(folder: Path, *command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     if not PROGRAMS:
         pytest.skip("PostgreSQL's server is not installed (initdb is not found)")
-    programs, folder = Path(PROGRAMS[-1]).parent, Path(tmp_path_factory.mktemp("postgres"))
-    for parent in (folder, *folder.parents[:3]):
-        if parent.owner() != "postgres" and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
+    programs = Path(PROGRAMS[-1]).parent
+    folder = Path(tempfile.mkdtemp(prefix="anelab-postgres-"))  # pytest's own folders are for its user alone
     if os.getuid() == 0:
         shutil.chown(folder, "postgres")
     with socket.socket() as probe:
@@ -48,6 +47,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg2://anelab@127.0.0.1:{port}/postgres"
     finally:
         as_postgres(folder, *control, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -44,8 +44,7 @@ class Mnist(Classifier[Config]):
         data = {part: read_idx(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
         for prefix in ("train", "t10k"):
             _check(data[f"{prefix}-images"], data[f"{prefix}-labels"], prefix)
-        share = config.split.model_copy(update={"test": 0.0})
-        labels = data["train-labels"]
+        labels, share = data["train-labels"], config.split.model_copy(update={"test": 0.0})
         parts = stratified_split(labels, np.arange(labels.size), share, config.seed)
         classes = {}
         for name in SPLITS:
