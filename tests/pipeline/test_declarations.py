@@ -35,6 +35,18 @@ def test_dvc_and_the_stage_name_the_same_code_files_and_sections(name: str, work
     assert sorted(params) == sorted({"seed"} | {f"{workload}.{section}" for section in stage.sections})
 
 
+@pytest.mark.parametrize("workload", workloads.names())
+@pytest.mark.parametrize("name", STAGES)
+def test_every_section_that_dvc_asks_for_is_in_params_yaml(name: str, workload: str) -> None:
+    """DVC knows no defaults: a section that is not there stops the pipeline."""
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key in declared(name, workload)[1]:
+        section = given
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
+
+
 def test_every_stage_runs_the_code_of_its_own_checkout() -> None:
     for name, stage in PIPELINE.items():
         assert stage["cmd"].startswith("PYTHONPATH=src python -m anelab"), name
