@@ -10,6 +10,9 @@ from anelab.config import Params, load_params
 
 ROOT = Path(__file__).parents[1]
 
+# Two files of tests run at once, and their benchmarks time nothing that counts: each has a lock of its own.
+os.environ["ANELAB_BENCH_LOCK"] = f"/tmp/anelab-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.lock"
+
 TINY = (
     "read_quality.data.simulation.reads=600",
     "read_quality.search.n_trials=2",

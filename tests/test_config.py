@@ -114,3 +114,11 @@ def test_core_ml_settings_that_cannot_be_are_named(overrides: list[str], text: s
         load_params(ROOT / "params.yaml", overrides)
     assert "1 mistake" in str(caught.value)
     assert text in str(caught.value)
+
+
+def test_an_arm_that_cannot_be_is_found_with_the_other_mistakes() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_params(ROOT / "params.yaml", ["mnist.bench.arms=[ort-cpo, torch-eager]", "mnist.seeds=1"])
+    assert "2 mistakes" in str(caught.value)
+    assert "mnist.bench.arms: an arm is kind[/option][:variant]" in str(caught.value)
+    assert "did you mean ort-cpu?" in str(caught.value)

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from anelab import workloads
+from anelab.bench.arms import parse_arm
 from anelab.errors import UsageError
 from anelab.learning.config import Section, WorkloadConfig
 
@@ -63,14 +64,32 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
 
 
 def check_params(raw: Mapping[str, Any], where: str) -> Params:
-    model = _model(raw)
+    model, arms = _model(raw), _arm_mistakes(raw)
     try:
-        return model.model_validate_json(json.dumps(raw, default=str))
+        params = model.model_validate_json(json.dumps(raw, default=str))
+        if not arms:
+            return params
+        raise UsageError(_listed(where, arms))
     except (TypeError, ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
             raise UsageError(f"{where} holds what no configuration has: {error}") from None
         lines = [_explain(item, model) for item in error.errors()]
-        raise UsageError(_listed(where, lines)) from None
+        raise UsageError(_listed(where, [*lines, *arms])) from None
+
+
+def _arm_mistakes(raw: Mapping[str, Any]) -> list[str]:
+    """A line for every name in a section's bench.arms that is no arm: hours before the benchmark would find it."""
+    found = []
+    for workload in workloads.names():
+        section = raw.get(workload)
+        bench = section.get("bench") if isinstance(section, dict) else None
+        arms = bench.get("arms") if isinstance(bench, dict) else None
+        for name in arms if isinstance(arms, list) else []:
+            try:
+                parse_arm(name) if isinstance(name, str) else None
+            except UsageError as error:
+                found.append(f"{workload}.bench.arms: {error}")
+    return found
 
 
 def _listed(where: str, lines: list[str]) -> str:

@@ -77,17 +77,17 @@ def test_an_arm_that_breaks_later_keeps_what_it_had_and_is_given_up(exported: Su
     bad = broken.Segfault("1", "fp32", when=switch)
     seen: list[int] = []
 
-    def after_block(block: int) -> None:
-        seen.append(block)
-        if block == 1:
-            switch.touch()
+    def tell(text: str) -> None:
+        """The third block begins: the first two were well."""
+        if text.startswith("block "):
+            seen.append(int(text.split()[1]))
+            if len(seen) == 3:
+                switch.touch()
 
     config = QUICK.model_copy(update={"processes": 8})
-    found, slices = run_benchmark(
-        exported, [parse_arm("ort-cpu"), bad], config, 1, partial(judge, exported), lambda text: None, after_block
-    )
+    found, slices = run_benchmark(exported, [parse_arm("ort-cpu"), bad], config, 1, partial(judge, exported), tell)
     report = write_result(found, slices, tmp_path / "samples.parquet")
-    assert seen == list(range(8))
+    assert seen == list(range(1, 9))
     assert [failure.block for failure in report.failures] == [2, 3, 4]
     assert {failure.ending.signal for failure in report.failures} == {"SIGSEGV"}
     assert report.arms[bad.name].cells["single"].processes == 2
@@ -187,9 +187,11 @@ def test_two_benchmarks_never_time_at_once_and_the_second_says_whom_it_waits_for
 def test_the_lock_is_free_again_afterwards(tmp_path: Path) -> None:
     said: list[str] = []
     for _ in range(2):
-        with device_mutex(said.append, tmp_path / "lock"):
-            pass
+        with device_mutex(said.append, tmp_path / "lock") as folder:
+            assert not list(folder.iterdir())
+            (folder / "log").write_text("what a killed one would leave")
     assert said == []
+    assert not folder.exists()
 
 
 def test_no_worker_outlives_a_parent_that_is_killed(exported: Subject, tmp_path: Path) -> None:

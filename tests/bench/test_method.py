@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anelab.bench.arms import Subject, parse_arm
-from anelab.bench.run import run_benchmark, thorough, write_result
+from anelab.bench.run import THOROUGH, run_benchmark, write_result
 from anelab.bench.samples import read_samples
 from anelab.bench.schema import Report
 from anelab.bench.stats import LEAST_COUNTS
@@ -83,8 +83,9 @@ def test_the_evaluator_shows_that_a_package_is_right_and_is_never_timed(exported
 
 
 def test_every_scenario_is_measured_and_every_sample_kept(exported: Subject, tmp_path: Path) -> None:
-    config = thorough(QUICK).model_copy(
+    config = QUICK.model_copy(
         update={
+            "scenarios": THOROUGH["scenarios"],
             "processes": 2,
             "batches": [8],
             "idle_gaps_ms": [1],

@@ -104,6 +104,7 @@ class Arm(ABC):
     options: ClassVar[tuple[str, ...]] = ()
     """Allowed options, the default first; () for none, and ("threads",) for a number of threads, 1 by default."""
     variant_default: ClassVar[str] = "fp32"
+    asks_for: ClassVar[str] = "CPU"
 
     @property
     def name(self) -> str:
@@ -113,18 +114,20 @@ class Arm(ABC):
     @property
     def device(self) -> str:
         """The device that is asked for. What was used is the placement's business."""
-        return "CPU"
+        return "CPU" if self.option.startswith("cpu_only") else self.asks_for
 
     @property
     def threads(self) -> int | None:
         """Threads it computes with, or None if its runtime decides. One with a single thread is kept to one core,
         the same for all of them, for cores are not equally fast."""
-        return 1
+        if self.options == ("threads",):
+            return int(self.option)
+        return 1 if self.asks_for == "CPU" else None
 
     @property
     def wants_ne(self) -> bool:
         """Whether the Neural Engine is what it is about."""
-        return False
+        return self.option.startswith("cpu_and_ne")
 
     @property
     def timeable(self) -> bool:

@@ -31,20 +31,9 @@ class CoreML(Arm):
     only the fp16 variant has."""
 
     kind: ClassVar[str] = "coreml"
+    asks_for: ClassVar[str] = "Core ML"
     options: ClassVar[tuple[str, ...]] = ("cpu_and_ne", *(unit for unit in COMPUTE_UNITS if unit != "cpu_and_ne"))
     variant_default: ClassVar[str] = "fp16"
-
-    @property
-    def device(self) -> str:
-        return "CPU" if self.option == "cpu_only" else "Core ML"
-
-    @property
-    def threads(self) -> int | None:
-        return None
-
-    @property
-    def wants_ne(self) -> bool:
-        return self.option == "cpu_and_ne"
 
     @property
     def tolerance_of(self) -> tuple[str, str] | None:

@@ -115,10 +115,6 @@ class OrtCpu(OnnxArm):
         raw = any(entry["graph"] == "raw" for entry in subject.manifest["files"].values())
         return [*subject.variants("onnx"), *(["raw"] if raw else [])]
 
-    @property
-    def threads(self) -> int | None:
-        return int(self.option)
-
 
 @dataclass(frozen=True)
 class OrtCoreML(OnnxArm):
@@ -128,20 +124,9 @@ class OrtCoreML(OnnxArm):
 
     kind: ClassVar[str] = "ort-coreml"
     options: ClassVar[tuple[str, ...]] = (*UNITS_NE_FIRST, *(f"{unit}{OLDER}" for unit in UNITS_NE_FIRST))
+    asks_for: ClassVar[str] = "Core ML"
     provider: ClassVar[str] = "CoreMLExecutionProvider"
     fixed_rows: ClassVar[bool] = True
-
-    @property
-    def device(self) -> str:
-        return "Core ML"
-
-    @property
-    def threads(self) -> int | None:
-        return None
-
-    @property
-    def wants_ne(self) -> bool:
-        return self.option.removesuffix(OLDER) == "cpu_and_ne"
 
     def provider_options(self, subject: Subject, file: str) -> Mapping[str, str]:
         cache = subject.cache / "ort-coreml" / self.option / subject.manifest["files"][file]["sha256"]
@@ -162,15 +147,8 @@ class OrtCoreML(OnnxArm):
 @dataclass(frozen=True)
 class OrtCuda(OnnxArm):
     kind: ClassVar[str] = "ort-cuda"
+    asks_for: ClassVar[str] = "GPU"
     provider: ClassVar[str] = "CUDAExecutionProvider"
-
-    @property
-    def device(self) -> str:
-        return "GPU"
-
-    @property
-    def threads(self) -> int | None:
-        return None
 
 
 ARMS = (OrtCpu, OrtCoreML, OrtCuda)

@@ -39,10 +39,6 @@ class TorchArm(Arm):
             return f"{subject.checkpoint} is not there; train first"
         return super().unavailable(subject)
 
-    @property
-    def threads(self) -> int | None:
-        return int(self.option) if self.option else None
-
     def finish(self, module: "torch.nn.Module", subject: Subject, graph: Graph) -> "tuple[Any, int | None]":
         """What to call, and how long compiling it took."""
         return module, None
@@ -121,11 +117,8 @@ class TorchMps(TorchArm):
     """On the GPU of a Mac; a call includes the way there and back, as the other arms' calls do."""
 
     kind: ClassVar[str] = "torch-mps"
+    asks_for: ClassVar[str] = "GPU"
     torch_device: ClassVar[str] = "mps"
-
-    @property
-    def device(self) -> str:
-        return "GPU"
 
     def unavailable(self, subject: Subject) -> str | None:
         if sys.platform != "darwin":
@@ -196,14 +189,7 @@ class Http(Arm):
     request and decoding the answer are not timed."""
 
     kind: ClassVar[str] = "http"
-
-    @property
-    def device(self) -> str:
-        return "server"
-
-    @property
-    def threads(self) -> int | None:
-        return None
+    asks_for: ClassVar[str] = "server"
 
     def unavailable(self, subject: Subject) -> str | None:
         if subject.url is None:

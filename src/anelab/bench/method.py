@@ -5,7 +5,6 @@ processes, google/benchmark's random interleaving, criterion's doubling warm-up)
 """
 
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -22,10 +21,9 @@ from anelab.bench.gates import Entry, Judge, look, opening
 from anelab.bench.host import Watch
 from anelab.bench.process import LostError, WorkerProcess
 from anelab.bench.samples import AGAIN, Phase, Slice
-from anelab.bench.schema import Conditions, Ending, Energy, Failure, Gate, Settings
+from anelab.bench.schema import Conditions, Energy, Failure, Gate, Settings
 from anelab.bench.summary import BACK_TO_BACK, batch_of, rows_of
 
-LOGS = "anelab-logs-"
 GIVE_UP_AFTER = 3
 """An arm that is lost in so many blocks is not started again."""
 REENTRY = 3
@@ -44,32 +42,28 @@ class Run:
     settings: Settings
     judge: Callable[[], Judge]
     watch: Watch
+    logs: Path
     timeout_s: float
     tell: Callable[[str], None]
+    meters: Meters
     entries: dict[str, Entry] = field(default_factory=dict)
     slices: list[Slice] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     conditions: list[Conditions] = field(default_factory=list)
     rate_hz: float | None = None
     before_bytes: dict[str, int] = field(default_factory=dict)
-    after_block: Callable[[int], None] = lambda block: None
-
-    meters: Meters = field(default_factory=lambda: Meters([], "it was not asked for (bench.energy)"))
 
     def measure(self) -> None:
         """Gates, then blocks. Raises nothing that an arm does: that is recorded."""
-        with tempfile.TemporaryDirectory(prefix=LOGS) as logs:
-            self._logs = Path(logs)
-            self._gates()
-            self._choose_reference()
-            for block in range(self.settings.processes if self.timed else 0):
-                self.tell(f"block {block + 1} of {self.settings.processes}")
-                self.watch.begin()
-                self._block(block)
-                self.conditions.append(self.watch.end(block))
-                self.after_block(block)
-            for name in self.timed:
-                self.entries[name].energy = self._energy(self.entries[name].arm)
+        self._gates()
+        self._choose_reference()
+        for block in range(self.settings.processes if self.timed else 0):
+            self.tell(f"block {block + 1} of {self.settings.processes}")
+            self.watch.begin()
+            self._block(block)
+            self.conditions.append(self.watch.end(block))
+        for name in self.timed:
+            self.entries[name].energy = self._energy(self.entries[name].arm)
 
     @property
     def timed(self) -> list[str]:
@@ -77,7 +71,7 @@ class Run:
         return [name for name, entry in self.entries.items() if not entry.reason]
 
     def _start(self, arm: Arm, name: str) -> WorkerProcess:
-        log = self._logs / f"{name.replace('/', '_')}.log"
+        log = self.logs / f"{name.replace('/', '_')}.log"
         return WorkerProcess(arm, self.subject, log, self.timeout_s)
 
     # Gates -----------------------------------------------------------------------------------------------------
@@ -154,20 +148,18 @@ class Run:
             self._try(workers, name, block, WorkerProcess.wait_ready)
         return workers
 
-    def _try(self, workers: dict[str, WorkerProcess], name: str, block: int, do: Callable[[WorkerProcess], Any]) -> Any:
+    def _try(
+        self, workers: dict[str, WorkerProcess], name: str, block: int, do: Callable[[WorkerProcess], None]
+    ) -> None:
         """Whatever happens to a worker is recorded, and the others go on."""
         if name not in workers:
-            return None
+            return
         try:
-            return do(workers[name])
+            do(workers[name])
         except LostError as lost:
-            self._lose(workers, name, block, lost.ending)
-            return None
-
-    def _lose(self, workers: dict[str, WorkerProcess], name: str, block: int, ending: Ending) -> None:
-        self.failures.append(Failure(arm=name, block=block, ending=ending))
-        self.tell(f"{name}: {ending.text()}")
-        workers.pop(name).stop()
+            self.failures.append(Failure(arm=name, block=block, ending=lost.ending))
+            self.tell(f"{name}: {lost.ending.text()}")
+            workers.pop(name).stop()
 
     def _open(self, worker: WorkerProcess, name: str, block: int) -> None:
         found = worker.ask("open", observe=False, core=self._core(worker.arm, block))

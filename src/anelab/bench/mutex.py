@@ -1,21 +1,28 @@
-"""One benchmark at a time on this machine, whatever workspace or user it belongs to."""
+"""One benchmark at a time on this machine, whatever workspace or user it belongs to; and a place to work that is its
+own meanwhile."""
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anelab.errors import AnelabError
 
-LOCK = Path("/tmp/anelab-bench.lock")
+SETTING = "ANELAB_BENCH_LOCK"
+"""Names another lock, for tests, which time nothing that counts."""
+LOCK = "/tmp/anelab-bench.lock"
 
 
 @contextmanager
-def device_mutex(tell: Callable[[str], None], lock: Path = LOCK) -> Iterator[None]:
+def device_mutex(tell: Callable[[str], None], lock: Path | None = None) -> Iterator[Path]:
     """Hold the machine's benchmark lock; wait for it, and say so, if another benchmark has it. The system lets go of
-    it if the process dies."""
-    handle = _open(lock)
+    it if the process dies. Gives an empty folder, which goes with the lock: what a killed benchmark left there is
+    removed by the next."""
+    path = lock or Path(os.environ.get(SETTING, LOCK))
+    handle = _open(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,9 +32,25 @@ def device_mutex(tell: Callable[[str], None], lock: Path = LOCK) -> Iterator[Non
             fcntl.flock(handle, fcntl.LOCK_EX)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
+        with _scratch(path) as folder:
+            yield folder
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _scratch(lock: Path) -> Iterator[Path]:
+    """This user's folder of that lock, new and for nobody else."""
+    folder = Path(tempfile.gettempdir(), f"anelab-{lock.stem}-{os.getuid()}")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise AnelabError(f"{folder}: cannot be made for the benchmark ({error.strerror}); remove it") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open(lock: Path) -> int:

@@ -1,5 +1,6 @@
 """From a run to its report, and from a report and its samples to the report they should make."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from anelab.bench.schema import ArmResult, Memory, Report
 from anelab.bench.summary import Timed, batch_of, not_on_ne
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
+
+UNITS = re.compile("/(cpu_and_ne|cpu_and_gpu|all)")
+"""Core ML's sets of units but the CPU alone, in an arm's name."""
 
 
 def arm_result(entry: Entry, files: Mapping[str, str]) -> ArmResult:
@@ -73,9 +77,9 @@ def _pairs(arms: Mapping[str, ArmResult], reference: str) -> list[tuple[str, str
     """Each arm against the reference; and each set of Core ML's units against the CPU alone, with the same package,
     which is the comparison that a claim about the Neural Engine rests on."""
     pairs = [(name, reference) for name in arms if name != reference]
-    for name, arm in arms.items():
-        cpu = f"{arm.kind}/cpu_only:{arm.variant}"
-        if arm.kind in ("coreml", "ort-coreml") and name != cpu and cpu in arms and cpu != reference:
+    for name in arms:
+        cpu = UNITS.sub("/cpu_only", name)
+        if cpu != name and cpu in arms and cpu != reference:
             pairs.append((name, cpu))
     return pairs
 

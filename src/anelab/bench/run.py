@@ -1,11 +1,8 @@
 """One benchmark from start to finish: what is measured, by which arms, into a report and its samples."""
 
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +13,7 @@ from anelab.bench.energy import Meters, find_meters
 from anelab.bench.estimate import estimates
 from anelab.bench.gates import Judge
 from anelab.bench.host import Watch, host_record
-from anelab.bench.method import LOGS, Run
+from anelab.bench.method import Run
 from anelab.bench.mutex import device_mutex
 from anelab.bench.report import arm_result, summarised
 from anelab.bench.samples import Slice, write_samples
@@ -25,7 +22,6 @@ from anelab.errors import AnelabError, warn
 from anelab.files import file_digest
 from anelab.learning.config import BenchConfig
 
-CACHE = "anelab-cache-"
 THOROUGH = {
     "scenarios": ["single", "batch", "offline", "server", "idle"],
     "batches": [8, 64, 512],
@@ -35,9 +31,9 @@ THOROUGH = {
 }
 
 
-def thorough(config: BenchConfig) -> BenchConfig:
-    """Every scenario, for longer."""
-    return config.model_copy(update={**THOROUGH, "thorough": True})
+def effective(config: BenchConfig) -> BenchConfig:
+    """The configuration, with every scenario and for longer if it is to be thorough."""
+    return config.model_copy(update=THOROUGH) if config.thorough else config
 
 
 def chosen_arms(config: BenchConfig, subject: Subject) -> list[Arm]:
@@ -60,26 +56,25 @@ def run_benchmark(
     seed: int,
     judge: Callable[[], Judge],
     tell: Callable[[str], None],
-    after_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[schema.Report, list[Slice]]:
     """Measure; the report is whole but for the digest of its samples. Raises AnelabError if no arm could be timed."""
-    system, settings = this_system(), _settings(config, arms, seed)
+    system, settings = this_system(), _settings(effective(config), arms, seed)
     reasons = {arm.name: arm.unavailable(subject) for arm in arms}
     if all(reasons.values()):
         raise _no_arm(subject, {name: reason or "" for name, reason in reasons.items()})
-    with device_mutex(warn), _swept(), tempfile.TemporaryDirectory(prefix=CACHE) as cache:
+    with device_mutex(warn) as scratch:
         started = time.monotonic()
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
         host = host_record(system)
         run = Run(
-            subject=replace(subject, cache=Path(cache)),
+            subject=replace(subject, cache=scratch / "cache"),
+            logs=scratch / "logs",
             arms=arms,
             settings=settings,
             judge=judge,
             watch=Watch(system),
             timeout_s=config.timeout_s,
             tell=tell,
-            after_block=after_block,
             meters=find_meters() if config.energy else Meters([], "it was not asked for (bench.energy)"),
         )
         run.measure()
@@ -101,15 +96,6 @@ def run_benchmark(
         estimates=estimates(subject.manifest),
     )
     return report, run.slices
-
-
-@contextmanager
-def _swept() -> Iterator[None]:
-    """What benchmarks that were killed left behind; the machine's lock says that none is running."""
-    for prefix in (LOGS, CACHE):
-        for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-            shutil.rmtree(folder, ignore_errors=True)
-    yield
 
 
 def write_result(report: schema.Report, slices: Sequence[Slice], samples: Path) -> schema.Report:

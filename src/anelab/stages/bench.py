@@ -31,10 +31,9 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.bench.report import figures
-    from anelab.bench.run import chosen_arms, run_benchmark, thorough, write_result
+    from anelab.bench.run import chosen_arms, run_benchmark, write_result
 
-    config = thorough(job.config.bench) if job.config.bench.thorough else job.config.bench
-    subject = subject_of(job)
+    config, subject = job.config.bench, subject_of(job)
     found, slices = run_benchmark(
         subject, chosen_arms(config, subject), config, job.config.seed, lambda: judge_of(subject), tell
     )

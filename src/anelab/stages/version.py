@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from anelab.bench.arms import Subject, parse_arm
-from anelab.bench.run import arms_of, run_benchmark, thorough, write_result
+from anelab.bench.run import arms_of, run_benchmark, write_result
 from anelab.bench.samples import Slice
 from anelab.bench.schema import Report
 from anelab.config import Params
@@ -42,9 +42,8 @@ def measured_version(
         folder = download(store, version, Path(scratch))
         subject = Subject.of(workload, section, folder, url=config.url)
         named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
-        chosen = thorough(config) if config.thorough else config
         judge = partial(judge_of, subject)
-        found, slices = run_benchmark(subject, named, chosen, section.seed, judge, tell)
+        found, slices = run_benchmark(subject, named, config, section.seed, judge, tell)
         yield _written(found, slices, version, Path(scratch, SAMPLES))
 
 
