@@ -30,7 +30,7 @@ Arms = Annotated[
     list[str] | None,
     typer.Option("--arm", help="An arm, as kind[/option][:variant]; repeat it. See `anelab bench arms`."),
 ]
-Thorough = Annotated[bool, typer.Option("--thorough", help="Every arm and every scenario, for as long as it takes.")]
+Thorough = Annotated[bool, typer.Option("--thorough", help="Every arm and every scenario: minutes to an hour.")]
 Result = Annotated[
     str,
     typer.Argument(
@@ -44,7 +44,10 @@ New = Annotated[str, typer.Argument(metavar="NEW", help="The same.")]
 Url = Annotated[str | None, typer.Option(help="For the arm http: http://host:port/v2/models/NAME.")]
 
 
-@bench_app.command(epilog=f"Example: anelab bench run mnist --thorough. {EVERYWHERE}")
+@bench_app.command(
+    short_help="Time a workload's model, or a registered version.",
+    epilog=f"Example: anelab bench run mnist --thorough. {EVERYWHERE}",
+)
 def run(
     ctx: typer.Context,
     target: Target,
@@ -94,12 +97,9 @@ def _run_version(common: Common, target: str, arms: list[str] | None, thorough: 
     with measured_version(store, params, version, config, say, arms or ()) as found:
         with store.writing():
             versions = attach_result(store, workspace, found.report, found.samples)
-        say(f"anelab: attached to {', '.join(versions)}; see it again with {_again(found.report)}")
+        again = f"`anelab bench show {found.report.subject.workload}:{found.report.id[:12]}`"
+        say(f"anelab: attached to {', '.join(versions)}; see it again with {again}")
         return found.report
-
-
-def _again(report: "Report") -> str:
-    return f"`anelab bench show {report.subject.workload}:{report.id[:12]}`"
 
 
 def _print(report: "Report", as_json: bool) -> None:
@@ -118,7 +118,10 @@ def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
         _print(report, as_json)
 
 
-@bench_app.command(epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}")
+@bench_app.command(
+    short_help="List what can be timed, and what cannot be here.",
+    epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}",
+)
 def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
     """List every arm of a workload, as kind[/option][:variant], and why some are not available here. The option is a
     number of threads or Core ML's compute units (_nn: its older model format); raw is the graph that takes bytes."""
@@ -138,7 +141,10 @@ def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> Non
             print(f"{reason}:\n  " + "\n  ".join(names))
 
 
-@bench_app.command(epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}")
+@bench_app.command(
+    short_help="What changed between two results.",
+    epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}",
+)
 def compare(
     ctx: typer.Context,
     old: Old,
@@ -162,7 +168,10 @@ def compare(
         raise typer.Exit(1)
 
 
-@bench_app.command(epilog=f"Example: anelab bench history mnist --scenario batch_64. {EVERYWHERE}")
+@bench_app.command(
+    short_help="Median times in every result of the store.",
+    epilog=f"Example: anelab bench history mnist --scenario batch_64. {EVERYWHERE}",
+)
 def history(
     ctx: typer.Context,
     workload: Workload,
@@ -189,7 +198,11 @@ def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) ->
     raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")
 
 
-@bench_app.command("export", epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}")
+@bench_app.command(
+    "export",
+    short_help="Write a result as a file for another machine.",
+    epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}",
+)
 def export(
     ctx: typer.Context,
     result: Result,
@@ -207,7 +220,11 @@ def export(
     print(target)
 
 
-@bench_app.command("import", epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}")
+@bench_app.command(
+    "import",
+    short_help="Bring in another machine's result.",
+    epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}",
+)
 def import_(
     ctx: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `anelab bench export` wrote elsewhere.")],
@@ -221,7 +238,10 @@ def import_(
     print(f"{report.id[:12]} of {report.host.processor} is attached to {', '.join(versions)}")
 
 
-@bench_app.command(epilog=f"Example: anelab bench request mnist-coreml@champion --host system=Darwin. {EVERYWHERE}")
+@bench_app.command(
+    short_help="Ask for a version to be measured elsewhere.",
+    epilog=f"Example: anelab bench request mnist-coreml@champion --host system=Darwin. {EVERYWHERE}",
+)
 def request(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Such as mnist-coreml@champion or mnist-onnx/3.")],
@@ -240,7 +260,10 @@ def request(
     print(f"{found.name}/{found.version} asks for {host}")
 
 
-@bench_app.command(epilog=f"Example: anelab bench agent --tracking-uri http://server:5000 --once. {EVERYWHERE}")
+@bench_app.command(
+    short_help="Measure versions that ask for a host like this.",
+    epilog=f"Example: anelab bench agent --tracking-uri http://server:5000 --once. {EVERYWHERE}",
+)
 def agent(
     ctx: typer.Context,
     tracking_uri: Annotated[
@@ -268,7 +291,10 @@ def agent(
     print(f"{done} versions done")
 
 
-@bench_app.command(epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}")
+@bench_app.command(
+    short_help="Is a test on a Mac worth it? An estimate.",
+    epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}",
+)
 def estimate(
     ctx: typer.Context,
     package: Annotated[
