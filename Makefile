@@ -42,7 +42,7 @@ repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anela
 	anelab sync
 
 test: $(READY)  ## run the tests, a file at a time on each core
-	python -m pytest -n auto --dist loadfile
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 coreai: $(READY)  ## add Apple's Core AI (beta), the optional second opinion
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python -c requirements.lock -e '.[coreai]'; \

@@ -10,6 +10,8 @@ from anelab.config import Params, load_params
 
 ROOT = Path(__file__).parents[1]
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
 # Two files of tests run at once, and their benchmarks time nothing that counts: each has a lock of its own.
 os.environ["ANELAB_BENCH_LOCK"] = f"/tmp/anelab-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.lock"
 
@@ -35,13 +37,20 @@ TINY = (
 )
 """Overrides that make every stage quick; the models they give are poor on purpose."""
 
+LONG = ("pipeline/test_dvc.py", "tracking/test_registry.py", "pipeline/test_real_data.py", "bench/test_agent.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: begun last, they would leave the other worker with nothing to do."""
+    order = {str(ROOT / "tests" / name): place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(str(item.path), len(LONG)))
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test, and no test's store another's."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from anelab import doctor
 from anelab.workspace import Workspace
+from tests.commands import anelab
 from tests.conftest import ROOT
-from tests.tracking.test_registry import anelab
 
 
 def test_this_machine_is_examined_and_every_trouble_has_a_fix(tmp_path: Path) -> None:

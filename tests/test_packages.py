@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from anelab.export.coreml import LADDER
+from tests.commands import anelab
 from tests.export.mil.converting import packaged
-from tests.tracking.test_registry import anelab
 
 
 @pytest.fixture(scope="module")

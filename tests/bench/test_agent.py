@@ -20,9 +20,9 @@ from anelab.tracking.benchmarks import list_results
 from anelab.tracking.claims import check_selector, matches
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
+from tests.commands import SETTINGS, WIDE, Done, anelab, anelab_alone
 from tests.conftest import ROOT, tiny
-from tests.tracking.test_registry import SETTINGS, WIDE, Done, anelab, anelab_alone
-from tests.tracking.test_server import serving
+from tests.serving import serving
 
 BENCH = [
     "-S",
@@ -34,8 +34,15 @@ BENCH = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     with serving(folder) as address:
-        done = anelab_alone(folder / "trained", "run", "mnist", *SETTINGS, *WIDE, MLFLOW_TRACKING_URI=address)
+        home = folder / "trained"
+        named = {"MLFLOW_TRACKING_URI": address}
+        done = anelab_alone(home, "run", "mnist", *SETTINGS, *WIDE, **named)
         assert done.returncode == 0, done.stderr
+        # A workload goes to a server as to the embedded store.
+        assert "not in MLflow" not in done.stderr
+        assert not (home / "mlruns").exists()
+        assert "aliases: champion" in anelab_alone(home, "model", "inspect", "mnist-onnx", **named).stdout
+        assert json.loads(anelab_alone(home, "sync", "--json", **named).stdout)["runs_found"] == 6
         yield address
 
 

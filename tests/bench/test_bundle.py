@@ -16,8 +16,8 @@ from anelab.files import canonical_json, file_digest, read_json, sha256_text
 from anelab.tracking.benchmarks import list_results
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
+from tests.commands import SETTINGS, WIDE, anelab, anelab_alone
 from tests.conftest import ROOT
-from tests.tracking.test_registry import SETTINGS, WIDE, anelab, anelab_alone
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, scenarios: [single]}"]
 

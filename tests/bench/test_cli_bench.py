@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anelab.files import read_json
-from tests.tracking.test_registry import SETTINGS, WIDE, anelab
+from tests.commands import SETTINGS, WIDE, anelab
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]
 

@@ -107,10 +107,6 @@ def test_every_scenario_is_measured_and_every_sample_kept(exported: Subject, tmp
         taken = [one for one in slices if (one.arm, one.cell, one.phase) == ("ort-cpu:fp32", name, "measured")]
         assert sum(len(one.ns) for one in taken) == cell.samples
         assert ("p99" in cell.percentiles_ns) == (cell.samples >= LEAST_COUNTS[99.0])
-    orders = {
-        (one.block, one.round): one.order for one in slices if one.arm == "ort-cpu:fp32" and one.phase == "measured"
-    }
-    assert len(set(orders.values())) > 1
     memory = report.arms["ort-cpu:fp32"].memory
     assert memory is not None and memory.peak_bytes > memory.before_bytes > 0
 

@@ -20,10 +20,10 @@ from anelab.export.executors import executors
 from anelab.export.manifest import Artifact
 from anelab.export.proof import measure_all
 from anelab.learning.base import Graph, Split, Tensor
+from tests.commands import anelab
 from tests.conftest import tiny
 from tests.export.fake_apple import FakeApple
 from tests.export.mil.converting import converter_of
-from tests.tracking.test_registry import anelab
 
 ROWS = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
 GRAPH = Graph("model", (Tensor("input", "float32", ("n", 6)),), (Tensor("output", "float32", ("n", 3)),))

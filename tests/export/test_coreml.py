@@ -314,7 +314,7 @@ from anelab.learning.config import CoreMLConfig
 graph = Graph("model", (Tensor("x", "float32", ("n", 4)),), (Tensor("y", "float32", ("n", 4)),))
 net = nn.Linear(4, 4)
 Converter({"fp16": net}, graph, CoreMLConfig(), {}).write(pathlib.Path(sys.argv[1]), LADDER[0], Size(1), "fp16")
-import anelab.tracking.coreml, mlflow
+import anelab.tracking.coreml, mlflow, sklearn
 """
 
 

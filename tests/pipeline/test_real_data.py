@@ -7,11 +7,14 @@ import pytest
 
 from anelab.cli import main
 from anelab.files import read_json
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
+
+QUICK = [override for override in TINY if ".bench=" in override or ".coreml." in override]
+"""No more packages and timing than show that they are made."""
 
 
 def run(workload: str, workspace: Path, *overrides: str) -> None:
-    settings = [word for override in overrides for word in ("-S", override)]
+    settings = [word for override in (*QUICK, *overrides) for word in ("-S", override)]
     with chdir(ROOT), pytest.raises(SystemExit) as caught:
         main(["run", workload, "--workspace", str(workspace), *settings])
     assert caught.value.code == 0

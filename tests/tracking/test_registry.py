@@ -1,26 +1,20 @@
 """The registry through the command line, in one workspace that each test goes on from."""
 
-import io
 import json
-import os
 import shutil
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from anelab.cli import main
 from anelab.files import read_json, write_json
 from anelab.locks import alone
 from anelab.workspace import Workspace
-from tests.conftest import ROOT, TINY
-
-SETTINGS = [word for override in TINY for word in ("-S", override)]
-WIDE = ["-S", "mnist.registry.margin=1.0"]
+from tests.commands import SETTINGS, WIDE, Done, anelab, anelab_alone
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +23,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = anelab(folder, "run", "mnist", *SETTINGS, *WIDE)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-class Done(NamedTuple):
-    returncode: object
-    stdout: str
-    stderr: str
-
-
-def anelab(home: Path, *arguments: str) -> Done:
-    """The command line in this process, which imports torch and MLflow but once."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), chdir(ROOT), pytest.raises(SystemExit) as caught:
-        main([*arguments, "--workspace", str(home)])
-    return Done(caught.value.code, out.getvalue(), err.getvalue())
-
-
-def anelab_alone(home: Path, *arguments: str, **environment: str) -> Done:
-    """The command line in a process of its own."""
-    command = [sys.executable, "-m", "anelab", *arguments, "--workspace", str(home)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def inspect(home: Path, reference: str) -> Any:

@@ -5,9 +5,11 @@ Every package has a fixed shape a function. Flexible shapes lose the Neural Engi
 """
 
 import difflib
+import gc
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -156,7 +158,8 @@ class Converter:
         """A package of one function `main`; returns coremltools' model of it."""
         with toolkit() as ct:
             self._asked.clear()
-            model = self._converted(ct, rung, size, precision)
+            with _little_to_collect():
+                model = self._converted(ct, rung, size, precision)
         if precision == "fp16":
             self._check_kept()
         write_package(model, path, self.metadata, self._sign)
@@ -228,6 +231,16 @@ class Converter:
             joined = Path(scratch, "joined.mlpackage")
             ct.utils.save_multifunction(functions, str(joined))
             write_package(ct.models.MLModel(str(joined), skip_model_load=True), path, self.metadata, self._sign)
+
+
+@contextmanager
+def _little_to_collect() -> Iterator[None]:
+    """coremltools collects garbage in every conversion; what there was before (torch, MLflow) is not looked through."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _saved_names(name: str) -> set[str]:

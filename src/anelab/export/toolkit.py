@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -42,8 +43,22 @@ def native_library(name: str) -> str | None:
 
 
 def _imported() -> Any:
-    try:
-        import coremltools
-    except ImportError as error:
-        raise AnelabError(f"Core ML needs coremltools ({error}); install what requirements.lock names") from None
+    with _without_sklearn():
+        try:
+            import coremltools
+        except ImportError as error:
+            raise AnelabError(f"Core ML needs coremltools ({error}); install what requirements.lock names") from None
     return coremltools
+
+
+@contextlib.contextmanager
+def _without_sklearn() -> Iterator[None]:
+    """coremltools 9 takes seconds to import scikit-learn, only to find that it supports no version as new as ours."""
+    absent = not {"coremltools", "sklearn"} & sys.modules.keys()
+    if absent:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # as the import system has it: not to be found
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["sklearn"]

@@ -1,6 +1,5 @@
 """A real MLflow server on the loopback interface, in place of the embedded store."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,10 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
-
-from tests.tracking.test_registry import SETTINGS, WIDE, anelab_alone
 
 
 @contextmanager
@@ -36,12 +31,6 @@ def serving(folder: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    with serving(tmp_path) as address:
-        yield address
-
-
 def wait_for(address: str) -> str:
     for _ in range(120):
         try:
@@ -50,15 +39,3 @@ def wait_for(address: str) -> str:
         except OSError:
             time.sleep(0.5)
     raise TimeoutError(address)
-
-
-def test_a_workload_goes_to_a_server_as_to_the_embedded_store(server: str, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    named = {"MLFLOW_TRACKING_URI": server}
-    done = anelab_alone(home, "run", "mnist", *SETTINGS, *WIDE, **named)
-    assert done.returncode == 0, done.stderr
-    assert "not in MLflow" not in done.stderr
-    assert not (home / "mlruns").exists()
-    shown = anelab_alone(home, "model", "inspect", "mnist-onnx", **named)
-    assert "aliases: champion" in shown.stdout
-    assert json.loads(anelab_alone(home, "sync", "--json", **named).stdout)["runs_found"] == 6
