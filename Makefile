@@ -14,10 +14,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro test coreai lint lock clean
+.PHONY: help setup repro dashboard test coreai lint lock clean
 
 help:  ## show this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv and install everything that requirements.lock names
 
@@ -40,6 +40,9 @@ repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anela
 	@anelab check
 	dvc repro
 	anelab sync
+
+dashboard: $(READY)  ## open the dashboard's server on this machine
+	anelab dashboard
 
 test: $(READY)  ## run the tests, a file at a time on each core
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder

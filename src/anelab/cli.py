@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from anelab.cli_bench import bench_app
 from anelab.cli_model import model_app
 from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say, take_common
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, UsageError
 
 app = typer.Typer(
     help="Train small models, ship them as ONNX and Core ML, and know with evidence what runs best.",
@@ -175,6 +176,33 @@ def uri(ctx: typer.Context) -> None:
     from anelab.tracking.store import store_uri
 
     print(store_uri(ctx.obj.workspace()))
+
+
+@app.command(epilog=f"Example: anelab dashboard --port 8600. {EVERYWHERE}")
+def dashboard(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option(help="Where it listens, on this machine only.", min=1, max=65535)] = 8501,
+) -> None:
+    """Serve the dashboard on the loopback interface."""
+    from anelab.dashboard import serve
+
+    serve(ctx.obj.workspace(), port)
+
+
+@app.command(epilog=f"Example: anelab report --workload mnist -o mnist.html. {EVERYWHERE}")
+def report(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", "-o", help="An .html file, or .md for a pull request.")],
+    workload: Annotated[list[str] | None, typer.Option(help="One workload; may be given again. Default: all.")] = None,
+) -> None:
+    """Write what the dashboard shows into one file that stands alone."""
+    from anelab import workloads
+    from anelab.summary_report import write_report
+
+    if out.suffix not in (".html", ".md"):
+        raise UsageError(f"--out must end in .html or .md but got {out}")
+    write_report(ctx.obj.workspace(), [workloads.check(name) for name in workload or []], out)
+    print(out)
 
 
 @store_app.command(epilog=f"Example: anelab store gc --older-than 30d. {EVERYWHERE}")

@@ -1,101 +1,13 @@
 import math
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from anelab.bench.compare import compare_reports
 from anelab.bench.placement import Placement
-from anelab.bench.report import summarised
-from anelab.bench.samples import AGAIN, Slice
-from anelab.bench.schema import ArmResult, Conditions, Host, Report, Settings, Subject
+from anelab.bench.schema import Conditions, Report
 from anelab.bench.tables import differences_text, duration, report_text
-
-
-def host(fingerprint: str = "f" * 16) -> Host:
-    return Host(
-        fingerprint=fingerprint,
-        system="Linux",
-        release="6",
-        build=None,
-        machine="x86_64",
-        processor="AMD EPYC",
-        model=None,
-        cores=2,
-        performance_cores=None,
-        efficiency_cores=None,
-        neural_engine_cores=None,
-        memory_bytes=1 << 30,
-        python="3.11",
-        translated=False,
-        governor=None,
-        power="mains",
-        low_power=None,
-        thermal="nominal",
-        load_average=0.1,
-        versions={},
-        anelab="a",
-    )
-
-
-def arm(
-    wants_ne: bool = False, available: bool = True, placement: Placement | None = None, kind: str = "k"
-) -> ArmResult:
-    return ArmResult(
-        kind=kind,
-        variant="fp16",
-        device="CPU",
-        wants_ne=wants_ne,
-        files={"model": "sha"},
-        available=available,
-        reason="" if available else "it is not here",
-        placements={1: placement or Placement(source="none")},
-    )
-
-
-def report(times: dict[str, float], arms: dict[str, ArmResult] | None = None, seed: int = 0, **more: Any) -> Report:
-    """Of arms whose calls take so many ns, in ten blocks."""
-    rng, slices = np.random.default_rng(seed), []
-    reference = next(iter(times))
-    for block in range(10):
-        for turn in range(2):
-            for name, ns in {**times, reference + AGAIN: times[reference]}.items():
-                samples = rng.normal(ns, ns * 0.002, 20).astype(np.int64)
-                slices.append(Slice(name, "single", block, turn, 0, "measured", block * 10 + turn, samples))
-    settings = Settings(
-        arms=list(arms or times),
-        reference=reference,
-        processes=10,
-        rounds=2,
-        slice_ms=1,
-        min_calls=1,
-        warm_up_ms=1,
-        settle_ms=0,
-        cells=["single"],
-        server_load=0.5,
-        energy=False,
-        url=None,
-        timeout_s=10,
-        seed=0,
-        resamples=1000,
-    )
-    fields = {
-        "measured_at": "2026-11-20T10:00:00+00:00",
-        "seconds": 1.0,
-        "subject": Subject(workload="mnist", input_key="k", data_digest="d", files={"model": "sha"}),
-        "metric": "max:accuracy",
-        "host": host(),
-        "settings": settings,
-        "arms": arms or {name: arm() for name in times},
-        "comparisons": [],
-        "noise": {},
-        "conditions": [],
-        "failures": [],
-        "warnings": [],
-        **more,
-    }
-    return summarised(Report(**fields), slices)
+from tests.bench.made import arm, host, report
 
 
 def test_what_got_slower_and_faster_is_told_from_what_did_not() -> None:

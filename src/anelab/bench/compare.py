@@ -1,13 +1,17 @@
 """Two results of the same arms, old and new: what got slower, faster, lost, and what is not where it should be."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from anelab.bench.schema import Report
+from anelab.bench.report import off_ne
+from anelab.bench.samples import Slice
+from anelab.bench.schema import Comparison, Report
 from anelab.bench.stats import LEAST_BLOCKS
+from anelab.bench.summary import Timed, rows_of
 
 BETWEEN_RUNS = 0.05
 """Runs differ by more than the blocks within them: what changes by less is never called a change."""
@@ -134,3 +138,38 @@ def _place(found: Differences, change: Change, floor: float) -> None:
         found.improvements.append(change)
     else:
         found.unchanged.append(change)
+
+
+def pair(report: Report, slices: Iterable[Slice], arm: str, against: str) -> list[Comparison]:
+    """Any two arms of one result in every cell that both have, from its samples."""
+    left_out = {one.block: one.left_out for one in report.conditions if one.left_out}
+    timed = Timed.of(slices, left_out, report.settings.resamples, report.settings.seed)
+    arms = [report.arms[arm], report.arms[against]]
+    return [
+        timed.comparison(cell, arm, against, timed.floor(cell, report.settings.reference), off_ne(arms, cell))
+        for cell in report.settings.cells
+        if cell in report.arms[arm].cells and cell in report.arms[against].cells
+    ]
+
+
+def level(report: Report, arm: str, cell: str) -> tuple[float, float, float] | None:
+    """The median of the processes' medians in ns, and its 95 % interval; None if too few of them are evidence."""
+    medians = np.array(_evidence(report, arm, cell))
+    if len(medians) < LEAST_BLOCKS:
+        return None
+    drawn = np.random.default_rng(0).integers(0, len(medians), (RESAMPLES, len(medians)))
+    low, high = np.quantile(np.median(medians[drawn], axis=1), [0.025, 0.975])
+    return float(np.median(medians)), float(low), float(high)
+
+
+def crossover(comparisons: Iterable[Comparison], arm: str, against: str) -> int | None:
+    """The batch size from which on `arm` is faster than `against` at all larger sizes that were measured; None if it
+    is not at the largest."""
+    found = None
+    of_pair = [one for one in comparisons if (one.arm, one.against) == (arm, against)]
+    sized = [one for one in of_pair if one.cell == "single" or one.cell.startswith("batch_")]
+    for one in sorted(sized, key=lambda one: rows_of(one.cell), reverse=True):
+        if one.verdict != "faster":
+            break
+        found = rows_of(one.cell)
+    return found

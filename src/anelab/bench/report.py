@@ -58,7 +58,7 @@ def summarised(report: Report, slices: Iterable[Slice]) -> Report:
         if timed.slices.get((settings.reference + AGAIN, cell)):
             noise[cell] = timed.comparison(cell, settings.reference + AGAIN, settings.reference, floor)
         comparisons += [
-            timed.comparison(cell, name, against, floor, _off_ne(arms[name], cell) or _off_ne(arms[against], cell))
+            timed.comparison(cell, name, against, floor, off_ne([arms[name], arms[against]], cell))
             for name, against in _pairs(arms, settings.reference)
             if cell in arms[name].cells
         ]
@@ -68,9 +68,10 @@ def summarised(report: Report, slices: Iterable[Slice]) -> Report:
     return changed.model_copy(update={"id": identity(changed)})
 
 
-def _off_ne(arm: ArmResult, cell: str) -> str:
-    """Why an arm that is about the Neural Engine was not seen on it in that cell; "" if it was, or is not about it."""
-    return not_on_ne(arm.placements.get(batch_of(cell), UNAVAILABLE)) if arm.wants_ne else ""
+def off_ne(arms: Iterable[ArmResult], cell: str) -> str:
+    """Why an arm of these that is about the Neural Engine was not seen on it in that cell; "" if there is none."""
+    reasons = (not_on_ne(arm.placements.get(batch_of(cell), UNAVAILABLE)) for arm in arms if arm.wants_ne)
+    return next((reason for reason in reasons if reason), "")
 
 
 def _pairs(arms: Mapping[str, ArmResult], reference: str) -> list[tuple[str, str]]:

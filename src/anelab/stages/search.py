@@ -33,7 +33,12 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     metrics = {}
     if found.best and found.best.value is not None:
         metrics[f"best_validation_{job.config.metric_name}"] = found.best.value
-    report = {**metrics, "best_trial": found.best.number if found.best else None, "trials": len(trials)}
+    report = {
+        **metrics,
+        "best_trial": found.best.number if found.best else None,
+        "importances": found.importances,
+        "trials": len(trials),
+    }
     write_json(job.reports / "search.json", report)
     dataset = Dataset(job.name, dvc_md5(job.prepared), "search")
     return Outcome(metrics=metrics, datasets=[dataset], trials=trials, reports=["search.json"])

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import optuna
 
 
+LEAST_TRIALS = 4
+"""That ended; fewer say nothing of what mattered."""
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial: its values by dotted key, the metric after each epoch, and the best of them, which is
@@ -37,6 +41,8 @@ class Search:
     trials: list[TrialRecord] = field(default_factory=list)
     best: TrialRecord | None = None
     """None if there was no search; its values then are those of params.yaml."""
+    importances: dict[str, float] = field(default_factory=dict)
+    """Share of the metric's variance that each setting explains (fANOVA), largest first; {} if too few trials tell."""
 
 
 def apply_values(config: WorkloadConfig, values: Mapping[str, Any]) -> WorkloadConfig:
@@ -67,7 +73,17 @@ def search(
         study.tell(trial, trials[-1].value, state=None if trials[-1].value is not None else _failed())
         if observer:
             observer(number, {"value": trials[-1].value or float("nan")})
-    return Search(config.metric, trials, _best(config, trials))
+    return Search(config.metric, trials, _best(config, trials), _importances(study, config.seed))
+
+
+def _importances(study: "optuna.Study", seed: int) -> dict[str, float]:
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import TrialState
+
+    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    if len(values) < LEAST_TRIALS or len(set(values)) == 1:
+        return {}
+    return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
 
 
 def _best(config: WorkloadConfig, trials: list[TrialRecord]) -> TrialRecord:

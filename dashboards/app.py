@@ -1,0 +1,75 @@
+"""The dashboard: `make dashboard`, or `anelab dashboard`. Every page is a script in app_pages/."""
+
+import logging
+from pathlib import Path
+
+import shown
+import streamlit as st
+
+from anelab.errors import AnelabError
+
+st.set_page_config(page_title="anelab", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(
+            "app_pages/overview.py",
+            title="Overview",
+            icon=":material/home:",
+            help="Champion and challenger of every workload, their gates, and what is still missing.",
+            default=True,
+        ),
+        st.Page(
+            "app_pages/engine.py",
+            title="Neural Engine vs CPU",
+            icon=":material/memory:",
+            help="Where the Neural Engine beats the CPU, by how much, and with what certainty.",
+        ),
+        st.Page(
+            "app_pages/compare.py",
+            title="Compare",
+            icon=":material/compare_arrows:",
+            help="Versions, results or arms side by side: what differs, most significant first.",
+        ),
+        st.Page(
+            "app_pages/pareto.py",
+            title="Pareto",
+            icon=":material/scatter_plot:",
+            help="Quality, latency and size together, and the command that promotes a point.",
+        ),
+        st.Page(
+            "app_pages/history.py",
+            title="History",
+            icon=":material/timeline:",
+            help="One figure over commits, with the noise of its own past.",
+        ),
+        st.Page(
+            "app_pages/search.py",
+            title="Search",
+            icon=":material/tune:",
+            help="Optuna's study: history, importances, parallel coordinates and slices.",
+        ),
+        st.Page(
+            "app_pages/lineage.py",
+            title="Lineage",
+            icon=":material/account_tree:",
+            help="From a model version back to data, settings and commit, and on to its benchmarks.",
+        ),
+        st.Page(
+            "app_pages/data.py",
+            title="Data",
+            icon=":material/table_chart:",
+            help="What the rows are: counts, balance, lengths, qualities, warnings.",
+        ),
+    ],
+    position="top",
+)
+
+st.title(page.title)
+try:
+    page.run()
+except AnelabError as error:
+    shown.sentence(str(error))
+except Exception as error:  # a page must never end in a traceback; the server's log has it
+    logging.getLogger("anelab").exception("the page %s failed", page.title)
+    shown.sentence(f"this page could not be shown ({type(error).__name__}: {error}); the server's log says more")

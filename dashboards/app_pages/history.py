@@ -1,0 +1,45 @@
+"""One figure over commits, with its noise."""
+
+import loading
+import shown
+import streamlit as st
+
+from anelab.views import charts, history
+
+KINDS = ("Latency", "Metric")
+SHOWN = {"the last 50": 50, "the last 200": 200, "the last 1,000": 1000}
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    workload = shown.choose_workload()
+    kind = shown.pick("Figure", KINDS, "figure")
+    most = SHOWN[shown.pick("Results", list(SHOWN), "last")]
+    runs = loading.runs(workload, "bench" if kind == "Latency" else "train", most)
+    names = history.latencies(runs) if kind == "Latency" else history.metrics(runs)
+    if not names:
+        st.info(f"There is nothing of {workload} to show yet. Run `anelab run {workload}`.", title="No history")
+        st.stop()
+    name = shown.pick("Name", names, "name")
+    if kind == "Latency":
+        host = shown.pick("Host", history.hosts(runs), "host")
+        frame = history.latency(runs, name, host)
+    else:
+        versions = loading.versions(workload)
+        headline = versions[0].metric_name if versions else ""
+        better = (
+            versions[0].higher_is_better
+            if versions and name == f"test_{headline}"
+            else not any(word in name for word in ("loss", "nll", "ece", "error", "brier"))
+        )
+        frame = history.metric(runs, name, better)
+unit = f"{name} (µs)" if kind == "Latency" else name
+shown.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
+st.caption(
+    "Grey: three scaled median absolute deviations of up to 30 earlier values"
+    + (", 5 % at least" if kind == "Latency" else "")
+    + ". From the fourth value on, what leaves the band is marked; two in a row on one side are a new level."
+)
+changes = frame[frame["change"] != "as before"]
+if len(changes):
+    worse = int((changes["change"] == "regression").sum())
+    st.markdown(f"**{worse} regressions, {len(changes) - worse} improvements**")
+shown.table(frame.drop(columns=["order", "run"]), "history", f"{name} over results")

@@ -1,0 +1,49 @@
+"""From a version back to where it comes from, and on to what was measured."""
+
+import loading
+import shown
+import streamlit as st
+
+from anelab.views import compare, lineage
+from anelab.views.look import moment
+
+workload = shown.choose_workload()
+versions = loading.versions(workload)
+if not versions:
+    st.info(f"There is no registered version of {workload}. Run `anelab run {workload}`.", title="No versions")
+    st.stop()
+titles = {one.title: one for one in sorted(versions, key=lambda one: "champion" not in one.aliases)}
+version = titles[shown.pick("Version", list(titles), "version")]
+train = loading.run(version.run_id) if version.run_id else None
+export = loading.run_of(workload, version.input_key)
+search = lineage.search_of(train, loading.runs(workload, "search")) if train else None
+stages = {name: run for name, run in (("search", search), ("train", train), ("export", export)) if run is not None}
+results = {}
+for short, run_id in version.results.items():
+    run = loading.run(run_id)
+    results[short] = f"{moment(run.started_ms)}\nhost {run.host[:6]}"
+
+st.graphviz_chart(lineage.graph(version, stages, results), alt=f"From data to {version.title} and its benchmarks")
+left, right = st.columns(2)
+with left:
+    st.subheader("Where it comes from")
+    shown.table(lineage.origin(version, train), "origin", f"Origin of {version.title}")
+with right:
+    st.subheader("Against the version before")
+    before = lineage.parent(version, versions)
+    if before is None:
+        st.caption("It is the first of its model and variant.")
+    else:
+        runs = {one: loading.run(one) for one in (version.run_id, before.run_id) if one}
+        shown.table(
+            compare.versions([before, version], runs, False),
+            "diff",
+            f"What differs between {before.title} and {version.title}",
+        )
+if train is not None:
+    with st.expander("Settings"):
+        shown.table(lineage.settings(train), "settings", "Settings of the training")
+    with st.expander("Packages"):
+        shown.table(lineage.packages(train), "packages", "Packages of the training")
+st.caption("Its files:")
+st.code(f"anelab model inspect {version.model} {version.version}", language="bash")

@@ -1,0 +1,58 @@
+"""Quality, latency and size: what no other version beats."""
+
+import loading
+import shown
+import streamlit as st
+
+from anelab.views import charts, pareto
+from anelab.views.look import significant
+
+MOST_RESULTS = 50  # the newest are read for points
+
+workload = shown.choose_workload()
+versions = loading.versions(workload)
+newest = [one.id for one in reversed(loading.runs(workload, "bench"))][:MOST_RESULTS]
+wanted = {run for one in versions for run in one.results.values()}
+frame = pareto.points(versions, {run: loading.report(run) for run in newest if run in wanted})
+if frame.empty:
+    st.info(
+        f"No registered version of {workload} was measured yet. Run `anelab bench run {workload}`, then `anelab sync`.",
+        title="No points",
+    )
+    st.stop()
+
+metric, better = versions[0].metric_name, versions[0].higher_is_better
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    host = shown.pick("Host", list(dict.fromkeys(frame["host"])), "host")
+    least = st.number_input(
+        f"{'Least' if better else 'Most'} {metric}",
+        value=None,
+        key="quality",
+        bind=shown.URL,
+        placeholder="no limit",
+        format="%.5f",
+    )
+    most_us = st.number_input(
+        "Most time (µs)", value=None, min_value=0.0, key="us", bind=shown.URL, placeholder="no limit"
+    )
+    most_kb = st.number_input(
+        "Most size (kB)", value=None, min_value=0.0, key="kb", bind=shown.URL, placeholder="no limit"
+    )
+    feasible_only = shown.toggle("Feasible only", "feasible")
+frame = pareto.judged(frame[frame["host"] == host], better, least, most_us, most_kb)
+if feasible_only:
+    frame = frame[frame["feasible"]]
+if frame.empty:
+    st.info("No version is within these limits and past its gates.", title="Nothing feasible")
+    st.stop()
+
+shown.chart(charts.pareto_chart(frame, metric), f"{metric} against time of a call and size")
+st.caption("Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one.")
+names = {}
+for _, row in frame.sort_values(["front", "us"], ascending=[False, True]).iterrows():
+    figures = f"{metric} {significant(row['quality'])}, {significant(row['us'])} µs"
+    names[f"{row['version']}, {row['variant']}, by {row['arm']}: {figures}"] = row
+point = names[shown.pick("Point", list(names), "point")]
+st.caption("What makes its version champion, if its gates allow:")
+st.code(pareto.promote_command(point), language="bash")
+shown.table(frame.drop(columns=["host"]), "pareto", "Versions by quality, time and size")

@@ -1,0 +1,114 @@
+"""What the pages read, from any store: typed, and cached for a short time and in bounds."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from anelab.bench.bundle import SAMPLES
+from anelab.bench.estimate import Published
+from anelab.bench.estimate import published as published_cases
+from anelab.bench.samples import read_samples
+from anelab.bench.schema import Comparison, Report
+from anelab.dashboard import WORKSPACE
+from anelab.errors import AnelabError
+from anelab.tracking import reading
+from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.store import Store
+from anelab.workspace import Workspace
+
+FRESH = 20
+"""Seconds for which a list is taken as it was read."""
+
+
+def workspace() -> Workspace:
+    named = os.environ.get(WORKSPACE)
+    return Workspace.locate(Path(named) if named else None)
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=2)
+def _store(uri: str) -> Store | None:
+    return reading.open_existing(workspace())
+
+
+def store() -> Store:
+    """Raises AnelabError if there is none; the pages ask `workloads` first, which is then empty."""
+    found = _store(reading.store_uri(workspace()))
+    if found is None:
+        raise AnelabError("there is no MLflow store yet; run `make repro`")
+    return found
+
+
+@st.cache_data(show_spinner=False, ttl=FRESH, max_entries=4)
+def _workloads(uri: str) -> list[str]:
+    found = _store(uri)
+    return [] if found is None else reading.workloads_in(found)
+
+
+def workloads() -> list[str]:
+    return _workloads(reading.store_uri(workspace()))
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64)
+def runs(workload: str, stage: str, most: int = reading.MOST_RUNS) -> list[RunRow]:
+    return reading.runs(store(), workload, stage, most)
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16)
+def versions(workload: str) -> list[VersionRow]:
+    return reading.versions(store(), workload)
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=256)
+def run(run_id: str) -> RunRow:
+    return reading.run(store(), run_id)
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64)
+def run_of(workload: str, key: str) -> RunRow | None:
+    return reading.run_of(store(), workload, key)
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16)
+def trials(search_id: str) -> list[RunRow]:
+    return reading.trials(store(), run(search_id))
+
+
+@st.cache_resource(show_spinner=False, ttl="1h", max_entries=128)
+def report(run_id: str) -> Report:
+    """A benchmark result, which never changes."""
+    return reading.benchmark(store(), run_id)
+
+
+@st.cache_data(show_spinner=False, ttl=FRESH, max_entries=64)
+def artifact(run_id: str, name: str) -> dict[str, object]:
+    found: dict[str, object] = reading.artifact(store(), run_id, name)
+    return found
+
+
+@st.cache_data(show_spinner=False, ttl="1h", max_entries=64)
+def distribution(run_id: str, cell: str) -> pd.DataFrame:
+    """Quantiles of all arms of a result, from its raw samples."""
+    from anelab.views import engine
+
+    with reading.downloaded(store(), run_id, SAMPLES) as path:
+        return engine.distribution(report(run_id), read_samples(path), cell)
+
+
+@st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)
+def pair(run_id: str, arm: str, against: str) -> list[Comparison]:
+    from anelab.bench.compare import pair as compare
+
+    with reading.downloaded(store(), run_id, SAMPLES) as path:
+        return compare(report(run_id), read_samples(path), arm, against)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def published() -> list[Published]:
+    return published_cases()
+
+
+def latest_by_host(found: list[RunRow]) -> dict[str, RunRow]:
+    """The newest of some benchmark runs on every host."""
+    return {one.host: one for one in found}

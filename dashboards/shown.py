@@ -1,0 +1,104 @@
+"""How pages show things: tables to take away, charts with a name, choices that the URL keeps."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import loading
+import pandas as pd
+import streamlit as st
+
+from anelab.views.look import THOUSANDS, cell_text, rounded
+
+URL: Any = "query-params"
+WIDE = 60
+"""Characters from which on a cell is text that wants lines of its own."""
+MOST_TEXT_ROWS = 40
+MARKUP = re.compile(r"([\\`*_{}\[\]$<>~|:#])")
+
+
+def sentence(text: str) -> None:
+    """What went wrong, and what to do."""
+    st.error(text[:1].upper() + text[1:], icon=":material/error:")
+
+
+def choose_workload() -> str:
+    """The workload that the page is about; where there is none, what to do instead of a page."""
+    there = loading.workloads()
+    if not there:
+        st.info(
+            "There are no results in this store yet. Run `make repro` in the project's folder: it makes the data, "
+            "trains, exports, measures and registers both default workloads in some minutes. Then reload this page. "
+            "Another store is shown if `MLFLOW_TRACKING_URI` names it.",
+            title="Nothing here yet",
+            icon=":material/inbox:",
+        )
+        st.code("make repro", language="bash")
+        st.stop()
+    return pick("Workload", there, "workload")
+
+
+def pick(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
+    """One of some; the first unless the URL names another."""
+    found: str = st.selectbox(label, options, key=key, bind=URL, help=help)
+    return found
+
+
+def pick_some(label: str, options: Sequence[str], key: str, placeholder: str = "All") -> list[str]:
+    """Some of some; none stands for all."""
+    found: list[str] = st.multiselect(label, options, key=key, bind=URL, placeholder=placeholder)
+    return found
+
+
+def toggle(label: str, key: str, help: str | None = None) -> bool:
+    return bool(st.toggle(label, key=key, bind=URL, help=help))
+
+
+def table(frame: pd.DataFrame, name: str, about: str) -> None:
+    """A table, with buttons that hand over the whole of it."""
+    shown = rounded(frame)
+    if _is_text(frame):
+        st.table(shown.map(_escaped), hide_index=True, border="horizontal", alt=about)
+    else:
+        columns = _columns(shown)
+        st.dataframe(shown, hide_index=True, alt=about, key=f"table_{name}", column_config=columns, placeholder="")
+    with st.container(horizontal=True, gap="small"):
+        _download("CSV", frame.to_csv(index=False), f"{name}.csv")
+        _download("Parquet", _parquet(frame), f"{name}.parquet")
+
+
+def _is_text(frame: pd.DataFrame) -> bool:
+    """Whether its cells are sentences, which a grid would cut off."""
+    longest = max((len(str(value)) for column in frame.columns for value in frame[column]), default=0)
+    return len(frame) <= MOST_TEXT_ROWS and longest > WIDE
+
+
+def _escaped(value: object) -> str:
+    """As it is, not as Markdown."""
+    return MARKUP.sub(r"\\\1", cell_text(value))
+
+
+def _download(label: str, data: Any, file: str) -> None:
+    icon = ":material/download:"
+    st.download_button(label, data, file, key=f"download_{file}", icon=icon, on_click="ignore", type="tertiary")
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Numbers as a person writes them; they are rounded already."""
+    found: dict[str, Any] = {}
+    for name in frame.select_dtypes("float"):
+        large = frame[name].abs().max() >= THOUSANDS
+        kind = "percent" if name == "share" else "localized" if large else "%.5g"
+        found[str(name)] = st.column_config.NumberColumn(format=kind)
+    return found
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    kept = io.BytesIO()
+    frame.to_parquet(kept, index=False)
+    return kept.getvalue()
+
+
+def chart(drawn: Any, about: str) -> None:
+    st.altair_chart(drawn, alt=about, width="stretch")

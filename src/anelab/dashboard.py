@@ -1,0 +1,63 @@
+"""`anelab dashboard`: Streamlit on the project's dashboards/, bound to this machine."""
+
+import os
+import socket
+import sys
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from anelab.errors import AnelabError
+from anelab.workspace import Workspace
+
+ADDRESS = "127.0.0.1"
+WORKSPACE = "ANELAB_WORKSPACE"
+"""Where the pages read which workspace they show."""
+QUIET = {
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    "STREAMLIT_SERVER_HEADLESS": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def serve(workspace: Workspace, port: int) -> None:
+    """Until it is interrupted. Raises AnelabError if Streamlit or dashboards/ is missing, or the port is taken."""
+    app = workspace.project / "dashboards" / "app.py"
+    if find_spec("streamlit") is None:
+        raise AnelabError("Streamlit is not installed; run `make setup`, or install anelab[dashboard]")
+    if not app.is_file():
+        raise AnelabError(f"{app} is not there; run this inside a clone of the project")
+    _check_port(port)
+    os.environ.update(QUIET | {WORKSPACE: str(workspace.root)})
+    _import_first(workspace)
+    print(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it", flush=True)
+    _run(app, port)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            raise AnelabError(f"port {port} is taken; name another: anelab dashboard --port {port - 1}") from None
+
+
+def _import_first(workspace: Workspace) -> None:
+    """What the first page would otherwise wait for. A store that cannot be opened is for the pages to tell of."""
+    for name in ("anelab.tracking.benchmarks", "anelab.bench.report", "anelab.views.charts", "pyarrow.parquet"):
+        import_module(name)
+    from anelab.tracking.reading import open_existing, workloads_in
+
+    with suppress(AnelabError):
+        store = open_existing(workspace)
+        if store is not None:
+            workloads_in(store)
+
+
+def _run(app: Path, port: int) -> None:
+    from streamlit.web import cli
+
+    sys.argv = ["streamlit", "run", str(app), f"--server.address={ADDRESS}", f"--server.port={port}"]
+    cli.main(prog_name="anelab dashboard")

@@ -1,0 +1,190 @@
+"""`anelab report`: what the dashboard shows, as one file that stands alone, or as text for a pull request."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from anelab.bench.estimate import published
+from anelab.bench.samples import read_samples
+from anelab.bench.schema import Report
+from anelab.errors import AnelabError
+from anelab.files import write_text
+from anelab.tracking import reading
+from anelab.tracking.runs import STAGES
+from anelab.tracking.store import Store
+from anelab.views import charts, data, engine, overview
+from anelab.views.look import cell_text, host_name, markdown, rounded
+from anelab.workspace import Workspace
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 13px; margin: .5rem 0 1.5rem; }
+th, td { border-bottom: 1px solid #8888; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+div.wide { overflow-x: auto; }
+figure { margin: .5rem 0 1.5rem; background: #fff; padding: .5rem; border-radius: 6px; overflow-x: auto; }
+figcaption { color: #555; font-size: 13px; }
+.estimate { border: 2px dashed #8888; padding: 0 1rem; margin: 1rem 0; }
+code { background: #8882; padding: .1rem .3rem; border-radius: 4px; }
+@media print {
+  body { max-width: none; margin: 0; font-size: 11px; }
+  h2 { break-before: page; }
+  figure, tr { break-inside: avoid; }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing on the report: a title, text in sentences, and a table or a chart."""
+
+    title: str
+    text: Sequence[str] = ()
+    table: pd.DataFrame | None = None
+    chart: Any = None
+    level: int = 3
+    estimate: bool = False
+
+
+def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> None:
+    """HTML, or Markdown if `out` ends in .md. Raises AnelabError if there is no store or nothing in it."""
+    store = reading.open_existing(workspace)
+    if store is None:
+        raise AnelabError("there is no MLflow store yet; run `make repro`, or name one by MLFLOW_TRACKING_URI")
+    there = reading.workloads_in(store)
+    missing = [name for name in workloads if name not in there]
+    if missing or not there:
+        raise AnelabError(f"the store has no runs of {', '.join(missing) or 'any workload'}; run `make repro`")
+    parts = [part for name in workloads or there for part in parts_of(store, name)]
+    render: Callable[[Sequence[Part]], str] = as_markdown if out.suffix == ".md" else as_html
+    write_text(out, render(parts))
+
+
+def parts_of(store: Store, workload: str) -> list[Part]:
+    versions = reading.versions(store, workload)
+    newest = {one.host: one for one in reading.runs(store, workload, "bench")}
+    reports = [reading.benchmark(store, one.id) for one in newest.values()]
+    stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
+    lacking = overview.missing(workload, stages, versions, engine.has_neural_engine(reports))
+    answers = engine.answer(reports)
+    if not engine.has_neural_engine(reports):
+        answers = [engine.UNKNOWN]
+    told = [*answers, *(f"{one.what}: `{one.command}`" for one in lacking)]
+    found = [Part(workload, told, overview.standing(versions), level=2)]
+    for one in versions:
+        if "champion" in one.aliases:
+            found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
+    for run, report in zip(newest.values(), reports, strict=True):
+        found += _of_result(store, run.id, report)
+    return [*found, *_apart(reports), *_data(store, workload)]
+
+
+def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
+    host, frame = host_name(report), engine.speedups([report])
+    imported = ", imported" if report.imported else ""
+    when = f"{report.measured_at}, {report.samples:,} samples, result {report.id[:12]}."
+    found = [Part(f"Measured on {host}{imported}", [when])]
+    for cell in engine.cells_of([report]):
+        for against in dict.fromkeys(frame["against"]):
+            part = frame[(frame["cell"] == cell) & (frame["against"] == against)]
+            if part["speedup"].notna().any():
+                found.append(Part(f"Speed-up, {engine.cell_name(cell)}", chart=charts.speedup_chart(part, against)))
+    shown = frame[["scenario", "arm", "against", "text", "reason"]].rename(columns={"text": "speed-up [95 % interval]"})
+    found.append(Part("Speed-ups", table=shown))
+    found.append(Part("Placement", chart=charts.placement_chart(engine.placements([report]))))
+    with reading.downloaded(store, run_id, "samples.parquet") as path:
+        quantiles = engine.distribution(report, read_samples(path), "single")
+    if len(quantiles):
+        found.append(Part("Latency of one row, raw samples", chart=charts.distribution_chart(quantiles)))
+    found.append(Part("Percentiles of one row", table=engine.percentiles([report], "single").drop(columns=["host"])))
+    sweep = engine.sweep([report])
+    if sweep["rows"].nunique() > 1:
+        crossings = engine.crossovers([report])
+        for title, value in (("Latency by batch", "us"), ("Throughput by batch", "rows_per_s")):
+            found.append(Part(title, chart=charts.sweep_chart(sweep, value, crossings)))
+    states = engine.states([report]).drop(columns=["host"]).dropna(axis=1, how="all")
+    found.append(Part("Cold, cached, warm, sustained; energy and parity", table=states))
+    if len(lost := engine.not_timed([report])):
+        found.append(Part("Not timed", table=lost.drop(columns=["host"])))
+    return found
+
+
+def _apart(reports: Sequence[Report]) -> list[Part]:
+    found = []
+    if reports and reports[-1].estimates:
+        told = ["From the package's operations and constants that others published; only a Mac can tell."]
+        found.append(Part("Estimates, not measured", told, engine.estimates(reports[-1]), estimate=True))
+    cases = engine.published(published())
+    return [*found, Part("Published by others", ["Others measured both sides, on their models and machines."], cases)]
+
+
+def _data(store: Store, workload: str) -> list[Part]:
+    runs = reading.runs(store, workload, "prepare", 1)
+    if not runs:
+        return []
+    card = reading.artifact(store, runs[-1].id, "data.json")
+    return [Part("Data", [str(text) for text in card.get("warnings", [])], data.counts(card))]
+
+
+def as_markdown(parts: Sequence[Part]) -> str:
+    """Tables and sentences; charts are for the HTML."""
+    blocks = []
+    for part in parts:
+        if part.chart is None or part.table is not None:
+            blocks.append(f"{'#' * part.level} {part.title}")
+            blocks += [f"- {text}" for text in part.text]
+            if part.table is not None and len(part.table):
+                blocks.append(f"\n{markdown(part.table)}")
+            blocks.append("")
+    return "\n".join(blocks)
+
+
+def as_html(parts: Sequence[Part]) -> str:
+    body = "\n".join(_html(part) for part in parts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>anelab report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
+        f"<h1>anelab report</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def _html(part: Part) -> str:
+    pieces = [f"<h{part.level}>{html.escape(part.title)}</h{part.level}>"]
+    pieces += [f"<p>{_code(text)}</p>" for text in part.text]
+    if part.chart is not None:
+        pieces.append(f"<figure>{_svg(part.chart)}</figure>")
+    if part.table is not None and len(part.table):
+        pieces.append(f'<div class="wide">{_table(part.table)}</div>')
+    inside = "\n".join(pieces)
+    return f'<div class="estimate">{inside}</div>' if part.estimate else inside
+
+
+def _code(text: str) -> str:
+    """Escaped, with what stands in backticks as code."""
+    pieces = html.escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
+    rows = "".join(
+        f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in rounded(frame).itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"<td{' class=number' if number else ''}>{html.escape(cell_text(value))}</td>"
+
+
+def _svg(chart: Any) -> str:
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    return drawn

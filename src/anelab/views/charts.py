@@ -1,0 +1,237 @@
+"""Charts of the frames beside. Units on every axis, a colour a device, a shape a verdict."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from anelab.views.look import DEVICE_COLOURS, DEVICE_NAMES, VERDICT_SHAPES
+
+WIDTH = 680
+ROW_HEIGHT = 26
+NOISE = "#8C8C8C"
+MOST_SHARE = 0.99
+
+
+def device_colour(frame: pd.DataFrame, title: str = "runs on") -> Any:
+    there = [device for device in DEVICE_COLOURS if device in set(frame["device"])]
+    names = " : ".join(f"datum.value == '{key}' ? '{text}'" for key, text in DEVICE_NAMES.items())
+    return alt.Color(
+        "device:N",
+        title=title,
+        scale=alt.Scale(domain=there, range=[DEVICE_COLOURS[device] for device in there]),
+        legend=alt.Legend(orient="top", labelExpr=f"{names} : datum.value", labelLimit=300),
+    )
+
+
+def arm_axis(title: str | None = None) -> Any:
+    return alt.Y("arm:N", title=title, sort=None, axis=alt.Axis(labelLimit=320))
+
+
+def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
+    """Speed-ups over one arm, with 95 % intervals; the grey band is noise, 1 is as fast."""
+    frame = frame.dropna(subset=["speedup", "low", "high"])
+    axis = alt.X(
+        "speedup:Q",
+        title=f"speed-up over {against} (times; log scale; right of 1 is faster)",
+        scale=alt.Scale(type="log", nice=False, padding=12),
+        axis=alt.Axis(format="~g", tickCount=8),
+    )
+    base = alt.Chart(frame)
+    there = [one for one in VERDICT_SHAPES if one in set(frame["verdict"])]
+    shape = alt.Shape(
+        "verdict:N",
+        title="verdict",
+        scale=alt.Scale(domain=there, range=[VERDICT_SHAPES[one] for one in there]),
+        legend=alt.Legend(orient="top"),
+    )
+    tooltip = ["arm", "scenario", "text", "reason", "host"]
+    noise = base.mark_bar(color=NOISE, opacity=0.25, height=ROW_HEIGHT).encode(
+        x=alt.X("noise_low:Q"), x2="noise_high:Q", y=arm_axis()
+    )
+    one = alt.Chart(pd.DataFrame({"speedup": [1.0]})).mark_rule(strokeDash=[4, 3], color=NOISE).encode(x="speedup:Q")
+    reach = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q"), x2="high:Q", y=arm_axis(), color=device_colour(frame)
+    )
+    point = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=axis, y=arm_axis(), color=device_colour(frame), shape=shape, tooltip=tooltip
+    )
+    return alt.layer(noise, one, reach, point).properties(height=alt.Step(ROW_HEIGHT), width=WIDTH)
+
+
+def placement_chart(frame: pd.DataFrame) -> Any:
+    """Share of the work by device, a bar an arm and batch size."""
+    frame = frame.assign(
+        label=frame["arm"]
+        + ", "
+        + frame["rows"].astype(str)
+        + frame["rows"].map(lambda n: " row" if n == 1 else " rows")
+    )
+    return (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "share:Q",
+                title="share of the work (% of estimated cost, else of operators)",
+                stack="normalize",
+                axis=alt.Axis(format="%"),
+            ),
+            y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=320)),
+            color=device_colour(frame),
+            tooltip=["arm", "rows", "device", alt.Tooltip("share:Q", format=".1%"), "source", "partitions", "switches"],
+        )
+        .properties(height=alt.Step(ROW_HEIGHT), width=WIDTH)
+    )
+
+
+def dash(title: str = "arm") -> Any:
+    return alt.StrokeDash(
+        "arm:N", title=title, sort=None, legend=alt.Legend(orient="bottom", columns=3, labelLimit=260)
+    )
+
+
+def distribution_chart(frame: pd.DataFrame) -> Any:
+    """Share of calls that took at most so long, up to MOST_SHARE of them: few slow ones would squeeze the rest."""
+    return (
+        alt.Chart(frame[frame["share"] <= MOST_SHARE])
+        .mark_line(interpolate="step-after", strokeWidth=2)
+        .encode(
+            x=alt.X(
+                "us:Q",
+                title="time of a call (µs, log scale)",
+                scale=alt.Scale(type="log", nice=False),
+                axis=alt.Axis(format="~s", tickCount=6),
+            ),
+            y=alt.Y(
+                "share:Q",
+                title=f"share of calls (%), the slowest {1 - MOST_SHARE:.0%} left out",
+                axis=alt.Axis(format="%"),
+            ),
+            color=device_colour(frame),
+            strokeDash=dash(),
+            tooltip=["arm", alt.Tooltip("us:Q", title="µs", format=".4g"), alt.Tooltip("share:Q", format=".1%")],
+        )
+        .properties(height=380, width=WIDTH)
+    )
+
+
+def sweep_chart(frame: pd.DataFrame, value: str, crossings: pd.DataFrame) -> Any:
+    """`us` or `rows_per_s` against rows a call; a rule where an arm begins to be faster."""
+    title = "time of a call (µs, log scale)" if value == "us" else "throughput (rows/s, log scale)"
+    x = alt.X(
+        "rows:Q",
+        title="rows a call (log scale)",
+        scale=alt.Scale(type="log", base=2, nice=False),
+        axis=alt.Axis(format="~g", values=sorted(set(frame["rows"]))),
+    )
+    base = alt.Chart(frame.dropna(subset=[value]))
+    y = alt.Y(
+        f"{value}:Q",
+        title=title,
+        scale=alt.Scale(type="log", nice=False, padding=10),
+        axis=alt.Axis(format="~s", tickCount=5),
+    )
+    line = base.mark_line().encode(x=x, y=y, color=device_colour(frame), strokeDash=dash())
+    point = base.mark_point(filled=True, size=50).encode(
+        x=x, y=y, color=device_colour(frame), tooltip=["arm", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host"]
+    )
+    layers = [line, point]
+    if value == "us":
+        layers.append(base.mark_rule().encode(x=x, y=alt.Y("us_low:Q"), y2="us_high:Q", color=device_colour(frame)))
+    if len(crossings):
+        marks = crossings.assign(text="from here on faster than " + crossings["against"])
+        layers.append(
+            alt.Chart(marks).mark_rule(strokeDash=[2, 2], color=NOISE).encode(x="rows:Q", tooltip=["arm", "text"])
+        )
+    return alt.layer(*layers).properties(height=400, width=WIDTH)
+
+
+def band_chart(frame: pd.DataFrame, unit: str) -> Any:
+    """A figure over results with the band its past lets expect; changes are marked."""
+    order = alt.X(
+        "order:O",
+        title="result, oldest first (commit)",
+        sort=None,
+        axis=alt.Axis(labelExpr="split(datum.label, '#')[1]", labelAngle=-60, labelOverlap=True),
+    )
+    base = alt.Chart(frame)
+    band = base.mark_area(opacity=0.25, color=NOISE, interpolate="step").encode(x=order, y="low:Q", y2="high:Q")
+    y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g", tickCount=6))
+    line = base.mark_line(color=DEVICE_COLOURS["CPU"], opacity=0.5).encode(x=order, y=y)
+    shapes = alt.Shape(
+        "change:N",
+        title="",
+        scale=alt.Scale(
+            domain=["as before", "improvement", "regression"], range=["circle", "triangle-up", "triangle-down"]
+        ),
+        legend=alt.Legend(orient="top"),
+    )
+    colours = alt.Color(
+        "change:N",
+        title="",
+        scale=alt.Scale(
+            domain=["as before", "improvement", "regression"],
+            range=[DEVICE_COLOURS["CPU"], DEVICE_COLOURS["GPU"], DEVICE_COLOURS["NE"]],
+        ),
+        legend=alt.Legend(orient="top"),
+    )
+    point = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x=order,
+        y=y,
+        shape=shapes,
+        color=colours,
+        tooltip=["when", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"],
+    )
+    return alt.layer(band, line, point).properties(height=380, width=WIDTH)
+
+
+def pareto_chart(frame: pd.DataFrame, metric: str) -> Any:
+    """Quality against time of a call; the size of a point is the model's. Points of the front are filled."""
+    return (
+        alt.Chart(frame)
+        .mark_point(strokeWidth=2)
+        .encode(
+            x=alt.X(
+                "us:Q",
+                title="median time of a call of one row (µs, log scale)",
+                scale=alt.Scale(type="log", nice=False, padding=20),
+                axis=alt.Axis(format="~s", tickCount=6),
+            ),
+            y=alt.Y(
+                "quality:Q",
+                title=f"{metric} on the test set",
+                scale=alt.Scale(zero=False, padding=20),
+                axis=alt.Axis(format="~g", tickCount=6),
+            ),
+            size=alt.Size("size_kb:Q", title="model size (kB)", legend=alt.Legend(orient="top")),
+            color=device_colour(frame),
+            shape=alt.Shape("format:N", title="format", legend=alt.Legend(orient="top")),
+            fill=alt.condition("datum.front", alt.Color("device:N", legend=None), alt.value("transparent")),
+            tooltip=[
+                "version",
+                "variant",
+                "arm",
+                "host",
+                alt.Tooltip("us:Q", format=".4g"),
+                alt.Tooltip("quality:Q", format=".5g"),
+                alt.Tooltip("size_kb:Q", format=".4g"),
+                "feasible",
+                "front",
+            ],
+        )
+        .properties(height=440, width=WIDTH)
+    )
+
+
+def spark(values: list[float]) -> Any:
+    frame = pd.DataFrame({"run": range(1, len(values) + 1), "value": values})
+    return (
+        alt.Chart(frame)
+        .mark_line(point=True, color=DEVICE_COLOURS["CPU"])
+        .encode(
+            x=alt.X("run:Q", title="training run", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+        )
+        .properties(height=120, width=WIDTH)
+    )

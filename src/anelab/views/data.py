@@ -1,0 +1,92 @@
+"""Data cards: what the rows are, and what to mind."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from anelab.views.charts import WIDTH
+from anelab.views.look import DEVICE_COLOURS
+
+
+def counts(card: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows by split and class."""
+    rows = [
+        {"split": split, "class": str(name), "rows": count, "share": count / max(1, sum(classes.values()))}
+        for split, classes in card.get("classes", {}).items()
+        for name, count in classes.items()
+    ]
+    return pd.DataFrame(rows, columns=["split", "class", "rows", "share"])
+
+
+def balance_chart(frame: pd.DataFrame) -> Any:
+    return (
+        alt.Chart(frame)
+        .mark_bar(color=DEVICE_COLOURS["CPU"])
+        .encode(
+            x=alt.X("class:N", title="class", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("share:Q", title="share of the split's rows", axis=alt.Axis(format="%")),
+            column=alt.Column("split:N", title=None, sort=["train", "validation", "test"]),
+            tooltip=["split", "class", "rows", alt.Tooltip("share:Q", format=".2%")],
+        )
+        .properties(height=180, width=WIDTH // 3 - 40)
+    )
+
+
+def series(card: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Distributions and profiles of the card: mappings of numbers, and lists of numbers, by name."""
+    found = {}
+    for name, value in _flat(card):
+        if isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
+            found[name] = pd.DataFrame({"at": range(1, len(value) + 1), "value": value})
+        elif (
+            isinstance(value, Mapping)
+            and len(value) > 1
+            and all(isinstance(one, int | float) for one in value.values())
+        ):
+            found[name] = pd.DataFrame({"at": [_number(key) for key in value], "value": list(value.values())})
+    return found
+
+
+def series_chart(name: str, frame: pd.DataFrame) -> Any:
+    numeric = pd.api.types.is_numeric_dtype(frame["at"])
+    base = alt.Chart(frame)
+    mark = (
+        base.mark_line(color=DEVICE_COLOURS["CPU"])
+        if numeric and len(frame) > 12
+        else base.mark_bar(color=DEVICE_COLOURS["CPU"])
+    )
+    kind = "Q" if numeric and len(frame) > 12 else "O"
+    return mark.encode(
+        x=alt.X(f"at:{kind}", title="position" if numeric else None, sort=None),
+        y=alt.Y("value:Q", title=name),
+        tooltip=["at", "value"],
+    ).properties(height=200, width=WIDTH)
+
+
+def facts(card: Mapping[str, Any]) -> pd.DataFrame:
+    """The card's single figures."""
+    drawn = tuple(f"{name}." for name in series(card))
+    single = [(name, value) for name, value in _flat(card) if isinstance(value, str | int | float | bool)]
+    rows = [(name, str(value)) for name, value in single if not name.startswith(drawn)]
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _flat(card: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Entries that are no counts of splits, by dotted name."""
+    found: list[tuple[str, Any]] = []
+    for name, value in card.items():
+        if prefix or name not in ("rows", "classes", "warnings"):
+            key = f"{prefix}{name}".removeprefix("facts.")
+            found.append((key, value))
+            if isinstance(value, Mapping):
+                found += _flat(value, f"{key}.")
+    return found
+
+
+def _number(key: object) -> object:
+    try:
+        return float(str(key))
+    except ValueError:
+        return str(key)

@@ -1,0 +1,364 @@
+"""Neural Engine against CPU: frames of one or more results. Verdicts are those of `bench`; none is made here."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from anelab.bench.compare import crossover
+from anelab.bench.estimate import Published
+from anelab.bench.placement import Placement
+from anelab.bench.samples import Slice
+from anelab.bench.schema import ArmResult, Bound, Comparison, Report
+from anelab.bench.stats import LEAST_COUNTS
+from anelab.bench.summary import batch_of, rows_of
+from anelab.bench.tables import duration
+from anelab.views.look import device_of, host_name, ratio_text, result_name, verdict_text
+
+UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no machine that has one measured it."
+QUANTILES = np.linspace(0, 1, 201)
+
+
+def has_neural_engine(reports: Iterable[Report]) -> bool:
+    """Whether any arm that is about the Neural Engine was timed."""
+    return any(arm.wants_ne and arm.timed for report in reports for arm in report.arms.values())
+
+
+def is_sweep(cell: str) -> bool:
+    return cell == "single" or cell.startswith("batch_")
+
+
+def cells_of(reports: Iterable[Report]) -> list[str]:
+    """Scenarios of any of them: one row, batches by size, then the others."""
+    found = {cell for report in reports for arm in report.arms.values() for cell in arm.cells}
+    return sorted(found, key=lambda cell: (not is_sweep(cell), rows_of(cell), cell))
+
+
+def cell_name(cell: str) -> str:
+    kind, _, number = cell.partition("_")
+    names = {
+        "single": "one row",
+        "batch": f"batch of {number}",
+        "offline": f"offline, {number} rows",
+        "server": "server (Poisson arrivals)",
+        "idle": f"after {number} idle",
+    }
+    return names.get(kind, cell)
+
+
+def chosen(report: Report, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> dict[str, ArmResult]:
+    """The timed arms that were asked for; all if none was named."""
+    return {
+        name: report.arms[name]
+        for name in report.settings.arms
+        if report.arms[name].timed
+        and (not arms or name in arms)
+        and (not variants or report.arms[name].variant in variants)
+    }
+
+
+def speedups(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+    """A row for every comparison of the arms that were asked for."""
+    rows = []
+    for report in reports:
+        shown = chosen(report, arms, variants)
+        for one in report.comparisons:
+            if one.arm in shown:
+                rows.append(_speedup(report, one))
+    return pd.DataFrame(rows, columns=_SPEEDUP)
+
+
+_SPEEDUP = (
+    "host",
+    "result",
+    "scenario",
+    "cell",
+    "rows",
+    "arm",
+    "device",
+    "against",
+    "speedup",
+    "low",
+    "high",
+    "noise_low",
+    "noise_high",
+    "verdict",
+    "text",
+    "reason",
+    "origin",
+)
+
+
+def _speedup(report: Report, one: Comparison) -> dict[str, object]:
+    noise = None if one.floor is None else 1 + one.floor
+    return {
+        "host": host_name(report),
+        "result": report.id[:12],
+        "scenario": cell_name(one.cell),
+        "cell": one.cell,
+        "rows": rows_of(one.cell),
+        "arm": one.arm,
+        "device": device_of(report.arms[one.arm], batch_of(one.cell)),
+        "against": one.against,
+        "speedup": one.speedup,
+        "low": one.low,
+        "high": one.high,
+        "noise_low": None if noise is None else 1 / noise,
+        "noise_high": noise,
+        "verdict": one.verdict,
+        "text": f"{ratio_text(one.speedup, one.low, one.high)}, {verdict_text(one.verdict)}",
+        "reason": one.reason,
+        "origin": "imported" if report.imported else "measured by this project",
+    }
+
+
+def answer(reports: Sequence[Report]) -> list[str]:
+    """The question of the project, answered in a sentence a machine and pair of arms."""
+    sentences = []
+    for report in reports:
+        pairs = {(one.arm, one.against) for one in report.comparisons if report.arms[one.arm].wants_ne}
+        for arm, against in sorted(pairs):
+            if report.arms[against].device == "CPU" or against.startswith("coreml/cpu_only"):
+                sentences.append(f"{host_name(report)}: {_sentence(report, arm, against)}")
+    return sentences
+
+
+def _sentence(report: Report, arm: str, against: str) -> str:
+    found = [one for one in report.comparisons if (one.arm, one.against) == (arm, against) and is_sweep(one.cell)]
+    if any(one.verdict == "not on NE" for one in found):
+        reason = next(one.reason for one in found if one.verdict == "not on NE")
+        return f"{arm} says nothing about the Neural Engine: {reason}."
+    start = crossover(report.comparisons, arm, against)
+    best = max((one for one in found if one.speedup is not None), key=lambda one: one.speedup or 0, default=None)
+    if best is None:
+        return f"{arm} cannot be compared with {against}: {found[0].reason if found else 'no batch size has both'}."
+    most = f"{ratio_text(best.speedup, best.low, best.high)} x at {cell_name(best.cell)}"
+    if start is None:
+        return f"{arm} does not beat {against} at the largest batch size that was measured; at best {most}."
+    return f"{arm} beats {against} from {start} row{'s' if start > 1 else ''} a call on; at best {most}."
+
+
+def placements(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+    """Share of every device by arm and rows a call; one row "unavailable" where nothing tells."""
+    rows = []
+    for report in reports:
+        for name, arm in chosen(report, arms, variants).items():
+            for count, placement in arm.placements.items():
+                rows += [
+                    {
+                        "host": host_name(report),
+                        "arm": name,
+                        "rows": count,
+                        "device": device,
+                        "share": share,
+                        "source": placement.source if placement.source != "none" else "unavailable",
+                        "partitions": placement.partitions,
+                        "switches": placement.switches,
+                        "supported, not preferred": placement.supported_not_preferred,
+                    }
+                    for device, share in _shares(placement)
+                ]
+    columns = ["host", "arm", "rows", "device", "share", "source", "partitions", "switches", "supported, not preferred"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shares(placement: Placement) -> list[tuple[str, float]]:
+    if placement.source == "none" or not placement.share:
+        return [("unavailable", 1.0)]
+    return [(device, share) for device, share in placement.share.items() if share]
+
+
+def percentiles(
+    reports: Sequence[Report], cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Times of a call in µs. A percentile that too few samples bear is empty."""
+    rows = []
+    for report in reports:
+        for name, arm in chosen(report, arms, variants).items():
+            if found := arm.cells.get(cell):
+                rows.append(
+                    {
+                        "host": host_name(report),
+                        "arm": name,
+                        "device": device_of(arm, batch_of(cell)),
+                        **{f"p{one:g} (µs)": _micro(found.percentiles_ns.get(f"p{one:g}")) for one in LEAST_COUNTS},
+                        "MAD (µs)": found.mad_ns / 1e3,
+                        "max (µs)": found.max_ns / 1e3,
+                        "rows/s": found.rows_per_s,
+                        "samples": found.samples,
+                        "far outliers": found.outliers.get("far", 0),
+                        "steady": f"{found.steady_processes} of {found.processes}",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _micro(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e3
+
+
+def distribution(
+    report: Report, slices: Iterable[Slice], cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The empirical distribution of every arm's raw samples, at 201 quantiles each: `us` and `share`."""
+    shown = chosen(report, arms, variants)
+    by_arm: dict[str, list[np.ndarray]] = {}
+    for one in slices:
+        if one.phase == "measured" and one.cell == cell and one.arm in shown:
+            by_arm.setdefault(one.arm, []).append(one.ns)
+    parts = [
+        pd.DataFrame(
+            {
+                "arm": name,
+                "device": device_of(shown[name], batch_of(cell)),
+                "us": np.quantile(np.concatenate(many), QUANTILES) / 1e3,
+                "share": QUANTILES,
+            }
+        )
+        for name, many in by_arm.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["arm", "device", "us", "share"])
+
+
+def sweep(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+    """Latency and throughput by rows a call: medians, with the range of the processes' medians."""
+    rows = []
+    for report in reports:
+        for name, arm in chosen(report, arms, variants).items():
+            for cell, found in arm.cells.items():
+                if is_sweep(cell):
+                    medians = found.process_medians_ns.values()
+                    rows.append(
+                        {
+                            "host": host_name(report),
+                            "arm": name,
+                            "device": device_of(arm, found.rows),
+                            "rows": found.rows,
+                            "us": found.median_ns / 1e3,
+                            "us_low": min(medians) / 1e3,
+                            "us_high": max(medians) / 1e3,
+                            "rows_per_s": found.rows_per_s,
+                        }
+                    )
+    columns = ["host", "arm", "device", "rows", "us", "us_low", "us_high", "rows_per_s"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def crossovers(reports: Sequence[Report], arms: Sequence[str] = ()) -> pd.DataFrame:
+    """From which batch size on an arm is faster than the one it is compared with, where that is at all."""
+    rows = []
+    for report in reports:
+        for arm, against in sorted({(one.arm, one.against) for one in report.comparisons}):
+            start = crossover(report.comparisons, arm, against)
+            if start is not None and (not arms or arm in arms):
+                rows.append({"host": host_name(report), "arm": arm, "against": against, "rows": start})
+    return pd.DataFrame(rows, columns=["host", "arm", "against", "rows"])
+
+
+def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+    """Cold, cached, warm, sustained: ms to be ready, µs a call; memory in MB; energy above idle in mJ; quality."""
+    rows = []
+    for report in reports:
+        for name, arm in chosen(report, arms, variants).items():
+            rows.append({"host": host_name(report), "arm": name, "device": device_of(arm), **_state(report, arm)})
+    return pd.DataFrame(rows)
+
+
+def _state(report: Report, arm: ArmResult) -> dict[str, object]:
+    cold = next((one for one in arm.openings if one.first), None)
+    cached = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
+    first = sorted(one.first_predict_ns for one in arm.openings)
+    idle = next((arm.cells[cell] for cell in arm.cells if cell.startswith("idle")), None)
+    sustained = next((arm.cells[cell] for cell in arm.cells if cell.startswith("offline")), None)
+    parity = next((gate for gate in arm.gates if gate.name == "parity"), None)
+    energy = arm.energy
+    return {
+        "cold compile (ms)": None if cold is None or cold.compile_ns is None else cold.compile_ns / 1e6,
+        "cold load (ms)": None if cold is None else cold.load_ns / 1e6,
+        "cached load (ms)": cached[len(cached) // 2] / 1e6 if cached else None,
+        "first call (µs)": first[len(first) // 2] / 1e3 if first else None,
+        "after idle (µs)": None if idle is None else idle.median_ns / 1e3,
+        "warm (µs)": arm.cells["single"].median_ns / 1e3 if "single" in arm.cells else None,
+        "sustained (rows/s)": None if sustained is None else sustained.rows_per_s,
+        "peak memory (MB)": None if arm.memory is None else arm.memory.peak_bytes / 1e6,
+        "energy (mJ)": None if energy is None else energy.mj_per_inference,
+        "energy source": "unavailable" if energy is None or energy.mj_per_inference is None else energy.source,
+        f"{report.metric.partition(':')[2]}, examples": arm.quality,
+        "parity": "not checked" if parity is None else "✓ passed" if parity.passed else "✕ failed",
+    }
+
+
+def gates(reports: Sequence[Report]) -> pd.DataFrame:
+    """What every arm had to pass before it was timed, and the figures."""
+    signs = {True: "✓ passed", False: "✕ failed", None: "– not asked"}
+    rows = [
+        {
+            "host": host_name(report),
+            "arm": name,
+            "gate": gate.name,
+            "verdict": signs[gate.passed],
+            "detail": gate.detail,
+        }
+        for report in reports
+        for name, arm in report.arms.items()
+        for gate in arm.gates
+    ]
+    return pd.DataFrame(rows, columns=["host", "arm", "gate", "verdict", "detail"])
+
+
+def not_timed(reports: Sequence[Report]) -> pd.DataFrame:
+    """Arms that could not be timed, and why; workers that were lost, and how."""
+    rows = []
+    for report in reports:
+        for name, arm in report.arms.items():
+            if not arm.timed:
+                rows.append({"host": host_name(report), "arm": name, "what": "not timed", "why": arm.reason})
+        for one in report.failures:
+            where = "gates" if one.block is None else f"block {one.block}"
+            rows.append(
+                {"host": host_name(report), "arm": one.arm, "what": f"lost ({where})", "why": one.ending.text()}
+            )
+    return pd.DataFrame(rows, columns=["host", "arm", "what", "why"])
+
+
+def estimates(report: Report) -> pd.DataFrame:
+    """What the Neural Engine might take, by constants that others published. Nothing of it was measured."""
+    return pd.DataFrame(
+        [
+            {
+                "rows": one.rows,
+                "file": one.file,
+                "multiply-adds": one.macs,
+                "CPU, estimate": bound_text(one.cpu_ms),
+                "Neural Engine, estimate": bound_text(one.neural_engine_ms),
+                "likely": one.winner,
+                "advice": one.advice,
+            }
+            for one in report.estimates
+        ]
+    )
+
+
+def bound_text(bound: Bound) -> str:
+    return f"{duration(bound.low * 1e6)} to {duration(bound.high * 1e6)}"
+
+
+def published(cases: Sequence[Published]) -> pd.DataFrame:
+    """Cases in which others measured both sides."""
+    return pd.DataFrame(
+        [
+            {
+                "model": case.model,
+                "device": case.device,
+                "CPU (ms)": case.cpu_ms,
+                "Neural Engine path (ms)": case.neural_engine_ms,
+                "faster": case.winner,
+                "source": case.source,
+            }
+            for case in cases
+        ]
+    )
+
+
+def titles(reports: Sequence[Report]) -> list[str]:
+    return [result_name(report) for report in reports]

@@ -1,0 +1,57 @@
+"""One figure over commits, with the noise of its own past."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from anelab.bench import trend
+from anelab.tracking.reading import RunRow
+from anelab.views.look import moment
+
+MEDIAN = ".median_us"
+
+
+def latencies(runs: Sequence[RunRow]) -> list[str]:
+    """Names of measured medians, such as single.ort-cpu.fp32; those measured last come first."""
+    names = (name.removesuffix(MEDIAN) for run in reversed(runs) for name in run.metrics if name.endswith(MEDIAN))
+    return list(dict.fromkeys(names))
+
+
+def metrics(runs: Sequence[RunRow]) -> list[str]:
+    return list(dict.fromkeys(name for run in reversed(runs) for name in run.metrics if name.startswith("test_")))
+
+
+def hosts(runs: Sequence[RunRow]) -> list[str]:
+    return list(dict.fromkeys(run.host for run in reversed(runs) if run.host))
+
+
+def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
+    """µs of one arm and scenario on one host."""
+    having = [run for run in runs if f"{name}{MEDIAN}" in run.metrics and run.host == host]
+    return _frame(having, trend.times([run.metrics[f"{name}{MEDIAN}"] for run in having]))
+
+
+def metric(runs: Sequence[RunRow], name: str, higher_is_better: bool) -> pd.DataFrame:
+    """A metric on the test set over trainings. Another digest of the data is another question, so only runs on the
+    last one's data are shown."""
+    having = [run for run in runs if name in run.metrics]
+    having = [run for run in having if run.datasets == having[-1].datasets]
+    return _frame(having, trend.figures([run.metrics[name] for run in having], higher_is_better))
+
+
+def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point]) -> pd.DataFrame:
+    rows = [
+        {
+            "order": f"{number:05d}#{run.commit[:7] or 'unknown'}",
+            "when": moment(run.started_ms),
+            "commit": run.commit[:12] + (" with changes" if run.dirty else ""),
+            "value": point.value,
+            "low": point.low,
+            "high": point.high,
+            "change": point.change or "as before",
+            "host": run.host,
+            "run": run.id,
+        }
+        for number, (run, point) in enumerate(zip(runs, points, strict=True))
+    ]
+    return pd.DataFrame(rows, columns=["order", "when", "commit", "value", "low", "high", "change", "host", "run"])

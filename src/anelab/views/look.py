@@ -1,0 +1,132 @@
+"""How things look everywhere: one colour a device, one sign a verdict, digits that mean something."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from anelab.bench.schema import ArmResult, Report
+
+DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
+"""Okabe and Ito's colours, which eyes of every kind tell apart (jfly.uni-koeln.de/color)."""
+DEVICE_NAMES = {"NE": "Neural Engine", "GPU": "GPU", "CPU": "CPU", "unavailable": "placement unavailable"}
+VERDICT_SIGNS = {"faster": "▲", "slower": "▼", "within noise": "≈", "not comparable": "–", "not on NE": "✕"}
+VERDICT_SHAPES = {
+    "faster": "triangle-up",
+    "slower": "triangle-down",
+    "within noise": "circle",
+    "not comparable": "square",
+    "not on NE": "cross",
+}
+UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
+
+
+THOUSANDS = 10_000
+"""From here on digits are set apart by threes."""
+
+
+def device_of(arm: ArmResult, rows: int = 1) -> str:
+    """Where it was seen to run. What can run on the CPU alone needs no witness."""
+    seen = arm.placements.get(rows) or arm.placement
+    if seen.source != "none" and seen.primary:
+        return seen.primary
+    return "CPU" if arm.device == "CPU" else "unavailable"
+
+
+def verdict_text(verdict: str) -> str:
+    return f"{VERDICT_SIGNS.get(verdict, '')} {verdict}".strip()
+
+
+def ratio_text(value: float | None, low: float | None, high: float | None) -> str:
+    """Such as 1.52 [1.47, 1.58]: as many digits as the interval is wide."""
+    if value is None or low is None or high is None:
+        return "unavailable"
+    digits = max(0, min(4, 1 - math.floor(math.log10(max(high - low, 1e-4)))))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def time_unit(nanoseconds: Sequence[float]) -> tuple[str, float]:
+    """The unit in which most of the times are of a readable size, and its nanoseconds."""
+    known = sorted(value for value in nanoseconds if value and math.isfinite(value))
+    if not known:
+        return "µs", 1e3
+    middle = known[len(known) // 2]
+    return next(((unit, size) for unit, size in UNITS if middle >= size), UNITS[-1])
+
+
+def significant(value: float, digits: int = 4) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """For eyes: floats in four significant digits, in five where they are shares and scores of 1 at most."""
+    shown = frame.copy()
+    for name in shown.select_dtypes("float"):
+        digits = 5 if shown[name].abs().max() <= 1 else 4
+        shown[name] = [significant(value, digits) if math.isfinite(value) else value for value in shown[name]]
+    return shown
+
+
+def moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def size_text(size_bytes: float | None) -> str:
+    if size_bytes is None:
+        return "unavailable"
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"
+
+
+def host_name(report: Report) -> str:
+    """A machine as a person knows it, and what tells it from its like."""
+    return f"{report.host.model or report.host.processor}, {report.host.system} ({report.host.fingerprint[:6]})"
+
+
+def result_name(report: Report) -> str:
+    imported = ", imported" if report.imported else ""
+    return f"{host_name(report)}, {report.measured_at[:16].replace('T', ' ')}{imported}"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table for a pull request."""
+    rows = [[cell_text(value).replace("|", "\\|") for value in row] for row in rounded(frame).itertuples(index=False)]
+    header = [str(name).replace("|", "\\|") for name in frame.columns]
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+LATEX = str.maketrans(
+    {one: f"\\{one}" for one in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "µ": r"\textmu{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
+
+def latex(frame: pd.DataFrame) -> str:
+    """A tabular; it needs no package but textcomp, which LaTeX has had built in since 2020."""
+    rows = [[cell_text(value).translate(LATEX) for value in row] for row in rounded(frame).itertuples(index=False)]
+    header = [str(name).translate(LATEX) for name in frame.columns]
+    lines = [f"{' & '.join(row)} \\\\" for row in (header, *rows)]
+    columns = "l" + "r" * (len(header) - 1)
+    parts = [
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\hline",
+        lines[0],
+        "\\hline",
+        *lines[1:],
+        "\\hline",
+        "\\end{tabular}",
+    ]
+    return "\n".join(parts)
+
+
+def cell_text(value: object) -> str:
+    """A cell of a table that is text; nothing for what is not known."""
+    if value is None or value is pd.NA or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= THOUSANDS else f"{value:g}"
+    return str(value)

@@ -1,0 +1,91 @@
+"""Which model is champion, what it passed, and what is still missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.runs import STAGES
+from anelab.views.look import moment, size_text
+
+GATE_SIGNS = {"pass": "✓", "fail": "✕", "not compared": "–", "not eligible": "–"}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not there, and the command that makes it."""
+
+    what: str
+    command: str
+
+
+def holder(versions: Sequence[VersionRow], model: str, alias: str) -> VersionRow | None:
+    return next((one for one in versions if one.model == model and alias in one.aliases), None)
+
+
+def models_of(versions: Sequence[VersionRow]) -> list[str]:
+    return list(dict.fromkeys(one.model for one in versions))
+
+
+def standing(versions: Sequence[VersionRow]) -> pd.DataFrame:
+    """A row for every champion and challenger."""
+    rows = [
+        {
+            "model": one.model,
+            "alias": alias,
+            "version": one.version,
+            "variant": one.variant,
+            one.metric_name: one.value,
+            "size": size_text(one.size_bytes),
+            "gates": " ".join(f"{GATE_SIGNS.get(gate.verdict, '')} {gate.name}" for gate in one.gates),
+            "benchmarks": len(one.results),
+            "registered": moment(one.created_ms),
+        }
+        for model in models_of(versions)
+        for alias in ("champion", "challenger")
+        if (one := holder(versions, model, alias)) is not None
+    ]
+    return pd.DataFrame(rows)
+
+
+def gates(version: VersionRow) -> pd.DataFrame:
+    """Every gate's verdict, with its figures in the reason."""
+    return pd.DataFrame(
+        [
+            {"gate": gate.name, "verdict": f"{GATE_SIGNS.get(gate.verdict, '')} {gate.verdict}", "because": gate.reason}
+            for gate in version.gates
+        ],
+        columns=["gate", "verdict", "because"],
+    )
+
+
+def trend(runs: Sequence[RunRow], metric: str) -> list[float]:
+    """The headline metric of the last trainings, oldest first."""
+    return [run.metrics[f"test_{metric}"] for run in runs if f"test_{metric}" in run.metrics]
+
+
+def missing(
+    workload: str, stages: Mapping[str, int], versions: Sequence[VersionRow], measured_ne: bool
+) -> list[Missing]:
+    """`stages`: how many runs there are of each."""
+    found = [
+        Missing(f"no run of the stage {stage}", f"dvc repro {stage}@{workload}")
+        for stage in STAGES
+        if not stages.get(stage)
+    ]
+    if not versions:
+        return [*found, Missing("no registered version", f"anelab run {workload}")]
+    for model in models_of(versions):
+        champion = holder(versions, model, "champion")
+        if champion is None:
+            newest = next(one for one in versions if one.model == model)
+            found.append(Missing(f"{model} has no champion", f"anelab model inspect {model} {newest.version}"))
+        elif not champion.results:
+            found.append(Missing(f"{champion.title} has no benchmark", f"anelab bench run {workload}"))
+    if not measured_ne:
+        coreml = holder(versions, f"{workload}-coreml", "champion")
+        if coreml is not None:
+            command = f"anelab bench request {coreml.title} --host system=Darwin"
+            found.append(Missing("no benchmark from a machine with a Neural Engine", command))
+    return found

@@ -1,0 +1,69 @@
+"""Quality, latency and size together: which versions no other beats in all three."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from anelab.bench.schema import Report
+from anelab.tracking.reading import VersionRow
+from anelab.views.look import device_of, host_name
+
+COLUMNS = ["version", "variant", "format", "arm", "device", "host", "us", "quality", "size_kb", "aliases", "eligible"]
+
+
+def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.DataFrame:
+    """A point for every version, host and arm that ran its file on one row. `reports` by run."""
+    rows = []
+    for version in versions:
+        for report in (reports[run] for run in version.results.values() if run in reports):
+            for name, arm in report.arms.items():
+                if version.sha256 in arm.files.values() and "single" in arm.cells and version.value is not None:
+                    rows.append(
+                        {
+                            "version": version.title,
+                            "variant": version.variant,
+                            "format": version.format,
+                            "arm": name,
+                            "device": device_of(arm),
+                            "host": host_name(report),
+                            "us": arm.cells["single"].median_ns / 1e3,
+                            "quality": version.value,
+                            "size_kb": None if version.size_bytes is None else version.size_bytes / 1e3,
+                            "aliases": ", ".join(version.aliases),
+                            "eligible": version.passed,
+                        }
+                    )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def judged(
+    frame: pd.DataFrame,
+    higher_is_better: bool,
+    least_quality: float | None = None,
+    most_us: float | None = None,
+    most_kb: float | None = None,
+) -> pd.DataFrame:
+    """With `feasible`: within all limits and past its gates; and `front`: feasible, and no feasible one is as good in
+    all and better in one."""
+    sign = 1 if higher_is_better else -1
+    feasible = frame["eligible"].astype(bool)
+    if least_quality is not None:
+        feasible &= sign * frame["quality"] >= sign * least_quality
+    if most_us is not None:
+        feasible &= frame["us"] <= most_us
+    if most_kb is not None:
+        feasible &= frame["size_kb"].fillna(np.inf) <= most_kb
+    costs = np.column_stack([-sign * frame["quality"], frame["us"], frame["size_kb"].fillna(np.inf)]).astype(float)
+    return frame.assign(feasible=feasible, front=feasible & ~_dominated(costs, feasible.to_numpy()))
+
+
+def _dominated(costs: "np.ndarray", feasible: "np.ndarray") -> "np.ndarray":
+    rivals = costs[feasible]
+    return np.array([bool(((rivals <= one).all(1) & (rivals < one).any(1)).any()) for one in costs], dtype=bool)
+
+
+def promote_command(point: Mapping[str, object]) -> str:
+    """What makes the point's version champion."""
+    model, _, number = str(point["version"]).rpartition("/")
+    return f"anelab model promote {model} {number}"

@@ -1,0 +1,157 @@
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from anelab.bench.compare import crossover, level, pair
+from anelab.bench.estimate import published
+from anelab.bench.samples import Slice
+from anelab.bench.schema import Report
+from anelab.views import charts, engine
+from anelab.views.look import DEVICE_COLOURS
+from tests.views.made import linux, mac
+
+Result = tuple[Report, list[Slice]]
+
+
+@pytest.fixture(scope="module")
+def apple() -> Result:
+    return mac()
+
+
+@pytest.fixture(scope="module")
+def other() -> Result:
+    return linux()
+
+
+def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Result) -> None:
+    answers = engine.answer([apple[0]])
+    assert any("coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 from 64 rows a call on" in text for text in answers)
+    assert any("coreml/cpu_and_ne:fp16 beats coreml/cpu_only:fp16 from 64 rows" in text for text in answers)
+    assert all(text.startswith("Mac16,10, Darwin") for text in answers)
+
+
+def test_nothing_is_answered_of_a_machine_without_a_neural_engine(other: Result) -> None:
+    assert engine.answer([other[0]]) == []
+    assert not engine.has_neural_engine([other[0]])
+
+
+def test_a_crossover_holds_for_all_larger_sizes(apple: Result) -> None:
+    comparisons = apple[0].comparisons
+    assert crossover(comparisons, "coreml/cpu_and_ne:fp16", "coreml/cpu_only:fp16") == 64
+    assert crossover(comparisons, "coreml/cpu_only:fp16", "ort-cpu:fp32") == 64
+    assert crossover(comparisons, "nobody", "ort-cpu:fp32") is None
+    slower = [one.model_copy(update={"verdict": "slower"}) if one.cell == "batch_64" else one for one in comparisons]
+    assert crossover(slower, "coreml/cpu_and_ne:fp16", "ort-cpu:fp32") is None
+
+
+def test_speedups_are_those_of_the_result(apple: Result) -> None:
+    frame = engine.speedups([apple[0]], ["coreml/cpu_and_ne:fp16"])
+    row = frame[(frame["cell"] == "batch_64") & (frame["against"] == "ort-cpu:fp32")].iloc[0]
+    assert row["speedup"] == pytest.approx(700 / 150, rel=0.01)
+    assert row["low"] <= row["speedup"] <= row["high"]
+    assert (row["verdict"], row["device"], row["scenario"]) == ("faster", "NE", "batch of 64")
+    assert row["noise_low"] < 1 < row["noise_high"]
+    assert engine.speedups([apple[0]], variants=["int8"]).empty
+
+
+def test_placement_is_a_share_or_unavailable_and_never_zero(apple: Result, other: Result) -> None:
+    frame = engine.placements([apple[0], other[0]])
+    assert set(frame["device"]) == {"NE", "CPU", "unavailable"}
+    assert (frame["share"] > 0).all()
+    classical = frame[frame["arm"] == "classical:fp32"]
+    assert set(classical["device"]) == {"unavailable"}
+    assert set(classical["source"]) == {"unavailable"}
+
+
+def test_a_percentile_with_too_few_samples_is_empty(apple: Result) -> None:
+    frame = engine.percentiles([apple[0]], "single")
+    assert list(frame["p50 (µs)"].round(-1)) == [20, 60, 120]
+    assert frame["p99.9 (µs)"].isna().all()
+    assert set(frame["samples"]) == {400}
+
+
+def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
+    report, slices = apple
+    frame = engine.distribution(report, slices, "single", ["ort-cpu:fp32"])
+    assert set(frame["arm"]) == {"ort-cpu:fp32"}
+    assert frame["us"].is_monotonic_increasing
+    assert frame["us"].iloc[100] == pytest.approx(20, rel=0.01)
+    assert (frame["share"].iloc[0], frame["share"].iloc[-1]) == (0, 1)
+
+
+def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result) -> None:
+    states = engine.states([apple[0], other[0]]).set_index("arm")
+    assert states.loc["coreml/cpu_and_ne:fp16", "energy (mJ)"] == 0.42
+    assert states.loc["classical:fp32", "energy source"] == "unavailable"
+    assert pd.isna(states.loc["classical:fp32", "energy (mJ)"])
+    assert states.loc["coreml/cpu_only:fp16", "cold compile (ms)"] == 80
+    assert states.loc["coreml/cpu_only:fp16", "cached load (ms)"] == 3
+    assert states.loc["coreml/cpu_only:fp16", "parity"] == "✓ passed"
+    assert "largest error 1e-4" in set(engine.gates([apple[0]])["detail"])
+
+
+def test_what_was_not_timed_says_why(other: Result) -> None:
+    frame = engine.not_timed([other[0]])
+    assert (
+        list(frame["why"]) == ["it is not here", "hang while slice: no answer in 10 s"]
+        or "hung" in frame["why"].iloc[1]
+    )
+
+
+def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
+    columns = set(engine.estimates(other[0]).columns)
+    assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
+    assert not columns & set(engine.percentiles([other[0]], "single").columns)
+    assert len(engine.published(published())) == len(published())
+
+
+def test_two_arms_of_one_result_are_paired_from_the_samples(apple: Result) -> None:
+    report, slices = apple
+    found = pair(report, slices, "coreml/cpu_and_ne:fp16", "coreml/cpu_only:fp16")
+    kept = [
+        one
+        for one in report.comparisons
+        if one.against == "coreml/cpu_only:fp16" and one.arm.startswith("coreml/cpu_and")
+    ]
+    assert found == kept
+
+
+def test_a_level_has_an_interval_over_processes(apple: Result) -> None:
+    found = level(apple[0], "ort-cpu:fp32", "single")
+    assert found is not None
+    median, low, high = found
+    assert low <= median <= high
+    assert median == pytest.approx(20_000, rel=0.01)
+
+
+def spec(chart: Any) -> dict[str, Any]:
+    drawn: dict[str, Any] = json.loads(chart.to_json())
+    return drawn
+
+
+@pytest.mark.parametrize("name", ["speedup", "placement", "distribution", "sweep"])
+def test_charts_have_a_colour_a_device_and_a_unit_on_every_axis(name: str, apple: Result) -> None:
+    report, slices = apple
+    speedups = engine.speedups([report])
+    drawn = spec(
+        {
+            "speedup": lambda: charts.speedup_chart(speedups[speedups["cell"] == "single"], "ort-cpu:fp32"),
+            "placement": lambda: charts.placement_chart(engine.placements([report])),
+            "distribution": lambda: charts.distribution_chart(engine.distribution(report, slices, "single")),
+            "sweep": lambda: charts.sweep_chart(engine.sweep([report]), "us", engine.crossovers([report])),
+        }[name]()
+    )
+    text = json.dumps(drawn)
+    assert DEVICE_COLOURS["NE"] in text
+    assert DEVICE_COLOURS["CPU"] in text
+    titles = [axis["title"] for axis in found(drawn, "x") if axis.get("title")]
+    assert any(unit in title for title in titles for unit in ("µs", "times", "%", "rows a call"))
+
+
+def found(node: Any, key: str) -> list[dict[str, Any]]:
+    if isinstance(node, dict):
+        own = [node[key]] if isinstance(node.get(key), dict) else []
+        return own + [one for value in node.values() for one in found(value, key)]
+    return [one for value in node for one in found(value, key)] if isinstance(node, list) else []

@@ -1,0 +1,215 @@
+"""What the other pages show, of records made up."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anelab.bench.compare import compare_reports
+from anelab.tracking.reading import GateRow
+from anelab.views import compare, data, history, lineage, look, overview, pareto, search
+from tests.bench.made import report
+from tests.views.made import linux, mac, run, version
+
+
+def test_overview_names_holders_and_what_is_missing() -> None:
+    rows = [version(3, aliases=("challenger",)), version(2)]
+    frame = overview.standing(rows)
+    assert list(frame["alias"]) == ["champion", "challenger"]
+    assert list(frame["version"]) == [2, 3]
+    assert frame["gates"].iloc[0] == "✓ quality ✓ size"
+    stages = dict.fromkeys(("prepare", "search", "train", "export", "bench", "register"), 1)
+    assert overview.missing("mnist", stages, rows, True) == []
+    lacks = overview.missing("mnist", {**stages, "bench": 0}, [version(results={})], True)
+    assert [one.command for one in lacks] == ["dvc repro bench@mnist", "anelab bench run mnist"]
+    coreml = version(model="mnist-coreml", variant="fp16")
+    (lack,) = overview.missing("mnist", stages, [*rows, coreml], False)
+    assert lack.command == "anelab bench request mnist-coreml/2 --host system=Darwin"
+    assert overview.missing("mnist", {}, [], False)[-1].command == "anelab run mnist"
+
+
+def test_arms_are_compared_most_significant_first_and_noise_is_hidden() -> None:
+    comparisons = mac()[0].comparisons
+    frame = compare.arms(comparisons, with_noise=False)
+    assert frame["scenario"].iloc[0] in ("batch of 64", "one row")
+    assert not frame["verdict"].str.contains("noise").any()
+    assert len(compare.arms(comparisons, with_noise=True)) == len(comparisons)
+    far = compare.arms(comparisons, True)["speed-up [95 % interval]"]
+    assert far.str.match(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\]").all()
+
+
+def test_two_results_show_what_changed() -> None:
+    old = report({"a": 1000, "b": 2000, "gone": 5})
+    new = report({"a": 1000, "b": 2500, "new": 5}, seed=1)
+    frame = compare.results(compare_reports(old, new), with_noise=False)
+    assert list(frame["change"]) == ["▼ regression", "✕ lost", "+ added"]
+    assert "≈ unchanged" in list(compare.results(compare_reports(old, new), with_noise=True)["change"])
+
+
+def test_versions_show_differences_only_numbers_by_their_spread() -> None:
+    one, two = version(1, metrics={"accuracy": 0.9, "nll": 0.1}), version(2, metrics={"accuracy": 0.91, "nll": 0.2})
+    runs = {"r1": run()}
+    frame = compare.versions([one, two], runs, with_same=False)
+    assert list(frame["what"]) == ["metric nll", "metric accuracy"]
+    assert "package torch" in list(compare.versions([one, two], runs, with_same=True)["what"])
+
+
+def test_machines_stand_side_by_side_with_intervals() -> None:
+    frame = compare.pivot([mac()[0], linux()[0]], "single")
+    assert len(frame.columns) == 3
+    row = frame.set_index("model").loc["mnist, ort-cpu:fp32"]
+    assert all("µs [" in text or "us [" in text for text in row)
+    assert pd.isna(frame.set_index("model").loc["mnist, classical:fp32"].iloc[0])
+
+
+def test_datasets_have_the_interval_that_the_gate_had() -> None:
+    gate = GateRow("champion", "pass", "", {"gain": 0.01, "low": -0.01, "high": 0.03})
+    frame = compare.datasets([version(gates=(gate,))], {"r1": run()})
+    assert frame.iloc[0, 1] == "accuracy 0.97 (gain +0.01 [-0.01, +0.03] over the champion then)"
+
+
+def test_a_table_goes_into_markdown_and_latex() -> None:
+    frame = pd.DataFrame({"a|b": ["x_1 & 50 %"], "n": [1.23456]})
+    assert look.markdown(frame).splitlines() == ["| a\\|b | n |", "| --- | --- |", "| x_1 & 50 % | 1.235 |"]
+    text = look.latex(frame)
+    assert r"x\_1 \& 50 \% & 1.235 \\" in text
+    assert text.startswith(r"\begin{tabular}{lr}") and text.endswith(r"\end{tabular}")
+
+
+def test_the_front_is_what_nothing_feasible_beats() -> None:
+    frame = pd.DataFrame(
+        {
+            "quality": [0.99, 0.97, 0.97, 0.90, 0.995],
+            "us": [50.0, 10.0, 20.0, 5.0, 1.0],
+            "size_kb": [10.0] * 5,
+            "eligible": [True, True, True, True, False],
+        }
+    )
+    judged = pareto.judged(frame, higher_is_better=True)
+    assert list(judged["front"]) == [True, True, False, True, False]
+    limited = pareto.judged(frame, True, least_quality=0.95, most_us=15)
+    assert list(limited["feasible"]) == [False, True, False, False, False]
+    assert list(limited["front"]) == [False, True, False, False, False]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 100), st.floats(1, 100)), min_size=1, max_size=30))
+def test_nothing_off_the_front_is_beaten_by_nothing(rows: list[tuple[float, float, float]]) -> None:
+    frame = pd.DataFrame(rows, columns=["quality", "us", "size_kb"]).assign(eligible=True)
+    judged = pareto.judged(frame, higher_is_better=True)
+    assert judged["front"].any()
+    costs = np.column_stack([-frame["quality"], frame["us"], frame["size_kb"]])
+    for index, on_front in enumerate(judged["front"]):
+        beaten = ((costs <= costs[index]).all(1) & (costs < costs[index]).any(1)).any()
+        assert on_front == (not beaten)
+
+
+def test_points_are_of_the_file_that_the_arm_ran() -> None:
+    made = mac()[0]
+    frame = pareto.points([version(results={"x": "b1"})], {"b1": made})
+    assert set(frame["arm"]) == set(made.arms)
+    assert pareto.points([version(sha256="other")], {"b1": made}).empty
+    assert pareto.promote_command(frame.iloc[0]) == "anelab model promote mnist-onnx 2"
+
+
+def test_history_is_of_one_host_and_marks_changes() -> None:
+    values = [100.0, 101, 99, 100, 150, 151]
+    runs = [run("bench", number, metrics={"single.a.median_us": value}) for number, value in enumerate(values)]
+    other = run("bench", 9, metrics={"single.a.median_us": 5.0}, tags={"anelab.host": "other"})
+    assert history.latencies([*runs, other]) == ["single.a"]
+    assert history.hosts([*runs, other]) == ["other", "f" * 16]
+    frame = history.latency([*runs, other], "single.a", "f" * 16)
+    assert list(frame["value"]) == values
+    assert list(frame["change"]) == ["as before"] * 4 + ["regression", "as before"]
+
+
+def test_metrics_of_other_data_are_left_out() -> None:
+    runs = [run(number=number, metrics={"test_accuracy": 0.9 + number / 100}) for number in range(3)]
+    runs[0] = run(number=0, metrics={"test_accuracy": 0.5}, datasets={"mnist": "x"})
+    assert history.metrics(runs) == ["test_accuracy"]
+    assert list(history.metric(runs, "test_accuracy", True)["value"]) == [0.91, 0.92]
+
+
+def trials() -> pd.DataFrame:
+    rows = [(0, 0.9, "0.001", "relu"), (1, None, "0.5", "relu"), (2, 0.95, "0.01", "gelu"), (3, 0.93, "0.02", "gelu")]
+    return search.trials(
+        [
+            run(
+                "trial",
+                number,
+                metrics={} if value is None else {"value": value},
+                params={"rate": rate, "kind": kind},
+                tags={"anelab.trial": str(number)},
+            )
+            for number, value, rate, kind in rows
+        ]
+    )
+
+
+def test_a_study_has_numbers_where_there_are_numbers() -> None:
+    frame = trials()
+    assert frame["rate"].dtype.kind == "f"
+    assert search.settings(frame) == ["rate", "kind"]
+    best = search.best_so_far(frame, higher_is_better=True)
+    assert list(best["best"]) == [0.9, 0.9, 0.95, 0.95]
+    long = search.parallel(frame, ["rate", "kind"])
+    assert set(long["trial"]) == {0, 2, 3}  # what diverged has no result
+    assert long["place"].between(0, 1).all()
+    for chart in (
+        search.history_chart(best, "accuracy"),
+        search.parallel_chart(frame, ["rate", "kind"], "accuracy"),
+        search.slice_chart(frame, "rate", "accuracy"),
+        search.slice_chart(frame, "kind", "accuracy"),
+        search.importance_chart({"rate": 0.8, "kind": 0.2}),
+    ):
+        assert json.loads(chart.to_json())["$schema"]
+
+
+def test_lineage_goes_from_data_to_benchmarks() -> None:
+    train, export = run("train"), run("export")
+    text = lineage.graph(version(), {"train": train, "export": export}, {"0123": 'a "host"'})
+    assert text.count("->") == 4
+    for piece in ("data -> train", "train -> export", "export -> version", "version -> bench0"):
+        assert piece in text
+    assert "a 'host'" in text
+    facts = lineage.origin(version(), train).set_index("what")["value"]
+    assert facts["commit"].startswith("0" * 39)
+    assert facts["data mnist"] == f"md5 {'d' * 32}"
+    before = lineage.parent(version(3), [version(3), version(2), version(1), version(2, variant="int8")])
+    assert before is not None and before.version == 2
+    assert lineage.parent(version(1), [version(1)]) is None
+
+
+def test_a_data_card_gives_counts_profiles_and_facts() -> None:
+    card = {
+        "origin": "somewhere",
+        "rows": {"train": 3, "test": 1},
+        "classes": {"train": {"PASS": 2, "FAIL": 1}, "test": {"PASS": 1}},
+        "facts": {"lengths": {"50": 3, "75": 1}, "quality": [30.0, 31.0, 29.0], "duplicates": 4},
+        "warnings": ["mind"],
+    }
+    counts = data.counts(card)
+    assert list(counts["share"].round(2)) == [0.67, 0.33, 1.0]
+    series = data.series(card)
+    assert list(series) == ["lengths", "quality"]
+    assert list(series["lengths"]["at"]) == [50, 75]
+    assert dict(data.facts(card).to_numpy()) == {"origin": "somewhere", "duplicates": "4"}
+    for name, frame in series.items():
+        assert json.loads(data.series_chart(name, frame).to_json())["$schema"]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (1.5234, 1.4711, 1.5822, "1.52 [1.47, 1.58]"),
+        (1.00012, 0.99991, 1.00031, "1.0001 [0.9999, 1.0003]"),
+        (None, None, None, "unavailable"),
+        (120.0, 100.0, 140.0, "120 [100, 140]"),
+    ],
+)
+def test_a_ratio_has_as_many_digits_as_its_interval_bears(
+    value: float | None, low: float | None, high: float | None, text: str
+) -> None:
+    assert look.ratio_text(value, low, high) == text
