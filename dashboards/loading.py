@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +16,7 @@ from anelab.dashboard import WORKSPACE
 from anelab.errors import AnelabError
 from anelab.tracking import reading
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.tracking.store import Store
+from anelab.tracking.store import Store, store_uri
 from anelab.workspace import Workspace
 
 FRESH = 20
@@ -34,7 +35,7 @@ def _store(uri: str) -> Store | None:
 
 def store() -> Store:
     """Raises AnelabError if there is none; the pages ask `workloads` first, which is then empty."""
-    found = _store(reading.store_uri(workspace()))
+    found = _store(store_uri(workspace()))
     if found is None:
         raise AnelabError("there is no MLflow store yet; run `make repro`")
     return found
@@ -47,7 +48,7 @@ def _workloads(uri: str) -> list[str]:
 
 
 def workloads() -> list[str]:
-    return _workloads(reading.store_uri(workspace()))
+    return _workloads(store_uri(workspace()))
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64)
@@ -82,8 +83,8 @@ def report(run_id: str) -> Report:
 
 
 @st.cache_data(show_spinner=False, ttl=FRESH, max_entries=64)
-def artifact(run_id: str, name: str) -> dict[str, object]:
-    found: dict[str, object] = reading.artifact(store(), run_id, name)
+def artifact(run_id: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = reading.artifact(store(), run_id, name)
     return found
 
 

@@ -7,6 +7,8 @@ import streamlit as st
 from anelab.views import charts, engine
 from anelab.views.look import host_name
 
+LEAST_SIZES = 2
+
 with st.container(horizontal=True, vertical_alignment="bottom"):
     workload = shown.choose_workload()
     versions = [one for one in loading.versions(workload) if one.results]
@@ -60,7 +62,9 @@ shown.table(
 )
 
 st.subheader("Placement")
-shown.chart(charts.placement_chart(engine.placements(reports, arms, precision)), "Share of the work by device")
+for report in reports:
+    st.caption(host_name(report))
+    shown.chart(charts.placement_chart(engine.placements([report], arms, precision)), "Share of the work by device")
 st.caption(
     "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "
     "neither tells, placement is unavailable, which is not zero."
@@ -77,18 +81,21 @@ for host in hosts:
 shown.table(engine.percentiles(reports, cell, arms, precision), "percentiles", f"Percentiles of call times, {scenario}")
 
 st.subheader("Batch size")
-sweep = engine.sweep(reports, arms, precision)
-if sweep["rows"].nunique() > 1:
-    crossings = engine.crossovers(reports, arms)
+for report in reports:
+    sweep = engine.sweep([report], arms, precision)
+    st.caption(host_name(report))
+    if sweep["rows"].nunique() < LEAST_SIZES:
+        st.caption("One batch size was measured. `anelab bench run --thorough` measures the sweep.")
+        continue
+    crossings = engine.crossovers([report], arms)
     left, right = st.columns(2)
     with left:
         shown.chart(charts.sweep_chart(sweep, "us", crossings), "Time of a call against rows a call")
     with right:
         shown.chart(charts.sweep_chart(sweep, "rows_per_s", crossings), "Throughput against rows a call")
-    if len(crossings):
-        shown.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
-else:
-    st.caption("One batch size was measured. `anelab bench run --thorough` measures the sweep.")
+crossings = engine.crossovers(reports, arms)
+if len(crossings):
+    shown.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
 
 st.subheader("Cold, cached, warm, sustained; energy and parity")
 states = engine.states(reports, arms, precision)

@@ -49,10 +49,10 @@ if frame.empty:
 shown.chart(charts.pareto_chart(frame, metric), f"{metric} against time of a call and size")
 st.caption("Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one.")
 names = {}
-for _, row in frame.sort_values(["front", "us"], ascending=[False, True]).iterrows():
+for row in frame.sort_values(["front", "us"], ascending=[False, True]).to_dict("records"):
     figures = f"{metric} {significant(row['quality'])}, {significant(row['us'])} µs"
     names[f"{row['version']}, {row['variant']}, by {row['arm']}: {figures}"] = row
 point = names[shown.pick("Point", list(names), "point")]
 st.caption("What makes its version champion, if its gates allow:")
-st.code(pareto.promote_command(point), language="bash")
+st.code(pareto.promote_command(str(point["version"])), language="bash")
 shown.table(frame.drop(columns=["host"]), "pareto", "Versions by quality, time and size")

@@ -5,7 +5,20 @@ from typing import Any
 
 from anelab.bench.placement import Placement
 from anelab.bench.samples import Slice
-from anelab.bench.schema import ArmResult, Bound, Ending, Energy, Estimate, Failure, Gate, Memory, Opening, Report
+from anelab.bench.schema import (
+    ArmResult,
+    Bound,
+    Conditions,
+    Ending,
+    Energy,
+    Estimate,
+    Failure,
+    Gate,
+    Memory,
+    Opening,
+    Report,
+    Subject,
+)
 from anelab.tracking.reading import GateRow, RunRow, VersionRow
 from tests.bench.made import arm, host, timed
 
@@ -36,10 +49,19 @@ def full(kind: str, placement: Placement, wants_ne: bool = False, **more: Any) -
     )
 
 
-def mac() -> tuple[Report, list[Slice]]:
+def mac(sha256: str = "sha") -> tuple[Report, list[Slice]]:
+    """`sha256`: of the package that it measured."""
+    files = {"model.mlpackage": sha256}
     machine = host("a" * 16).model_copy(
         update={"system": "Darwin", "model": "Mac16,10", "processor": "Apple M4", "neural_engine_cores": 16}
     )
+    calm: dict[str, Any] = {
+        "load_average": 0.1,
+        "other_cpu_cores": 0.0,
+        "thermal": "nominal",
+        "power": "mains",
+        "low_power": False,
+    }
     energy = Energy(source="zeus", mj_per_inference=0.42, inferences=2000, seconds=3.0)
     return timed(
         {
@@ -48,11 +70,13 @@ def mac() -> tuple[Report, list[Slice]]:
             "coreml/cpu_and_ne:fp16": times(120_000, 121_000, 150_000),
         },
         {
-            "ort-cpu:fp32": full("ort-cpu", BY_ORT),
-            "coreml/cpu_only:fp16": full("coreml", ON_CPU, device="Core ML"),
-            "coreml/cpu_and_ne:fp16": full("coreml", ON_NE, True, device="Core ML", energy=energy),
+            "ort-cpu:fp32": full("ort-cpu", BY_ORT, variant="fp32"),
+            "coreml/cpu_only:fp16": full("coreml", ON_CPU, files=files),
+            "coreml/cpu_and_ne:fp16": full("coreml", ON_NE, True, device="Core ML", files=files, energy=energy),
         },
         host=machine,
+        conditions=[Conditions(block=block, **calm) for block in range(10)],
+        subject=Subject(workload="mnist", input_key="k", data_digest="d", files=files),
     )
 
 
@@ -68,7 +92,7 @@ def linux() -> tuple[Report, list[Slice]]:
     return timed(
         {"ort-cpu:fp32": times(30_000, 100_000, 800_000), "classical:fp32": times(5_000, 6_000, 20_000)},
         {
-            "ort-cpu:fp32": full("ort-cpu", BY_ORT),
+            "ort-cpu:fp32": full("ort-cpu", BY_ORT, variant="fp32"),
             "classical:fp32": full("classical", Placement("none")),
             "coreml/all:fp16": arm(True, available=False, kind="coreml"),
         },

@@ -111,7 +111,7 @@ def test_points_are_of_the_file_that_the_arm_ran() -> None:
     frame = pareto.points([version(results={"x": "b1"})], {"b1": made})
     assert set(frame["arm"]) == set(made.arms)
     assert pareto.points([version(sha256="other")], {"b1": made}).empty
-    assert pareto.promote_command(frame.iloc[0]) == "anelab model promote mnist-onnx 2"
+    assert pareto.promote_command("mnist-onnx/2") == "anelab model promote mnist-onnx 2"
 
 
 def test_history_is_of_one_host_and_marks_changes() -> None:

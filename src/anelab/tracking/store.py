@@ -119,9 +119,17 @@ def open_store(workspace: Workspace) -> Store:
     except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
         reason = str(error).strip().partition("\n")[0]
         raise StoreUnreachableError(
-            f"the MLflow store {without_password(uri)} cannot be opened: {reason}; see MLFLOW_TRACKING_URI, or "
-            "delete the database if it is damaged; then run `anelab sync`"
+            f"the MLflow store {without_password(uri)} cannot be opened: {reason}; {_fix(reason)}"
         ) from None
+
+
+def _fix(reason: str) -> str:
+    if "schema" in reason or "revision" in reason:
+        return (
+            "another version of MLflow made it: use that one, which the project's requirements.lock names, or upgrade "
+            "a copy with `mlflow db upgrade`"
+        )
+    return "see MLFLOW_TRACKING_URI, or delete the database if it is damaged; then run `anelab sync`"
 
 
 def _open(uri: str, workspace: Workspace) -> Store:

@@ -43,7 +43,7 @@ def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
         "verdict:N",
         title="verdict",
         scale=alt.Scale(domain=there, range=[VERDICT_SHAPES[one] for one in there]),
-        legend=alt.Legend(orient="top"),
+        legend=alt.Legend(orient="top", symbolFillColor=NOISE, symbolStrokeColor=NOISE),
     )
     tooltip = ["arm", "scenario", "text", "reason", "host"]
     noise = base.mark_bar(color=NOISE, opacity=0.25, height=ROW_HEIGHT).encode(

@@ -118,7 +118,7 @@ def answer(reports: Sequence[Report]) -> list[str]:
     for report in reports:
         pairs = {(one.arm, one.against) for one in report.comparisons if report.arms[one.arm].wants_ne}
         for arm, against in sorted(pairs):
-            if report.arms[against].device == "CPU" or against.startswith("coreml/cpu_only"):
+            if report.arms[against].device == "CPU":
                 sentences.append(f"{host_name(report)}: {_sentence(report, arm, against)}")
     return sentences
 

@@ -63,7 +63,7 @@ def _dominated(costs: "np.ndarray", feasible: "np.ndarray") -> "np.ndarray":
     return np.array([bool(((rivals <= one).all(1) & (rivals < one).any(1)).any()) for one in costs], dtype=bool)
 
 
-def promote_command(point: Mapping[str, object]) -> str:
-    """What makes the point's version champion."""
-    model, _, number = str(point["version"]).rpartition("/")
+def promote_command(version: str) -> str:
+    """What makes a version, such as mnist-onnx/2, champion."""
+    model, _, number = version.rpartition("/")
     return f"anelab model promote {model} {number}"

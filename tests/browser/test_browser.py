@@ -1,0 +1,122 @@
+"""The dashboard as a person has it: in Chromium, on the store that the pipeline made."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import Watched, serving
+
+PAGES = {
+    "": "Overview",
+    "engine": "Neural Engine vs CPU",
+    "compare": "Compare",
+    "pareto": "Pareto",
+    "history": "History",
+    "search": "Search",
+    "lineage": "Lineage",
+    "data": "Data",
+}
+ALERT = '[data-testid="stAlertContentError"]'
+
+
+def whole(page: Page, path: Path) -> None:
+    """A picture of the whole page, which scrolls inside itself."""
+    height = page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+    page.set_viewport_size({"width": 1400, "height": min(height + 40, 8000)})
+    page.wait_for_timeout(900)
+    page.screenshot(path=path)
+
+
+@pytest.mark.parametrize("workload", ["mnist", "read_quality"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_shown_without_an_error_or_a_request_elsewhere(
+    name: str, workload: str, address: str, watched: Watched, pictures: Path
+) -> None:
+    page = watched.open(f"{address}/{name}?workload={workload}")
+    assert page.locator("h1").inner_text() == PAGES[name]
+    assert page.locator(ALERT).count() == 0
+    assert page.locator('[data-testid="stException"]').count() == 0
+    whole(page, pictures / f"{name or 'overview'}-{workload}.png")
+    assert watched.errors == []
+    assert watched.strayed == []
+    assert page.locator('[data-testid="stVegaLiteChart"] .error').count() == 0
+
+
+def test_a_choice_is_in_the_address_and_the_address_makes_the_choice(
+    address: str, watched: Watched, chromium: Browser
+) -> None:
+    page = watched.open(f"{address}/engine?workload=read_quality")
+    page.get_by_label("Batch or scenario").click()
+    page.get_by_role("option", name="batch of 64").click()
+    page.wait_for_url("**scenario=batch*")
+    watched.settle()
+    context = chromium.new_context()
+    again = Watched(context).open(page.url)
+    for label, value in (("Workload", "read_quality"), ("Batch or scenario", "batch of 64")):
+        box = again.locator('[data-testid="stSelectbox"]', has_text=label).first
+        assert value in (box.inner_text() + box.locator("input").input_value())
+    context.close()
+    page.get_by_role("link", name="Compare").click()
+    page.wait_for_url("**/compare**")
+    watched.settle()
+    assert "workload=read_quality" in page.url  # what is chosen goes along
+
+
+def test_a_table_comes_as_csv_and_as_parquet(address: str, watched: Watched, tmp_path: Path) -> None:
+    page = watched.open(f"{address}/engine?workload=mnist")
+    for label, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+        with page.expect_download() as found:
+            page.locator("[data-testid=stDownloadButton] button", has_text=label).first.click()
+        found.value.save_as(tmp_path / label)
+        frame = read(tmp_path / label)
+        assert {"arm", "against", "origin"} <= set(frame.columns)
+        assert "imported" in set(frame["origin"])
+
+
+def test_it_is_as_well_seen_in_the_dark(address: str, chromium: Browser, pictures: Path) -> None:
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, color_scheme="dark")
+    dark = Watched(context)
+    page = dark.open(f"{address}/engine?workload=mnist")
+    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
+    red, green, blue = (int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(","))
+    assert max(red, green, blue) < 60
+    whole(page, pictures / "engine-dark.png")
+    assert dark.errors == []
+    context.close()
+
+
+def test_an_empty_store_says_what_to_run(watched: Watched, tmp_path: Path, pictures: Path) -> None:
+    with serving(tmp_path, tmp_path / "server.log") as address:
+        page = watched.open(address)
+        page.get_by_text("Nothing here yet").wait_for()
+        assert "make repro" in page.content()
+        whole(page, pictures / "empty.png")
+        assert watched.errors == []
+
+
+def test_a_broken_store_is_a_sentence_and_no_traceback(watched: Watched, tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"not a database" * 100)
+    with serving(tmp_path, tmp_path / "server.log") as address:
+        page = watched.open(address)
+        assert "cannot be opened" in page.locator(ALERT).inner_text()
+        assert "Traceback" not in page.content()
+        whole(page, pictures / "broken.png")
+
+
+def test_it_listens_on_this_machine_only(tmp_path: Path) -> None:
+    with serving(tmp_path, tmp_path / "server.log") as address:
+        port = int(address.rpartition(":")[2])
+        listening = [
+            line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"
+        ]
+        ours = [one for one in listening if int(one.rpartition(":")[2], 16) == port]
+        assert ours and all(one.startswith("0100007F:") for one in ours)
+        six = (
+            [line.split()[1] for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+            if Path("/proc/net/tcp6").exists()
+            else []
+        )
+        assert not [one for one in six if int(one.rpartition(":")[2], 16) == port]

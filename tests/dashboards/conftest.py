@@ -1,0 +1,52 @@
+"""A store that the real pipeline made, and into it a Mac's result that is made up."""
+
+from pathlib import Path
+
+import pytest
+
+from anelab.bench.bundle import SAMPLES, write_bundle
+from anelab.bench.run import write_result
+from anelab.tracking import reading
+from anelab.workspace import Workspace
+from tests.commands import SETTINGS, anelab
+from tests.conftest import ROOT
+from tests.views.made import mac
+
+BENCH = "{arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, scenarios: [single, batch], batches: [4]}"
+QUICK = [
+    *SETTINGS,
+    "-S",
+    f"mnist.bench={BENCH}",
+    "-S",
+    "mnist.registry.margin=1.0",
+    "-S",
+    "read_quality.search.n_trials=5",
+]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both workloads; mnist has two versions of each model, and a Mac has measured the champion."""
+    folder = tmp_path_factory.mktemp("home")
+    for words in (["run", "mnist"], ["run", "read_quality"]):
+        done = anelab(folder, *words, *QUICK)
+        assert done.returncode == 0, done.stderr
+    for stage in ("train", "export", "register"):
+        done = anelab(folder, stage, "mnist", *QUICK, "-S", "mnist.training.max_epochs=3")
+        assert done.returncode == 0, done.stderr
+    import_mac(folder, tmp_path_factory.mktemp("mac"))
+    return folder
+
+
+def import_mac(folder: Path, scratch: Path) -> None:
+    """Bring the result that is made up into the store of the folder, as a bundle."""
+    store = reading.open_existing(Workspace(ROOT, folder))
+    assert store is not None
+    (champion,) = [
+        one for one in reading.versions(store, "mnist") if one.model == "mnist-coreml" and "champion" in one.aliases
+    ]
+    report, slices = mac(champion.sha256)
+    written = write_result(report, slices, scratch / SAMPLES)
+    write_bundle(written, scratch / SAMPLES, scratch / "mac.bench.zip")
+    done = anelab(folder, "bench", "import", str(scratch / "mac.bench.zip"))
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,197 @@
+"""Every page by Streamlit's own test harness, on the real store; and the static report."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from anelab.dashboard import WORKSPACE
+from tests.commands import anelab
+from tests.conftest import ROOT
+
+APP = ROOT / "dashboards" / "app.py"
+PAGES = ("overview", "engine", "compare", "pareto", "history", "search", "lineage", "data")
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Each test with caches of its own, as each server has."""
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def page(name: str, home: Path, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
+    monkeypatch.setenv(WORKSPACE, str(home))
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    if name != "overview":
+        app.switch_page(f"app_pages/{name}.py").run()
+    assert not app.exception, [one.value for one in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(
+        str(one.value) for kind in ("markdown", "caption", "info", "error", "warning") for one in app.get(kind)
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("workload", ["mnist", "read_quality"])
+def test_every_page_shows_something_and_no_error(
+    name: str, workload: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = page(name, home, monkeypatch, workload=workload)
+    assert not app.error, texts(app)
+    assert app.title[0].value
+    assert app.dataframe or app.table or app.info
+
+
+def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("overview", home, monkeypatch)
+    assert "coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 from 64 rows a call on" in texts(app)
+    assert [one.label for one in app.metric] == [
+        "mnist-onnx champion",
+        "mnist-coreml champion",
+        "read_quality-onnx champion",
+        "read_quality-coreml champion",
+    ]
+    assert "Whether the Neural Engine beats the CPU is unknown" in texts(app)  # of read_quality
+
+
+def test_imported_results_stand_beside_our_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("engine", home, monkeypatch, workload="mnist")
+    (hosts,) = [one for one in app.multiselect if one.label == "Hosts"]
+    assert len(hosts.options) == 2
+    assert any(option.startswith("Mac16,10") for option in hosts.options)
+    (speedups,) = [one.value for one in app.dataframe if "origin" in one.value.columns]
+    assert set(speedups["origin"]) == {"imported", "measured by this project"}
+
+
+def test_filters_come_from_the_address_and_hold(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("engine", home, monkeypatch, workload="mnist", arm=["ort-cpu:fp32"], scenario="batch of 4")
+    assert app.multiselect(key="arm").value == ["ort-cpu:fp32"]
+    assert app.selectbox(key="scenario").value == "batch of 4"
+    (percentiles,) = [one.value for one in app.dataframe if "p50 (µs)" in one.value.columns]
+    assert list(percentiles["arm"]) == ["ort-cpu:fp32"]
+
+
+def test_what_the_address_names_and_is_not_there_is_ignored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("engine", home, monkeypatch, workload="nobody", scenario="never")
+    assert not app.error
+    assert app.selectbox(key="workload").value == "mnist"
+
+
+@pytest.mark.parametrize("kind", ["Results", "Versions", "Models by devices", "Models by datasets"])
+def test_everything_can_be_compared(kind: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("compare", home, monkeypatch, workload="mnist", kind=kind, noise="true")
+    assert not app.error, texts(app)
+    assert app.dataframe or app.table
+    assert any(one.value.startswith("| ") for one in app.code)
+    assert any(one.value.startswith("\\begin{tabular}") for one in app.code)
+
+
+def test_a_point_of_the_front_comes_with_its_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("pareto", home, monkeypatch, workload="mnist")
+    assert app.code[0].value.startswith("anelab model promote mnist-")
+    none = page("pareto", home, monkeypatch, workload="mnist", us="0.001", feasible="true")
+    assert none.info[0].value == "No version is within these limits and past its gates."
+
+
+def test_without_a_store_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PAGES:
+        app = page(name, tmp_path, monkeypatch)
+        assert not app.error
+        assert "make repro" in app.info[0].value
+    assert not (tmp_path / "mlruns").exists()  # looking makes nothing
+
+
+def test_a_store_that_cannot_be_read_is_a_sentence(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, damage in (("damaged", _damage), ("newer", _renew)):
+        other = tmp_path / name
+        (other / "mlruns").mkdir(parents=True)
+        shutil.copy(home / "mlruns" / "mlflow.db", other / "mlruns" / "mlflow.db")
+        damage(other / "mlruns" / "mlflow.db")
+        app = page("overview", other, monkeypatch)
+        (error,) = app.error
+        assert "cannot be opened" in error.value
+        assert "Traceback" not in error.value
+        assert "another version of MLflow" in error.value or name == "damaged"
+        st.cache_resource.clear()
+        st.cache_data.clear()
+
+
+def _damage(database: Path) -> None:
+    database.write_bytes(b"not a database" * 100)
+
+
+def _renew(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("update alembic_version set version_num = 'fromthefuture'")
+    connection.close()
+
+
+def test_a_server_that_is_down_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    app = page("overview", tmp_path, monkeypatch)
+    assert "does not answer" in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"), [("data", "data.json"), ("engine", "bench.json"), ("engine", "samples.parquet")]
+)
+def test_a_lost_artifact_is_a_sentence_that_names_it(
+    name: str, lost: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(home / "mlruns", tmp_path / "mlruns")
+    for path in (tmp_path / "mlruns").rglob(lost):
+        path.unlink()
+    app = page(name, tmp_path, monkeypatch, workload="read_quality")
+    assert lost in app.error[0].value
+    assert "anelab sync" in app.error[0].value
+
+
+def test_a_half_written_run_and_a_damaged_report_are_told(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(home / "mlruns", tmp_path / "mlruns")
+    with sqlite3.connect(tmp_path / "mlruns" / "mlflow.db") as connection:
+        connection.execute("update runs set status = 'RUNNING' where name like 'train-%'")
+    connection.close()
+    app = page("overview", tmp_path, monkeypatch)
+    assert not app.error
+    assert "no run of the stage train" in texts(app)
+    for path in (tmp_path / "mlruns").rglob("bench.json"):
+        path.write_text(path.read_text()[:200])
+    st.cache_resource.clear()
+    app = page("engine", tmp_path, monkeypatch)
+    assert "bench.json" in app.error[0].value and "damaged" in app.error[0].value
+
+
+def test_the_report_stands_alone(home: Path, tmp_path: Path) -> None:
+    page, text = tmp_path / "all.html", tmp_path / "mnist.md"
+    assert anelab(home, "report", "-o", str(page)).returncode == 0
+    assert anelab(home, "report", "--workload", "mnist", "-o", str(text)).returncode == 0
+    html = page.read_text()
+    assert html.count("<svg") >= 6
+    assert "beats ort-cpu:fp32 from 64 rows a call on" in html
+    assert "src=" not in html and "<script" not in html and "url(" not in html.replace("url(#", "")
+    assert text.read_text().startswith("## mnist\n")
+    assert "| ▲ faster" not in text.read_text()  # the verdict stands with its interval
+    assert "Estimates, not measured" in text.read_text()
+
+
+def test_a_report_that_cannot_be_is_refused(home: Path, tmp_path: Path) -> None:
+    wrong = anelab(home, "report", "-o", str(tmp_path / "x.pdf"))
+    assert (wrong.returncode, "must end in .html or .md" in wrong.stderr) == (2, True)
+    none = anelab(tmp_path / "empty", "report", "-o", str(tmp_path / "x.html"))
+    assert (none.returncode, "there is no MLflow store yet" in none.stderr) == (1, True)
+    unknown = anelab(home, "report", "--workload", "mnits", "-o", str(tmp_path / "x.html"))
+    assert (unknown.returncode, "did you mean mnist?" in unknown.stderr) == (2, True)
