@@ -1,14 +1,14 @@
 """The dashboard: `make dashboard`, or `anelab dashboard`. Every page is a script in app_pages/."""
 
-import logging
 from pathlib import Path
 
 import shown
 import streamlit as st
-
-from anelab.errors import AnelabError
+from altair.utils.schemapi import disable_debug_mode
 
 st.set_page_config(page_title="anelab", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+
+disable_debug_mode()  # charts are checked once, when they are drawn, not at every step of making them
 
 page = st.navigation(
     [
@@ -66,10 +66,5 @@ page = st.navigation(
 )
 
 st.title(page.title)
-try:
+with shown.told():
     page.run()
-except AnelabError as error:
-    shown.sentence(str(error))
-except Exception as error:  # a page must never end in a traceback; the server's log has it
-    logging.getLogger("anelab").exception("the page %s failed", page.title)
-    shown.sentence(f"this page could not be shown ({type(error).__name__}: {error}); the server's log says more")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from anelab.bench import compare
 from anelab.bench.bundle import SAMPLES
 from anelab.bench.estimate import Published
 from anelab.bench.estimate import published as published_cases
@@ -17,10 +18,12 @@ from anelab.errors import AnelabError
 from anelab.tracking import reading
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.store import Store, store_uri
+from anelab.views import engine
 from anelab.workspace import Workspace
 
-FRESH = 20
-"""Seconds for which a list is taken as it was read."""
+FRESH = 30
+"""Seconds for which a list is taken as it was read. For some more (.streamlit/config.toml) it is shown all the same,
+while it is read again."""
 
 
 def workspace() -> Workspace:
@@ -51,27 +54,33 @@ def workloads() -> list[str]:
     return _workloads(store_uri(workspace()))
 
 
-@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")
 def runs(workload: str, stage: str, most: int = reading.MOST_RUNS) -> list[RunRow]:
     return reading.runs(store(), workload, stage, most)
 
 
-@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16, refresh_mode="background")
+def latest_benchmarks(workload: str) -> list[RunRow]:
+    """The newest of every host."""
+    return list(reading.latest_benchmarks(store(), workload).values())
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16, refresh_mode="background")
 def versions(workload: str) -> list[VersionRow]:
     return reading.versions(store(), workload)
 
 
-@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=256)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=256, refresh_mode="background")
 def run(run_id: str) -> RunRow:
     return reading.run(store(), run_id)
 
 
-@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")
 def run_of(workload: str, key: str) -> RunRow | None:
     return reading.run_of(store(), workload, key)
 
 
-@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=16, refresh_mode="background")
 def trials(search_id: str) -> list[RunRow]:
     return reading.trials(store(), run(search_id))
 
@@ -88,28 +97,21 @@ def artifact(run_id: str, name: str) -> dict[str, Any]:
     return found
 
 
-@st.cache_data(show_spinner=False, ttl="1h", max_entries=64)
-def distribution(run_id: str, cell: str) -> pd.DataFrame:
-    """Quantiles of all arms of a result, from its raw samples."""
-    from anelab.views import engine
-
+@st.cache_resource(show_spinner=False, ttl="1h", max_entries=32)
+def distributions(run_id: str) -> dict[str, pd.DataFrame]:
+    """Quantiles of all arms of a result in every scenario, from its raw samples."""
     with reading.downloaded(store(), run_id, SAMPLES) as path:
-        return engine.distribution(report(run_id), read_samples(path), cell)
+        slices = read_samples(path)
+    found = report(run_id)
+    return {cell: engine.distribution(found, slices, cell) for cell in engine.cells_of([found])}
 
 
 @st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)
 def pair(run_id: str, arm: str, against: str) -> list[Comparison]:
-    from anelab.bench.compare import pair as compare
-
     with reading.downloaded(store(), run_id, SAMPLES) as path:
-        return compare(report(run_id), read_samples(path), arm, against)
+        return compare.pair(report(run_id), read_samples(path), arm, against)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
 def published() -> list[Published]:
     return published_cases()
-
-
-def latest_by_host(found: list[RunRow]) -> dict[str, RunRow]:
-    """The newest of some benchmark runs on every host."""
-    return {one.host: one for one in found}

@@ -1,14 +1,17 @@
 """How pages show things: tables to take away, charts with a name, choices that the URL keeps."""
 
 import io
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import loading
 import pandas as pd
 import streamlit as st
 
+from anelab.errors import AnelabError
 from anelab.views.look import THOUSANDS, cell_text, rounded
 
 URL: Any = "query-params"
@@ -18,9 +21,18 @@ MOST_TEXT_ROWS = 40
 MARKUP = re.compile(r"([\\`*_{}\[\]$<>~|:#])")
 
 
-def sentence(text: str) -> None:
-    """What went wrong, and what to do."""
-    st.error(text[:1].upper() + text[1:], icon=":material/error:")
+@contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong inside is told in a sentence with the fix, never as a traceback; the server's log has that."""
+    try:
+        yield
+    except AnelabError as error:
+        text = str(error)
+        st.error(text[:1].upper() + text[1:], icon=":material/error:")
+    except Exception as error:
+        logging.getLogger("anelab").exception("a page failed")
+        text = f"This could not be shown ({type(error).__name__}: {error}); the server's log says more."
+        st.error(text, icon=":material/error:")
 
 
 def choose_workload() -> str:
@@ -55,17 +67,17 @@ def toggle(label: str, key: str, help: str | None = None) -> bool:
     return bool(st.toggle(label, key=key, bind=URL, help=help))
 
 
-def table(frame: pd.DataFrame, name: str, about: str) -> None:
-    """A table, with buttons that hand over the whole of it."""
+def table(frame: pd.DataFrame, name: str, about: str, plain: bool = False) -> None:
+    """A table, with buttons that hand over the whole of it. `plain`: as text, which is there sooner than a grid."""
     shown = rounded(frame)
-    if _is_text(frame):
+    if plain or _is_text(frame):
         st.table(shown.map(_escaped), hide_index=True, border="horizontal", alt=about)
     else:
         columns = _columns(shown)
         st.dataframe(shown, hide_index=True, alt=about, key=f"table_{name}", column_config=columns, placeholder="")
     with st.container(horizontal=True, gap="small"):
-        _download("CSV", frame.to_csv(index=False), f"{name}.csv")
-        _download("Parquet", _parquet(frame), f"{name}.parquet")
+        _download("CSV", lambda: frame.to_csv(index=False).encode(), f"{name}.csv")
+        _download("Parquet", lambda: _parquet(frame), f"{name}.parquet")
 
 
 def _is_text(frame: pd.DataFrame) -> bool:
@@ -79,7 +91,8 @@ def _escaped(value: object) -> str:
     return MARKUP.sub(r"\\\1", cell_text(value))
 
 
-def _download(label: str, data: Any, file: str) -> None:
+def _download(label: str, data: Callable[[], bytes], file: str) -> None:
+    """`data` is made when it is asked for."""
     icon = ":material/download:"
     st.download_button(label, data, file, key=f"download_{file}", icon=icon, on_click="ignore", type="tertiary")
 

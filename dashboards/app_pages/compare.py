@@ -81,7 +81,7 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
 
 def devices(workload: str, with_noise: bool) -> pd.DataFrame:
     result_names(workload)
-    latest = [loading.report(one.id) for one in loading.latest_by_host(loading.runs(workload, "bench")).values()]
+    latest = [loading.report(one.id) for one in loading.latest_benchmarks(workload)]
     cells = {engine.cell_name(cell): cell for cell in engine.cells_of(latest)}
     st.caption("Median of a call with its 95 % interval over processes. Machines are shown side by side, not divided.")
     return compare.pivot(latest, cells[shown.pick("Batch or scenario", list(cells), "scenario")])

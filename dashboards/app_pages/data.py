@@ -19,7 +19,7 @@ run = runs[shown.pick("Prepared", list(runs), "prepared")]
 card = loading.artifact(run.id, "data.json")
 for text in card.get("warnings", []):
     st.warning(str(text), icon=":material/warning:")
-rows = card.get("rows", {})
+rows = data.in_order(card.get("rows", {}))
 with st.container(horizontal=True):
     for split, count in rows.items():
         st.metric(f"{split} rows", f"{count:,}", border=True)

@@ -13,25 +13,23 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     workload = shown.choose_workload()
     versions = [one for one in loading.versions(workload) if one.results]
     version = shown.pick("Model version", ["any", *(one.title for one in versions)], "version")
-wanted = {run for one in versions if version in ("any", one.title) for run in one.results.values()}
-runs = [one for one in loading.runs(workload, "bench") if version == "any" or one.id in wanted]
+if version == "any":
+    runs = loading.latest_benchmarks(workload)
+else:
+    measured = {run for one in versions if one.title == version for run in one.results.values()}
+    newest = {one.host: one for one in sorted(map(loading.run, measured), key=lambda one: one.started_ms)}
+    runs = list(newest.values())
 if not runs:
-    st.info(
-        f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`.",
-        title="Not measured yet",
-    )
+    text = f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`."
+    st.info(text, title="Not measured yet")
     st.stop()
-latest = loading.latest_by_host(runs)
-by_host = {host_name(report): (one, report) for one in latest.values() for report in [loading.report(one.id)]}
+by_host = {host_name(report): (run, report) for run, report in ((one, loading.report(one.id)) for one in runs)}
 with st.container(horizontal=True, vertical_alignment="bottom"):
     hosts = shown.pick_some("Hosts", list(by_host), "host") or list(by_host)
     reports = [by_host[host][1] for host in hosts]
     arms = shown.pick_some("Arms", list(dict.fromkeys(name for one in reports for name in engine.chosen(one))), "arm")
     variants = sorted({arm.variant for one in reports for arm in engine.chosen(one).values()})
     precision = shown.pick_some("Precision", variants, "precision")
-    cells = {engine.cell_name(cell): cell for cell in engine.cells_of(reports)}
-    scenario = shown.pick("Batch or scenario", list(cells), "scenario")
-cell = cells[scenario]
 
 for text in engine.answer(reports):
     st.markdown(f"**{text}**")
@@ -45,40 +43,47 @@ if not engine.has_neural_engine(reports):
         icon=":material/memory:",
     )
 
-st.subheader("Speed-up")
-frame = engine.speedups(reports, arms, precision)
-for report in reports:
-    imported = ", imported" if report.imported else ""
-    for against in dict.fromkeys(frame["against"]):
-        part = frame[(frame["cell"] == cell) & (frame["against"] == against) & (frame["result"] == report.id[:12])]
-        if len(part):
-            st.caption(f"{host_name(report)}, {scenario}, {report.settings.processes} processes an arm{imported}")
-            shown.chart(charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}")
-columns = ["host", "scenario", "arm", "against", "text", "reason", "origin"]
-shown.table(
-    frame[frame["cell"] == cell][columns].rename(columns={"text": "speed-up [95 % interval], verdict"}),
-    "speedups",
-    "Speed-ups",
-)
 
-st.subheader("Placement")
-for report in reports:
-    st.caption(host_name(report))
-    shown.chart(charts.placement_chart(engine.placements([report], arms, precision)), "Share of the work by device")
-st.caption(
-    "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "
-    "neither tells, placement is unavailable, which is not zero."
-)
+@st.fragment
+def at_one_size() -> None:
+    """What depends on the batch size or scenario, and is all that is made anew when another is chosen."""
+    with shown.told():
+        cells = {engine.cell_name(cell): cell for cell in engine.cells_of(reports)}
+        scenario = shown.pick("Batch or scenario", list(cells), "scenario")
+        speedups(cells[scenario], scenario)
+        distributions(cells[scenario], scenario)
 
-st.subheader("Latency distribution")
-for host in hosts:
-    one, report = by_host[host]
-    quantiles = loading.distribution(one.id, cell)
-    quantiles = quantiles[quantiles["arm"].isin(engine.chosen(report, arms, precision))]
-    if len(quantiles):
-        st.caption(f"{host}, {scenario}: raw samples")
-        shown.chart(charts.distribution_chart(quantiles), f"Distribution of call times, {scenario}")
-shown.table(engine.percentiles(reports, cell, arms, precision), "percentiles", f"Percentiles of call times, {scenario}")
+
+def speedups(cell: str, scenario: str) -> None:
+    st.subheader("Speed-up")
+    frame = engine.speedups(reports, arms, precision)
+    frame = frame[frame["cell"] == cell]
+    for report in reports:
+        imported = ", imported" if report.imported else ""
+        for against in dict.fromkeys(frame["against"]):
+            part = frame[(frame["against"] == against) & (frame["result"] == report.id[:12])]
+            if len(part):
+                st.caption(f"{host_name(report)}, {scenario}, {report.settings.processes} processes an arm{imported}")
+                shown.chart(charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}")
+    columns = ["host", "scenario", "arm", "against", "text", "reason", "origin"]
+    renamed = frame[columns].rename(columns={"text": "speed-up [95 % interval], verdict"})
+    shown.table(renamed, "speedups", "Speed-ups")
+
+
+def distributions(cell: str, scenario: str) -> None:
+    st.subheader("Latency distribution")
+    for host in hosts:
+        run, report = by_host[host]
+        quantiles = loading.distributions(run.id).get(cell)
+        if quantiles is not None:
+            st.caption(f"{host}, {scenario}: raw samples")
+            kept = quantiles[quantiles["arm"].isin(engine.chosen(report, arms, precision))]
+            shown.chart(charts.distribution_chart(kept), f"Distribution of call times, {scenario}")
+    about = f"Percentiles of call times, {scenario}"
+    shown.table(engine.percentiles(reports, cell, arms, precision), "percentiles", about)
+
+
+at_one_size()
 
 st.subheader("Batch size")
 for report in reports:
@@ -97,6 +102,15 @@ crossings = engine.crossovers(reports, arms)
 if len(crossings):
     shown.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
 
+st.subheader("Placement")
+for report in reports:
+    st.caption(host_name(report))
+    shown.chart(charts.placement_chart(engine.placements([report], arms, precision)), "Share of the work by device")
+st.caption(
+    "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "
+    "neither tells, placement is unavailable, which is not zero."
+)
+
 st.subheader("Cold, cached, warm, sustained; energy and parity")
 states = engine.states(reports, arms, precision)
 unknown = [name for name in states.columns if states[name].isna().all()]
@@ -112,7 +126,7 @@ if len(lost := engine.not_timed(reports)):
 with st.container(border=True):
     st.subheader("Estimates, not measured")
     st.caption("From the package's operations and constants that others published; only a Mac can tell.")
-    if len(estimated := engine.estimates(reports[-1])):
+    if len(estimated := engine.estimates(reports)):
         shown.table(estimated, "estimates", "Estimated times, not measured")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")

@@ -1,47 +1,64 @@
 """Which model is champion, is it right, and what is missing."""
 
+from collections.abc import Sequence
+
 import loading
 import shown
 import streamlit as st
 
+from anelab.bench.schema import Report
+from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views import engine, overview
-from anelab.views.charts import spark
+
+LAST = 30
+"""Trainings in a sparkline."""
+
+
+def show(workload: str) -> None:
+    versions = loading.versions(workload)
+    trained = loading.runs(workload, "train", LAST)
+    reports = [loading.report(one.id) for one in loading.latest_benchmarks(workload)]
+    champions = [one for one in versions if "champion" in one.aliases]
+    st.subheader(workload)
+    with st.container(horizontal=True):
+        for one in champions:
+            headline(one, overview.trend(trained, one.metric_name))
+    for text in engine.answer(reports) or [engine.UNKNOWN]:
+        st.markdown(f":material/memory: {text}")
+    if len(frame := overview.standing(versions)):
+        shown.table(frame, f"standing_{workload}", f"Champions and challengers of {workload}", plain=True)
+    for one in champions:
+        with st.expander(f"Gates of {one.title}"):
+            shown.table(overview.gates(one), f"gates_{one.model}", f"Gates that {one.title} passed", plain=True)
+    for lack in overview.missing(workload, stages(workload, versions, trained, reports), versions, reports):
+        st.markdown(f":material/pending: {lack.what}: `{lack.command}`")
+
+
+def headline(one: VersionRow, values: list[float]) -> None:
+    st.metric(
+        f"{one.model} champion",
+        "unavailable" if one.value is None else f"{one.metric_name} {one.value:.5g}",
+        f"version {one.version}, {one.variant}",
+        delta_color="off",
+        delta_arrow="off",
+        chart_data=values if len(values) > 1 else None,
+        border=True,
+        help=f"The line: {one.metric_name} of the last {len(values)} trainings." if len(values) > 1 else None,
+    )
+
+
+def stages(
+    workload: str, versions: Sequence[VersionRow], trained: Sequence[RunRow], reports: Sequence[Report]
+) -> dict[str, int]:
+    """Which stages have runs; where there is a version, those before it are not asked one by one."""
+    known = {"train": len(trained), "bench": len(reports)}
+    others = [stage for stage in STAGES if stage not in known]
+    return known | {stage: 1 if versions else len(loading.runs(workload, stage, 1)) for stage in others}
+
 
 if not loading.workloads():
     shown.choose_workload()
 for workload in loading.workloads():
-    versions = loading.versions(workload)
-    benchmarks = loading.runs(workload, "bench")
-    reports = [loading.report(one.id) for one in loading.latest_by_host(benchmarks).values()]
     with st.container(border=True):
-        st.subheader(workload)
-        champions = [one for one in versions if "champion" in one.aliases]
-        trained = loading.runs(workload, "train")
-        with st.container(horizontal=True):
-            for one in champions:
-                values = overview.trend(trained, one.metric_name)
-                st.metric(
-                    f"{one.model} champion",
-                    "unavailable" if one.value is None else f"{one.metric_name} {one.value:.5g}",
-                    f"version {one.version}, {one.variant}",
-                    delta_color="off",
-                    delta_arrow="off",
-                    chart_data=values if len(values) > 1 else None,
-                    border=True,
-                )
-        for text in engine.answer(reports):
-            st.markdown(f":material/memory: {text}")
-        if not engine.has_neural_engine(reports):
-            st.markdown(f":material/memory: {engine.UNKNOWN}")
-        if len(frame := overview.standing(versions)):
-            shown.table(frame, f"standing_{workload}", f"Champions and challengers of {workload}")
-        for one in champions:
-            with st.expander(f"Gates of {one.title}"):
-                shown.table(overview.gates(one), f"gates_{one.model}", f"Gates that {one.title} passed")
-        if len(values := overview.trend(trained, champions[0].metric_name) if champions else []) > 1:
-            with st.expander(f"{champions[0].metric_name} of the last {len(values)} trainings"):
-                shown.chart(spark(values), f"{champions[0].metric_name} by training run")
-        stages = {stage: len(loading.runs(workload, stage, 1)) for stage in STAGES}
-        for lack in overview.missing(workload, stages, versions, engine.has_neural_engine(reports)):
-            st.markdown(f":material/pending: {lack.what}: `{lack.command}`")
+        show(workload)

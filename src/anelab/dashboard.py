@@ -14,6 +14,7 @@ from anelab.workspace import Workspace
 ADDRESS = "127.0.0.1"
 WORKSPACE = "ANELAB_WORKSPACE"
 """Where the pages read which workspace they show."""
+IMPORTED = ("pyarrow.parquet", "streamlit", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
 QUIET = {
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     "STREAMLIT_SERVER_HEADLESS": "true",
@@ -46,14 +47,21 @@ def _check_port(port: int) -> None:
 
 def _import_first(workspace: Workspace) -> None:
     """What the first page would otherwise wait for. A store that cannot be opened is for the pages to tell of."""
-    for name in ("anelab.tracking.benchmarks", "anelab.bench.report", "anelab.views.charts", "pyarrow.parquet"):
+    for name in (*IMPORTED, "anelab.tracking.benchmarks", "anelab.bench.report", "anelab.views.charts"):
         import_module(name)
-    from anelab.tracking.reading import open_existing, workloads_in
+    from streamlit.env_util import is_repl
 
+    from anelab.tracking import reading
+
+    is_repl()  # Streamlit asks once, and looks through every module for the answer
     with suppress(AnelabError):
-        store = open_existing(workspace)
+        store = reading.open_existing(workspace)
         if store is not None:
-            workloads_in(store)
+            for workload in reading.workloads_in(store):
+                reading.versions(store, workload)
+                reading.runs(store, workload, "train", 1)
+                for run in reading.latest_benchmarks(store, workload).values():
+                    reading.benchmark(store, run.id)
 
 
 def _run(app: Path, port: int) -> None:

@@ -67,13 +67,11 @@ def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> N
 
 def parts_of(store: Store, workload: str) -> list[Part]:
     versions = reading.versions(store, workload)
-    newest = {one.host: one for one in reading.runs(store, workload, "bench")}
+    newest = reading.latest_benchmarks(store, workload)
     reports = [reading.benchmark(store, one.id) for one in newest.values()]
     stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
-    lacking = overview.missing(workload, stages, versions, engine.has_neural_engine(reports))
-    answers = engine.answer(reports)
-    if not engine.has_neural_engine(reports):
-        answers = [engine.UNKNOWN]
+    lacking = overview.missing(workload, stages, versions, reports)
+    answers = engine.answer(reports) or [engine.UNKNOWN]
     told = [*answers, *(f"{one.what}: `{one.command}`" for one in lacking)]
     found = [Part(workload, told, overview.standing(versions), level=2)]
     for one in versions:
@@ -116,9 +114,9 @@ def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
 
 def _apart(reports: Sequence[Report]) -> list[Part]:
     found = []
-    if reports and reports[-1].estimates:
+    if len(estimated := engine.estimates(reports)):
         told = ["From the package's operations and constants that others published; only a Mac can tell."]
-        found.append(Part("Estimates, not measured", told, engine.estimates(reports[-1]), estimate=True))
+        found.append(Part("Estimates, not measured", told, estimated, estimate=True))
     cases = engine.published(published())
     return [*found, Part("Published by others", ["Others measured both sides, on their models and machines."], cases)]
 

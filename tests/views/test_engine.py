@@ -101,7 +101,7 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
 
 
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
-    columns = set(engine.estimates(other[0]).columns)
+    columns = set(engine.estimates([other[0]]).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
     assert not columns & set(engine.percentiles([other[0]], "single").columns)
     assert len(engine.published(published())) == len(published())

@@ -22,13 +22,14 @@ def test_overview_names_holders_and_what_is_missing() -> None:
     assert list(frame["version"]) == [2, 3]
     assert frame["gates"].iloc[0] == "✓ quality ✓ size"
     stages = dict.fromkeys(("prepare", "search", "train", "export", "bench", "register"), 1)
-    assert overview.missing("mnist", stages, rows, True) == []
-    lacks = overview.missing("mnist", {**stages, "bench": 0}, [version(results={})], True)
+    ne = [mac()[0]]
+    assert overview.missing("mnist", stages, rows, ne) == []
+    lacks = overview.missing("mnist", {**stages, "bench": 0}, [version(results={})], ne)
     assert [one.command for one in lacks] == ["dvc repro bench@mnist", "anelab bench run mnist"]
     coreml = version(model="mnist-coreml", variant="fp16")
-    (lack,) = overview.missing("mnist", stages, [*rows, coreml], False)
+    (lack,) = overview.missing("mnist", stages, [*rows, coreml], [])
     assert lack.command == "anelab bench request mnist-coreml/2 --host system=Darwin"
-    assert overview.missing("mnist", {}, [], False)[-1].command == "anelab run mnist"
+    assert overview.missing("mnist", {}, [], [])[-1].command == "anelab run mnist"
 
 
 def test_arms_are_compared_most_significant_first_and_noise_is_hidden() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MOST_RUNS = 200
+MOST_HOSTS = 20
 AT_ONCE = 200
 
 
@@ -152,6 +153,19 @@ def workloads_in(store: Store) -> list[str]:
 def runs(store: Store, workload: str, stage: str, most: int = MOST_RUNS) -> list[RunRow]:
     """The last finished runs of a stage, oldest first."""
     return _runs(store, workload, f"tags.`anelab.stage` = '{stage}' and attributes.status = 'FINISHED'", most)
+
+
+def latest_benchmarks(store: Store, workload: str) -> dict[str, RunRow]:
+    """The newest benchmark of every host that ever measured, however long ago, by its fingerprint."""
+    found: dict[str, RunRow] = {}
+    query = "tags.`anelab.stage` = 'bench' and attributes.status = 'FINISHED' and tags.`anelab.host` != ''"
+    while len(found) < MOST_HOSTS:
+        others = "".join(f" and tags.`anelab.host` != '{host}'" for host in found)
+        newest = _runs(store, workload, query + others, 1)
+        if not newest:
+            break
+        found[newest[0].host] = newest[0]
+    return found
 
 
 def trials(store: Store, search: RunRow) -> list[RunRow]:

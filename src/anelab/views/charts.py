@@ -222,16 +222,3 @@ def pareto_chart(frame: pd.DataFrame, metric: str) -> Any:
         )
         .properties(height=440, width=WIDTH)
     )
-
-
-def spark(values: list[float]) -> Any:
-    frame = pd.DataFrame({"run": range(1, len(values) + 1), "value": values})
-    return (
-        alt.Chart(frame)
-        .mark_line(point=True, color=DEVICE_COLOURS["CPU"])
-        .encode(
-            x=alt.X("run:Q", title="training run", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-        )
-        .properties(height=120, width=WIDTH)
-    )

@@ -1,20 +1,28 @@
 """Data cards: what the rows are, and what to mind."""
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from anelab.learning.base import SPLITS
 from anelab.views.charts import WIDTH
 from anelab.views.look import DEVICE_COLOURS
+
+
+def in_order(splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Training first, the test last."""
+    return {name: splits[name] for name in [*SPLITS, *splits] if name in splits}
 
 
 def counts(card: Mapping[str, Any]) -> pd.DataFrame:
     """Rows by split and class."""
     rows = [
         {"split": split, "class": str(name), "rows": count, "share": count / max(1, sum(classes.values()))}
-        for split, classes in card.get("classes", {}).items()
+        for split, classes in in_order(card.get("classes", {})).items()
         for name, count in classes.items()
     ]
     return pd.DataFrame(rows, columns=["split", "class", "rows", "share"])
@@ -27,7 +35,7 @@ def balance_chart(frame: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("class:N", title="class", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("share:Q", title="share of the split's rows", axis=alt.Axis(format="%")),
-            column=alt.Column("split:N", title=None, sort=["train", "validation", "test"]),
+            column=alt.Column("split:N", title=None, sort=list(SPLITS)),
             tooltip=["split", "class", "rows", alt.Tooltip("share:Q", format=".2%")],
         )
         .properties(height=180, width=WIDTH // 3 - 40)
@@ -45,8 +53,15 @@ def series(card: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
             and len(value) > 1
             and all(isinstance(one, int | float) for one in value.values())
         ):
-            found[name] = pd.DataFrame({"at": [_number(key) for key in value], "value": list(value.values())})
+            keys = sorted(value, key=_first_number)
+            found[name] = pd.DataFrame({"at": [_number(key) for key in keys], "value": [value[key] for key in keys]})
     return found
+
+
+def _first_number(key: object) -> float:
+    """So that p5 comes before p50, and 90-99 before 100-109."""
+    number = re.search(r"\d+(\.\d+)?", str(key))
+    return float(number[0]) if number else math.inf
 
 
 def series_chart(name: str, frame: pd.DataFrame) -> Any:
@@ -62,7 +77,7 @@ def series_chart(name: str, frame: pd.DataFrame) -> Any:
         x=alt.X(f"at:{kind}", title="position" if numeric else None, sort=None),
         y=alt.Y("value:Q", title=name),
         tooltip=["at", "value"],
-    ).properties(height=200, width=WIDTH)
+    ).properties(height=300, width=WIDTH)
 
 
 def facts(card: Mapping[str, Any]) -> pd.DataFrame:

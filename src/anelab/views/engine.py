@@ -321,8 +321,10 @@ def not_timed(reports: Sequence[Report]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["host", "arm", "what", "why"])
 
 
-def estimates(report: Report) -> pd.DataFrame:
-    """What the Neural Engine might take, by constants that others published. Nothing of it was measured."""
+def estimates(reports: Sequence[Report]) -> pd.DataFrame:
+    """What the Neural Engine might take, by constants that others published: of the last result that has estimates.
+    Nothing of it was measured."""
+    of_last = next((report.estimates for report in reversed(reports) if report.estimates), [])
     return pd.DataFrame(
         [
             {
@@ -334,7 +336,7 @@ def estimates(report: Report) -> pd.DataFrame:
                 "likely": one.winner,
                 "advice": one.advice,
             }
-            for one in report.estimates
+            for one in of_last
         ]
     )
 

@@ -13,8 +13,8 @@ def origin(version: VersionRow, run: RunRow | None) -> pd.DataFrame:
     facts: dict[str, str] = {
         "version": f"{version.title}, {version.variant}",
         "aliases": ", ".join(version.aliases) or "none",
-        "sha256": version.sha256,
-        "input key": version.input_key,
+        "sha256": f"{version.sha256[:40]}…",
+        "input key": f"{version.input_key[:40]}…",
         "registered": moment(version.created_ms),
     }
     if run is not None:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from anelab.bench.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
+from anelab.views.engine import has_neural_engine
 from anelab.views.look import moment, size_text
 
 GATE_SIGNS = {"pass": "✓", "fail": "✕", "not compared": "–", "not eligible": "–"}
@@ -66,7 +68,7 @@ def trend(runs: Sequence[RunRow], metric: str) -> list[float]:
 
 
 def missing(
-    workload: str, stages: Mapping[str, int], versions: Sequence[VersionRow], measured_ne: bool
+    workload: str, stages: Mapping[str, int], versions: Sequence[VersionRow], reports: Sequence[Report]
 ) -> list[Missing]:
     """`stages`: how many runs there are of each."""
     found = [
@@ -83,7 +85,7 @@ def missing(
             found.append(Missing(f"{model} has no champion", f"anelab model inspect {model} {newest.version}"))
         elif not champion.results:
             found.append(Missing(f"{champion.title} has no benchmark", f"anelab bench run {workload}"))
-    if not measured_ne:
+    if not has_neural_engine(reports):
         coreml = holder(versions, f"{workload}-coreml", "champion")
         if coreml is not None:
             command = f"anelab bench request {coreml.title} --host system=Darwin"

@@ -54,7 +54,9 @@ def importance_chart(importances: Mapping[str, float]) -> Any:
         alt.Chart(frame)
         .mark_bar(color=LINE)
         .encode(
-            x=alt.X("importance:Q", title="share of the variance explained (fANOVA)", axis=alt.Axis(format="%")),
+            x=alt.X(
+                "importance:Q", title="share of the variance explained (fANOVA)", axis=alt.Axis(format="%", tickCount=8)
+            ),
             y=alt.Y("setting:N", title=None, sort="-x", axis=alt.Axis(labelLimit=320)),
             tooltip=["setting", alt.Tooltip("importance:Q", format=".1%")],
         )

@@ -12,7 +12,7 @@ from anelab.learning.base import SPLITS, DataCard
 from anelab.learning.splits import stratified_split
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
 from anelab.workloads.read_quality.encode import phred_scores
-from anelab.workloads.read_quality.fastq import WIDTH, Reads, concatenate, read_fastq
+from anelab.workloads.read_quality.fastq import PAD_BASE, WIDTH, Reads, concatenate, read_fastq
 from anelab.workloads.read_quality.phred import to_phred33
 from anelab.workloads.read_quality.simulate import read_truth
 
@@ -116,7 +116,9 @@ def _card(
     facts: dict[str, Any] = {
         "label": config.data.label,
         "length_percentiles": _percentiles(reads.lengths),
+        "mean_quality_by_cycle": _by_cycle(raw),
         "mean_quality_percentiles": _percentiles(mean),
+        "reads_by_length": _by_length(reads.lengths),
         "reads_cut": cut,
     }
     return DataCard(
@@ -126,6 +128,20 @@ def _card(
         facts=facts,
         warnings=warnings,
     )
+
+
+def _by_cycle(raw: NDArray[np.uint8]) -> list[float]:
+    """Mean Phred score of each base's place, of the reads that are so long."""
+    inside = raw[:, :WIDTH] != PAD_BASE
+    counts = inside.sum(axis=0)
+    total = np.where(inside, raw[:, WIDTH:], 0).sum(axis=0, dtype=np.int64)
+    return [round(float(sum_ / count) - 33, 2) for sum_, count in zip(total, counts, strict=True) if count]
+
+
+def _by_length(lengths: NDArray[np.int64]) -> dict[str, int]:
+    """Reads by ten bases of length."""
+    tens, counts = np.unique(lengths // 10 * 10, return_counts=True)
+    return {f"{ten}-{ten + 9}": int(count) for ten, count in zip(tens, counts, strict=True)}
 
 
 def _counts(label: NDArray[np.bool_]) -> dict[str, int]:
