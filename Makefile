@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro dashboard test coreai lint lock clean
+.PHONY: help setup repro dashboard test browser coreai lint lock clean
 
 help:  ## show this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ dashboard: $(READY)  ## open the dashboard's server on this machine
 	anelab dashboard
 
 test: $(READY)  ## run the tests, a file at a time on each core
-	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/browser
+
+browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
+	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser
 
 coreai: $(READY)  ## add Apple's Core AI (beta), the optional second opinion
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python -c requirements.lock -e '.[coreai]'; \

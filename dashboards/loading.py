@@ -91,6 +91,11 @@ def report(run_id: str) -> Report:
     return reading.benchmark(store(), run_id)
 
 
+@st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)
+def files_of(title: str, _version: VersionRow) -> dict[str, int]:
+    return reading.files_of(store(), _version)
+
+
 @st.cache_data(show_spinner=False, ttl=FRESH, max_entries=64)
 def artifact(run_id: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = reading.artifact(store(), run_id, name)

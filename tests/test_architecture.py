@@ -35,6 +35,7 @@ def test_only_tracking_imports_mlflow_and_nothing_imports_dvc() -> None:
     assert outside_users("mlflow", "tracking") == []
     assert outside_users("dvc", "") == []
     assert outside_users("optuna", "training") == []
+    assert outside_users("streamlit", "dashboard") == []
     for runtime in ("onnxruntime", "coremltools", "coreai", "coreai_torch"):
         assert outside_users(runtime, "export") == []
 
@@ -46,6 +47,7 @@ ALLOWED = {
     "export": {"export", "learning"},
     "bench": {"bench", "training", "export", "learning", "workloads"},
     "tracking": {"tracking", "bench", "export", "learning", "workloads"},
+    "views": {"views", "tracking", "bench", "learning"},
     "stages": {"stages", "training", "export", "bench", "tracking", "learning", "workloads"},
 }
 PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
@@ -56,6 +58,14 @@ def test_packages_import_only_what_lies_below_them(package: str) -> None:
     for path in (SOURCE / package).rglob("*.py"):
         used = {name.split(".")[1] for name in imports(path) if name.startswith("anelab.") and name.count(".")}
         assert used & PACKAGES <= ALLOWED[package], path
+
+
+def test_the_dashboard_reads_through_tracking_and_bench_only() -> None:
+    allowed = {"bench", "dashboard", "errors", "tracking", "views", "workspace"}
+    for path in (ROOT / "dashboards").rglob("*.py"):
+        names = imports(path)
+        assert {name.split(".")[1] for name in names if name.startswith("anelab.")} <= allowed, path
+        assert not any(name.split(".")[0] in ("mlflow", "torch", "optuna", "requests") for name in names), path
 
 
 @pytest.mark.parametrize("workload", ["read_quality", "mnist"])

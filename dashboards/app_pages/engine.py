@@ -4,7 +4,7 @@ import loading
 import shown
 import streamlit as st
 
-from anelab.views import charts, engine
+from anelab.views import charts, engine, particulars
 from anelab.views.look import host_name
 
 LEAST_SIZES = 2
@@ -112,22 +112,22 @@ st.caption(
 )
 
 st.subheader("Cold, cached, warm, sustained; energy and parity")
-states = engine.states(reports, arms, precision)
+states = particulars.states(reports, arms, precision)
 unknown = [name for name in states.columns if states[name].isna().all()]
 shown.table(states.drop(columns=unknown), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
 if unknown:
     st.caption(f"Not measured: {', '.join(unknown)}. `anelab bench run --thorough` measures what this machine can.")
 with st.expander("Gates before timing: provider, parity, placement"):
-    shown.table(engine.gates(reports), "gates", "Gates of every arm")
-if len(lost := engine.not_timed(reports)):
+    shown.table(particulars.gates(reports), "gates", "Gates of every arm")
+if len(lost := particulars.not_timed(reports)):
     with st.expander(f"{len(lost)} arms that were not timed, and why"):
         shown.table(lost, "not_timed", "Arms that were not timed")
 
 with st.container(border=True):
     st.subheader("Estimates, not measured")
     st.caption("From the package's operations and constants that others published; only a Mac can tell.")
-    if len(estimated := engine.estimates(reports)):
+    if len(estimated := particulars.estimates(reports)):
         shown.table(estimated, "estimates", "Estimated times, not measured")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")
-    shown.table(engine.published(loading.published()), "published", "Cases published by others")
+    shown.table(particulars.published(loading.published()), "published", "Cases published by others")

@@ -45,5 +45,6 @@ if train is not None:
         shown.table(lineage.settings(train), "settings", "Settings of the training")
     with st.expander("Packages"):
         shown.table(lineage.packages(train), "packages", "Packages of the training")
-st.caption("Its files:")
+with st.expander("Files"):
+    shown.table(lineage.files(loading.files_of(version.title, version)), "files", f"Files of {version.title}")
 st.code(f"anelab model inspect {version.model} {version.version}", language="bash")

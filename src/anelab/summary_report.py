@@ -16,7 +16,7 @@ from anelab.files import write_text
 from anelab.tracking import reading
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
-from anelab.views import charts, data, engine, overview
+from anelab.views import charts, data, engine, overview, particulars
 from anelab.views.look import cell_text, host_name, markdown, rounded
 from anelab.workspace import Workspace
 
@@ -105,19 +105,19 @@ def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
         crossings = engine.crossovers([report])
         for title, value in (("Latency by batch", "us"), ("Throughput by batch", "rows_per_s")):
             found.append(Part(title, chart=charts.sweep_chart(sweep, value, crossings)))
-    states = engine.states([report]).drop(columns=["host"]).dropna(axis=1, how="all")
+    states = particulars.states([report]).drop(columns=["host"]).dropna(axis=1, how="all")
     found.append(Part("Cold, cached, warm, sustained; energy and parity", table=states))
-    if len(lost := engine.not_timed([report])):
+    if len(lost := particulars.not_timed([report])):
         found.append(Part("Not timed", table=lost.drop(columns=["host"])))
     return found
 
 
 def _apart(reports: Sequence[Report]) -> list[Part]:
     found = []
-    if len(estimated := engine.estimates(reports)):
+    if len(estimated := particulars.estimates(reports)):
         told = ["From the package's operations and constants that others published; only a Mac can tell."]
         found.append(Part("Estimates, not measured", told, estimated, estimate=True))
-    cases = engine.published(published())
+    cases = particulars.published(published())
     return [*found, Part("Published by others", ["Others measured both sides, on their models and machines."], cases)]
 
 

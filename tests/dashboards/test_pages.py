@@ -138,6 +138,24 @@ def _renew(database: Path) -> None:
     connection.close()
 
 
+def test_a_locked_store_and_a_foreign_result_are_sentences(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(home / "mlruns", tmp_path / "mlruns")
+    holder = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db", isolation_level=None)
+    holder.execute("begin exclusive")
+    app = page("overview", tmp_path, monkeypatch)
+    assert "locked" in app.error[0].value
+    assert "try again in a moment" in app.error[0].value
+    holder.execute("rollback")
+    holder.close()
+    st.cache_resource.clear()
+    for path in (tmp_path / "mlruns").rglob("bench.json"):
+        path.write_text(path.read_text().replace("anelab.bench/1", "anelab.bench/9"))
+    app = page("engine", tmp_path, monkeypatch)
+    assert "is not a benchmark result that this anelab reads" in app.error[0].value
+
+
 def test_a_server_that_is_down_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     app = page("overview", tmp_path, monkeypatch)

@@ -8,7 +8,7 @@ from anelab.bench.compare import crossover, level, pair
 from anelab.bench.estimate import published
 from anelab.bench.samples import Slice
 from anelab.bench.schema import Report
-from anelab.views import charts, engine
+from anelab.views import charts, engine, particulars
 from anelab.views.look import DEVICE_COLOURS
 from tests.views.made import linux, mac
 
@@ -82,18 +82,18 @@ def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
 
 
 def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result) -> None:
-    states = engine.states([apple[0], other[0]]).set_index("arm")
+    states = particulars.states([apple[0], other[0]]).set_index("arm")
     assert states.loc["coreml/cpu_and_ne:fp16", "energy (mJ)"] == 0.42
     assert states.loc["classical:fp32", "energy source"] == "unavailable"
     assert pd.isna(states.loc["classical:fp32", "energy (mJ)"])
     assert states.loc["coreml/cpu_only:fp16", "cold compile (ms)"] == 80
     assert states.loc["coreml/cpu_only:fp16", "cached load (ms)"] == 3
     assert states.loc["coreml/cpu_only:fp16", "parity"] == "✓ passed"
-    assert "largest error 1e-4" in set(engine.gates([apple[0]])["detail"])
+    assert "largest error 1e-4" in set(particulars.gates([apple[0]])["detail"])
 
 
 def test_what_was_not_timed_says_why(other: Result) -> None:
-    frame = engine.not_timed([other[0]])
+    frame = particulars.not_timed([other[0]])
     assert (
         list(frame["why"]) == ["it is not here", "hang while slice: no answer in 10 s"]
         or "hung" in frame["why"].iloc[1]
@@ -101,10 +101,10 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
 
 
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
-    columns = set(engine.estimates([other[0]]).columns)
+    columns = set(particulars.estimates([other[0]]).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
     assert not columns & set(engine.percentiles([other[0]], "single").columns)
-    assert len(engine.published(published())) == len(published())
+    assert len(particulars.published(published())) == len(published())
 
 
 def test_two_arms_of_one_result_are_paired_from_the_samples(apple: Result) -> None:

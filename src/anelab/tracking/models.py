@@ -111,7 +111,7 @@ def _logged_model(version: ModelVersion) -> str:
 def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> bool:
     """Whether every file of the candidate is there, in its size."""
     try:
-        sizes = _sizes(store, _logged_model(version))
+        there = sizes(store, _logged_model(version))
     except (MlflowException, OSError):
         return False
     wanted = {
@@ -120,14 +120,14 @@ def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> boo
         for file in (path.rglob("*") if path.is_dir() else [path])
         if file.is_file()
     }
-    return all(sizes.get(name) == size for name, size in wanted.items()) and "MLmodel" in sizes
+    return all(there.get(name) == size for name, size in wanted.items()) and "MLmodel" in there
 
 
-def _sizes(store: Store, model_id: str, folder: str | None = None) -> dict[str, int]:
+def sizes(store: Store, model_id: str, folder: str | None = None) -> dict[str, int]:
     """Size of every file of a logged model, by its path in it."""
     found: dict[str, int] = {}
     for item in store.client.list_logged_model_artifacts(model_id, folder):
-        found |= _sizes(store, model_id, item.path) if item.is_dir else {item.path: item.file_size or 0}
+        found |= sizes(store, model_id, item.path) if item.is_dir else {item.path: item.file_size or 0}
     return found
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 200
 MOST_HOSTS = 20
+PATIENCE_SECONDS = 3.0
 AT_ONCE = 200
 
 
@@ -87,6 +88,7 @@ class VersionRow:
     input_key: str
     created_ms: int
     results: dict[str, str] = field(default_factory=dict)
+    model_id: str = ""
 
     @property
     def title(self) -> str:
@@ -140,7 +142,7 @@ def open_existing(workspace: Workspace) -> Store | None:
         database = Path(uri.removeprefix(SQLITE))
         if not database.is_file() or not database.stat().st_size:
             return None
-    return open_store(workspace)
+    return open_store(workspace, PATIENCE_SECONDS)
 
 
 def workloads_in(store: Store) -> list[str]:
@@ -263,6 +265,7 @@ def _version_row(found: "ModelVersion", workload: str, aliases: Mapping[str, Any
         input_key=tags.get("anelab.input_key", ""),
         created_ms=found.creation_timestamp,
         results={key.removeprefix(RESULT_TAG): run for key, run in tags.items() if key.startswith(RESULT_TAG)},
+        model_id=str(found.source).removeprefix("models:/"),
     )
 
 
@@ -276,6 +279,14 @@ def _gates(tags: Mapping[str, str]) -> Iterator[GateRow]:
 def _numbers(tags: Mapping[str, str], prefix: str, but: str = "") -> dict[str, float]:
     names = {key: key.removeprefix(prefix) for key in tags if key.startswith(prefix)}
     return {name: float(tags[key]) for key, name in names.items() if name != but}
+
+
+def files_of(store: Store, version: VersionRow) -> dict[str, int]:
+    """Size in bytes of every file of a version, by its path."""
+    from anelab.tracking.models import sizes
+
+    with _reading(store):
+        return sizes(store, version.model_id)
 
 
 def artifact(store: Store, run_id: str, name: str) -> Any:

@@ -12,10 +12,11 @@ COLUMNS = (
 )
 
 
-def relocate(database: Path, artifacts: Path) -> int:
-    """Point an SQLite store's addresses at where its artifacts lie now. Returns how many were changed."""
+def relocate(database: Path, artifacts: Path, patience_s: float) -> int:
+    """Point an SQLite store's addresses at where its artifacts lie now. Returns how many were changed. A writer is
+    waited for."""
     here = artifacts.as_uri() + "/"
-    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+    with closing(sqlite3.connect(database, timeout=patience_s)) as connection, connection:
         return sum(_relocate_column(connection, table, column, here) for table, column in COLUMNS)
 
 

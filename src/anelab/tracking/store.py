@@ -106,8 +106,9 @@ def _locked(lock: Path) -> Iterator[None]:
         yield
 
 
-def open_store(workspace: Workspace) -> Store:
-    """Raises StoreUnreachableError, within seconds, if a server is named that does not answer."""
+def open_store(workspace: Workspace, patience_s: float = 30) -> Store:
+    """Raises StoreUnreachableError, within seconds, if a server is named that does not answer; after `patience_s` if
+    another process does not let go of a database."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     uri = store_uri(workspace)
@@ -115,7 +116,7 @@ def open_store(workspace: Workspace) -> Store:
         _probe(uri)
     _silence()
     try:
-        return _open(uri, workspace)
+        return _open(uri, workspace, patience_s)
     except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
         reason = str(error).strip().partition("\n")[0]
         raise StoreUnreachableError(
@@ -124,6 +125,8 @@ def open_store(workspace: Workspace) -> Store:
 
 
 def _fix(reason: str) -> str:
+    if "locked" in reason:
+        return "another process is writing to it; try again in a moment"
     if "schema" in reason or "revision" in reason:
         return (
             "another version of MLflow made it: use that one, which the project's requirements.lock names, or upgrade "
@@ -132,7 +135,7 @@ def _fix(reason: str) -> str:
     return "see MLFLOW_TRACKING_URI, or delete the database if it is damaged; then run `anelab sync`"
 
 
-def _open(uri: str, workspace: Workspace) -> Store:
+def _open(uri: str, workspace: Workspace, patience_s: float) -> Store:
     root = _folder_of(uri)
     lock = root / ".lock" if root else workspace.state / "store.lock"
     moved = 0
@@ -140,7 +143,7 @@ def _open(uri: str, workspace: Workspace) -> Store:
         database = Path(uri.removeprefix(SQLITE))
         with _locked(lock):
             _create(database)
-            moved = relocate(database, root / "artifacts") if root.name == "mlruns" else 0
+            moved = relocate(database, root / "artifacts", patience_s) if root.name == "mlruns" else 0
     store = Store(uri, root, lock, moved)
     store.client.search_experiments(max_results=1)
     return store

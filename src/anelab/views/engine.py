@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 
 from anelab.bench.compare import crossover
-from anelab.bench.estimate import Published
 from anelab.bench.placement import Placement
 from anelab.bench.samples import Slice
-from anelab.bench.schema import ArmResult, Bound, Comparison, Report
+from anelab.bench.schema import ArmResult, Comparison, Report
 from anelab.bench.stats import LEAST_COUNTS
 from anelab.bench.summary import batch_of, rows_of
-from anelab.bench.tables import duration
-from anelab.views.look import device_of, host_name, ratio_text, result_name, verdict_text
+from anelab.views.look import device_of, host_name, ratio_text, verdict_text
 
 UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no machine that has one measured it."
 QUANTILES = np.linspace(0, 1, 201)
@@ -253,114 +251,3 @@ def crossovers(reports: Sequence[Report], arms: Sequence[str] = ()) -> pd.DataFr
             if start is not None and (not arms or arm in arms):
                 rows.append({"host": host_name(report), "arm": arm, "against": against, "rows": start})
     return pd.DataFrame(rows, columns=["host", "arm", "against", "rows"])
-
-
-def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
-    """Cold, cached, warm, sustained: ms to be ready, µs a call; memory in MB; energy above idle in mJ; quality."""
-    rows = []
-    for report in reports:
-        for name, arm in chosen(report, arms, variants).items():
-            rows.append({"host": host_name(report), "arm": name, "device": device_of(arm), **_state(report, arm)})
-    return pd.DataFrame(rows)
-
-
-def _state(report: Report, arm: ArmResult) -> dict[str, object]:
-    cold = next((one for one in arm.openings if one.first), None)
-    cached = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
-    first = sorted(one.first_predict_ns for one in arm.openings)
-    idle = next((arm.cells[cell] for cell in arm.cells if cell.startswith("idle")), None)
-    sustained = next((arm.cells[cell] for cell in arm.cells if cell.startswith("offline")), None)
-    parity = next((gate for gate in arm.gates if gate.name == "parity"), None)
-    energy = arm.energy
-    return {
-        "cold compile (ms)": None if cold is None or cold.compile_ns is None else cold.compile_ns / 1e6,
-        "cold load (ms)": None if cold is None else cold.load_ns / 1e6,
-        "cached load (ms)": cached[len(cached) // 2] / 1e6 if cached else None,
-        "first call (µs)": first[len(first) // 2] / 1e3 if first else None,
-        "after idle (µs)": None if idle is None else idle.median_ns / 1e3,
-        "warm (µs)": arm.cells["single"].median_ns / 1e3 if "single" in arm.cells else None,
-        "sustained (rows/s)": None if sustained is None else sustained.rows_per_s,
-        "peak memory (MB)": None if arm.memory is None else arm.memory.peak_bytes / 1e6,
-        "energy (mJ)": None if energy is None else energy.mj_per_inference,
-        "energy source": "unavailable" if energy is None or energy.mj_per_inference is None else energy.source,
-        f"{report.metric.partition(':')[2]}, examples": arm.quality,
-        "parity": "not checked" if parity is None else "✓ passed" if parity.passed else "✕ failed",
-    }
-
-
-def gates(reports: Sequence[Report]) -> pd.DataFrame:
-    """What every arm had to pass before it was timed, and the figures."""
-    signs = {True: "✓ passed", False: "✕ failed", None: "– not asked"}
-    rows = [
-        {
-            "host": host_name(report),
-            "arm": name,
-            "gate": gate.name,
-            "verdict": signs[gate.passed],
-            "detail": gate.detail,
-        }
-        for report in reports
-        for name, arm in report.arms.items()
-        for gate in arm.gates
-    ]
-    return pd.DataFrame(rows, columns=["host", "arm", "gate", "verdict", "detail"])
-
-
-def not_timed(reports: Sequence[Report]) -> pd.DataFrame:
-    """Arms that could not be timed, and why; workers that were lost, and how."""
-    rows = []
-    for report in reports:
-        for name, arm in report.arms.items():
-            if not arm.timed:
-                rows.append({"host": host_name(report), "arm": name, "what": "not timed", "why": arm.reason})
-        for one in report.failures:
-            where = "gates" if one.block is None else f"block {one.block}"
-            rows.append(
-                {"host": host_name(report), "arm": one.arm, "what": f"lost ({where})", "why": one.ending.text()}
-            )
-    return pd.DataFrame(rows, columns=["host", "arm", "what", "why"])
-
-
-def estimates(reports: Sequence[Report]) -> pd.DataFrame:
-    """What the Neural Engine might take, by constants that others published: of the last result that has estimates.
-    Nothing of it was measured."""
-    of_last = next((report.estimates for report in reversed(reports) if report.estimates), [])
-    return pd.DataFrame(
-        [
-            {
-                "rows": one.rows,
-                "file": one.file,
-                "multiply-adds": one.macs,
-                "CPU, estimate": bound_text(one.cpu_ms),
-                "Neural Engine, estimate": bound_text(one.neural_engine_ms),
-                "likely": one.winner,
-                "advice": one.advice,
-            }
-            for one in of_last
-        ]
-    )
-
-
-def bound_text(bound: Bound) -> str:
-    return f"{duration(bound.low * 1e6)} to {duration(bound.high * 1e6)}"
-
-
-def published(cases: Sequence[Published]) -> pd.DataFrame:
-    """Cases in which others measured both sides."""
-    return pd.DataFrame(
-        [
-            {
-                "model": case.model,
-                "device": case.device,
-                "CPU (ms)": case.cpu_ms,
-                "Neural Engine path (ms)": case.neural_engine_ms,
-                "faster": case.winner,
-                "source": case.source,
-            }
-            for case in cases
-        ]
-    )
-
-
-def titles(reports: Sequence[Report]) -> list[str]:
-    return [result_name(report) for report in reports]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.views.look import moment
+from anelab.views.look import moment, size_text
 
 
 def origin(version: VersionRow, run: RunRow | None) -> pd.DataFrame:
@@ -41,6 +41,10 @@ def settings(run: RunRow) -> pd.DataFrame:
 
 def packages(run: RunRow) -> pd.DataFrame:
     return pd.DataFrame({"package": list(run.packages), "version": list(run.packages.values())})
+
+
+def files(sizes: Mapping[str, int]) -> pd.DataFrame:
+    return pd.DataFrame({"file": list(sizes), "size": [size_text(size) for size in sizes.values()]})
 
 
 def parent(version: VersionRow, versions: Sequence[VersionRow]) -> VersionRow | None:
