@@ -88,16 +88,13 @@ def _varied(row: dict[str, object], table: str, fresh: str, rng: np.random.Gener
     return made
 
 
-def timed(page: Page, act: str, url: str = "") -> float:
+def timed(page: Page, act: str, url: str) -> None:
     """Seconds until the page stands still."""
     started = time.perf_counter()
-    if url:
-        page.goto(url)
-        page.wait_for_selector("h1", timeout=120_000)
+    page.goto(url)
+    page.wait_for_selector("h1", timeout=120_000)
     page.wait_for_selector(IDLE, timeout=120_000)
-    took = time.perf_counter() - started
-    print(f"{act:32} {took:6.2f} s", flush=True)
-    return took
+    print(f"{act:32} {time.perf_counter() - started:6.2f} s", flush=True)
 
 
 def change(page: Page, label: str, act: str) -> None:

@@ -1,6 +1,8 @@
 """What the pages read, from any store: typed, and cached for a short time and in bounds."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,16 @@ def run(run_id: str) -> RunRow:
     return reading.run(store(), run_id)
 
 
+def training_runs(found: Sequence[VersionRow]) -> dict[str, RunRow]:
+    """The training runs of versions by id, as far as they were not erased."""
+    there = {}
+    for one in found:
+        with suppress(AnelabError):
+            if one.run_id:
+                there[one.run_id] = run(one.run_id)
+    return there
+
+
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")
 def run_of(workload: str, key: str) -> RunRow | None:
     return reading.run_of(store(), workload, key)
@@ -92,7 +104,7 @@ def report(run_id: str) -> Report:
 
 
 @st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)
-def files_of(title: str, _version: VersionRow) -> dict[str, int]:
+def files_of(model_id: str, _version: VersionRow) -> dict[str, int]:
     return reading.files_of(store(), _version)
 
 
@@ -112,9 +124,12 @@ def distributions(run_id: str) -> dict[str, pd.DataFrame]:
 
 
 @st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)
-def pair(run_id: str, arm: str, against: str) -> list[Comparison]:
+def pairs(run_id: str, against: str) -> list[Comparison]:
+    """Every timed arm of a result against one of them."""
     with reading.downloaded(store(), run_id, SAMPLES) as path:
-        return compare.pair(report(run_id), read_samples(path), arm, against)
+        slices = read_samples(path)
+    found = report(run_id)
+    return [one for arm in engine.chosen(found) if arm != against for one in compare.pair(found, slices, arm, against)]
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

@@ -27,12 +27,17 @@ def told() -> Iterator[None]:
     try:
         yield
     except AnelabError as error:
-        text = str(error)
+        text = say(str(error))
         st.error(text[:1].upper() + text[1:], icon=":material/error:")
     except Exception as error:
         logging.getLogger("anelab").exception("a page failed")
-        text = f"This could not be shown ({type(error).__name__}: {error}); the server's log says more."
+        text = say(f"This could not be shown ({type(error).__name__}: {error}); the server's log says more.")
         st.error(text, icon=":material/error:")
+
+
+def say(text: str) -> str:
+    """Text with names and reasons from a store or a bundle, which must bring no link and no picture along."""
+    return text.replace("](", "]\\(").replace("![", "!\\[")
 
 
 def choose_workload() -> str:

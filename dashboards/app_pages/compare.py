@@ -39,11 +39,12 @@ def arms(workload: str, with_noise: bool) -> pd.DataFrame:
         report = loading.report(run_id)
         timed = sorted(engine.chosen(report), key=lambda name: name != report.settings.reference)
         if len(timed) < LEAST:
-            stop(f"Only {timed[0]} was timed in this result.")
+            stop(f"Only {', '.join(timed) or 'nothing'} was timed in this result.")
         baseline = shown.pick("Against", timed, "against")
     others = [name for name in timed if name != baseline]
     chosen = shown.pick_some("Arms", others, "arm") or others
-    return compare.arms([one for arm in chosen for one in loading.pair(run_id, arm, baseline)], with_noise)
+    pairs = loading.pairs(run_id, baseline)
+    return compare.arms([one for one in pairs if one.arm in chosen], with_noise)
 
 
 def results(workload: str, with_noise: bool) -> pd.DataFrame:
@@ -59,9 +60,9 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
     for name in new:
         after = loading.report(there[name])
         found = compare_reports(before, after)
-        st.caption(f"Old: {result_name(before)}. New: {result_name(after)}.")
+        st.caption(shown.say(f"Old: {result_name(before)}. New: {result_name(after)}."))
         if found.reason:
-            st.warning(f"Times are not comparable: {found.reason}.", icon=":material/block:")
+            st.warning(shown.say(f"Times are not comparable: {found.reason}."), icon=":material/block:")
         frame = compare.results(found, with_noise)
         frame.insert(0, "new result", name)
         parts.append(frame)
@@ -75,8 +76,7 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
         stop("There are fewer than two registered versions.")
     titles = shown.pick_some("Versions", list(there), "versions", "The last two")
     picked = [there[title] for title in (titles if len(titles) >= LEAST else list(there)[:LEAST])]
-    runs = {one.run_id: loading.run(one.run_id) for one in picked if one.run_id}
-    return compare.versions(picked, runs, with_noise)
+    return compare.versions(picked, loading.training_runs(picked), with_noise)
 
 
 def devices(workload: str, with_noise: bool) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def devices(workload: str, with_noise: bool) -> pd.DataFrame:
 
 def datasets(workload: str, with_noise: bool) -> pd.DataFrame:
     rows = loading.versions(workload)[:MOST_VERSIONS]
-    return compare.datasets(rows, {one.run_id: loading.run(one.run_id) for one in rows if one.run_id})
+    return compare.datasets(rows, loading.training_runs(rows))
 
 
 KINDS: dict[str, Callable[[str, bool], pd.DataFrame]] = {
@@ -111,5 +111,4 @@ if len(frame):
         st.code(markdown(frame), language="markdown")
         st.code(latex(frame), language="latex")
 else:
-    text = "No difference beyond the noise. The switch above shows what was measured all the same."
-    st.success(text, icon=":material/check:")
+    st.caption("No difference to show beyond the noise. The switch above shows what was measured all the same.")

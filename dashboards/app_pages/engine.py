@@ -31,12 +31,15 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     variants = sorted({arm.variant for one in reports for arm in engine.chosen(one).values()})
     precision = shown.pick_some("Precision", variants, "precision")
 
-for text in engine.answer(reports):
-    st.markdown(f"**{text}**")
+for text in engine.answer(reports, versions):
+    st.markdown(f"**{shown.say(text)}**")
+for one in reports:
+    for text in one.warnings:
+        st.caption(f":material/warning: {shown.say(f'{host_name(one)}: {text}')}")
 if not engine.has_neural_engine(reports):
     st.info(
-        "No machine with a Neural Engine has measured this, so nothing is claimed about it. Below are the arms that "
-        "were measured, and apart from them an estimate and cases that others published. To measure on a Mac: run "
+        "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
+        "and apart from them an estimate and cases that others published. To measure on a Mac: run "
         "`anelab bench agent --tracking-uri URL` there; or `anelab bench run` and `anelab bench export` there, and "
         "`anelab bench import BUNDLE` here.",
         title="No Neural Engine results",
@@ -63,7 +66,8 @@ def speedups(cell: str, scenario: str) -> None:
         for against in dict.fromkeys(frame["against"]):
             part = frame[(frame["against"] == against) & (frame["result"] == report.id[:12])]
             if len(part):
-                st.caption(f"{host_name(report)}, {scenario}, {report.settings.processes} processes an arm{imported}")
+                about = f"{host_name(report)}, {scenario}, {report.settings.processes} processes an arm{imported}"
+                st.caption(shown.say(about))
                 shown.chart(charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}")
     columns = ["host", "scenario", "arm", "against", "text", "reason", "origin"]
     renamed = frame[columns].rename(columns={"text": "speed-up [95 % interval], verdict"})
@@ -76,9 +80,9 @@ def distributions(cell: str, scenario: str) -> None:
         run, report = by_host[host]
         quantiles = loading.distributions(run.id).get(cell)
         if quantiles is not None:
-            st.caption(f"{host}, {scenario}: raw samples")
+            st.caption(shown.say(f"{host}, {scenario}: raw samples"))
             kept = quantiles[quantiles["arm"].isin(engine.chosen(report, arms, precision))]
-            shown.chart(charts.distribution_chart(kept), f"Distribution of call times, {scenario}")
+            shown.chart(charts.distribution_chart(kept, engine.time_title(cell)), f"Distribution of times, {scenario}")
     about = f"Percentiles of call times, {scenario}"
     shown.table(engine.percentiles(reports, cell, arms, precision), "percentiles", about)
 
@@ -88,23 +92,23 @@ at_one_size()
 st.subheader("Batch size")
 for report in reports:
     sweep = engine.sweep([report], arms, precision)
-    st.caption(host_name(report))
+    st.caption(shown.say(host_name(report)))
     if sweep["rows"].nunique() < LEAST_SIZES:
         st.caption("One batch size was measured. `anelab bench run --thorough` measures the sweep.")
         continue
-    crossings = engine.crossovers([report], arms)
+    crossings = engine.crossovers([report], arms, precision)
     left, right = st.columns(2)
     with left:
         shown.chart(charts.sweep_chart(sweep, "us", crossings), "Time of a call against rows a call")
     with right:
         shown.chart(charts.sweep_chart(sweep, "rows_per_s", crossings), "Throughput against rows a call")
-crossings = engine.crossovers(reports, arms)
+crossings = engine.crossovers(reports, arms, precision)
 if len(crossings):
     shown.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
 
 st.subheader("Placement")
 for report in reports:
-    st.caption(host_name(report))
+    st.caption(shown.say(host_name(report)))
     shown.chart(charts.placement_chart(engine.placements([report], arms, precision)), "Share of the work by device")
 st.caption(
     "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "

@@ -20,17 +20,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         st.stop()
     name = shown.pick("Name", names, "name")
     if kind == "Latency":
-        host = shown.pick("Host", history.hosts(runs), "host")
+        host = shown.pick("Host", history.hosts(runs, name), "host")
         frame = history.latency(runs, name, host)
     else:
-        versions = loading.versions(workload)
-        headline = versions[0].metric_name if versions else ""
-        better = (
-            versions[0].higher_is_better
-            if versions and name == f"test_{headline}"
-            else not any(word in name for word in ("loss", "nll", "ece", "error", "brier"))
-        )
-        frame = history.metric(runs, name, better)
+        frame = history.metric(runs, name, history.higher_is_better(name, loading.versions(workload)))
 unit = f"{name} (µs)" if kind == "Latency" else name
 shown.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
 st.caption(

@@ -14,7 +14,7 @@ if not versions:
     st.stop()
 titles = {one.title: one for one in sorted(versions, key=lambda one: "champion" not in one.aliases)}
 version = titles[shown.pick("Version", list(titles), "version")]
-train = loading.run(version.run_id) if version.run_id else None
+train = loading.training_runs([version]).get(version.run_id or "")
 export = loading.run_of(workload, version.input_key)
 search = lineage.search_of(train, loading.runs(workload, "search")) if train else None
 stages = {name: run for name, run in (("search", search), ("train", train), ("export", export)) if run is not None}
@@ -34,7 +34,7 @@ with right:
     if before is None:
         st.caption("It is the first of its model and variant.")
     else:
-        runs = {one: loading.run(one) for one in (version.run_id, before.run_id) if one}
+        runs = loading.training_runs([version, before])
         shown.table(
             compare.versions([before, version], runs, False),
             "diff",
@@ -46,5 +46,5 @@ if train is not None:
     with st.expander("Packages"):
         shown.table(lineage.packages(train), "packages", "Packages of the training")
 with st.expander("Files"):
-    shown.table(lineage.files(loading.files_of(version.title, version)), "files", f"Files of {version.title}")
+    shown.table(lineage.files(loading.files_of(version.model_id, version)), "files", f"Files of {version.title}")
 st.code(f"anelab model inspect {version.model} {version.version}", language="bash")

@@ -24,8 +24,8 @@ def show(workload: str) -> None:
     with st.container(horizontal=True):
         for one in champions:
             headline(one, overview.trend(trained, one.metric_name))
-    for text in engine.answer(reports) or [engine.UNKNOWN]:
-        st.markdown(f":material/memory: {text}")
+    for text in engine.answer(reports, versions) or [engine.UNKNOWN]:
+        st.markdown(f":material/memory: {shown.say(text)}")
     if len(frame := overview.standing(versions)):
         shown.table(frame, f"standing_{workload}", f"Champions and challengers of {workload}", plain=True)
     for one in champions:
@@ -60,5 +60,5 @@ def stages(
 if not loading.workloads():
     shown.choose_workload()
 for workload in loading.workloads():
-    with st.container(border=True):
+    with st.container(border=True), shown.told():
         show(workload)

@@ -11,9 +11,11 @@ MOST_RESULTS = 50  # the newest are read for points
 
 workload = shown.choose_workload()
 versions = loading.versions(workload)
-newest = [one.id for one in reversed(loading.runs(workload, "bench"))][:MOST_RESULTS]
+test_sets = list(dict.fromkeys((one.test_digest, one.metric) for one in versions))
+versions = [one for one in versions if (one.test_digest, one.metric) == test_sets[0]] if versions else []
 wanted = {run for one in versions for run in one.results.values()}
-frame = pareto.points(versions, {run: loading.report(run) for run in newest if run in wanted})
+newest = [one.id for one in reversed(loading.runs(workload, "bench")) if one.id in wanted][:MOST_RESULTS]
+frame = pareto.points(versions, {run: loading.report(run) for run in newest})
 if frame.empty:
     st.info(
         f"No registered version of {workload} was measured yet. Run `anelab bench run {workload}`, then `anelab sync`.",
@@ -38,9 +40,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     most_kb = st.number_input(
         "Most size (kB)", value=None, min_value=0.0, key="kb", bind=shown.URL, placeholder="no limit"
     )
-    feasible_only = shown.toggle("Feasible only", "feasible")
+    with_others = shown.toggle("Show what is not feasible", "infeasible")
 frame = pareto.judged(frame[frame["host"] == host], better, least, most_us, most_kb)
-if feasible_only:
+if not with_others:
     frame = frame[frame["feasible"]]
 if frame.empty:
     st.info("No version is within these limits and past its gates.", title="Nothing feasible")
@@ -53,6 +55,11 @@ for row in frame.sort_values(["front", "us"], ascending=[False, True]).to_dict("
     figures = f"{metric} {significant(row['quality'])}, {significant(row['us'])} µs"
     names[f"{row['version']}, {row['variant']}, by {row['arm']}: {figures}"] = row
 point = names[shown.pick("Point", list(names), "point")]
-st.caption("What makes its version champion, if its gates allow:")
-st.code(pareto.promote_command(str(point["version"])), language="bash")
+if point["feasible"]:
+    st.caption("What makes its version champion:")
+    st.code(pareto.promote_command(str(point["version"])), language="bash")
+else:
+    st.caption("It is beyond the limits above, or a gate holds it back.")
+if len(test_sets) > 1:
+    st.caption("Versions that were judged on another test set or by another metric are left out.")
 shown.table(frame.drop(columns=["host"]), "pareto", "Versions by quality, time and size")

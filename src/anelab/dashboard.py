@@ -54,7 +54,7 @@ def _import_first(workspace: Workspace) -> None:
     from anelab.tracking import reading
 
     is_repl()  # Streamlit asks once, and looks through every module for the answer
-    with suppress(AnelabError):
+    with suppress(Exception):  # whatever a store may hold
         store = reading.open_existing(workspace)
         if store is not None:
             for workload in reading.workloads_in(store):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pandas as pd
 
 from anelab.bench.estimate import published
@@ -17,7 +18,7 @@ from anelab.tracking import reading
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
 from anelab.views import charts, data, engine, overview, particulars
-from anelab.views.look import cell_text, host_name, markdown, rounded
+from anelab.views.look import cell_text, harmless, host_name, markdown, rounded
 from anelab.workspace import Workspace
 
 STYLE = """
@@ -25,10 +26,10 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-size: 13px; margin: .5rem 0 1.5rem; }
 th, td { border-bottom: 1px solid #8888; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number, td.short { white-space: nowrap; }
 div.wide { overflow-x: auto; }
 figure { margin: .5rem 0 1.5rem; background: #fff; padding: .5rem; border-radius: 6px; overflow-x: auto; }
-figcaption { color: #555; font-size: 13px; }
 .estimate { border: 2px dashed #8888; padding: 0 1rem; margin: 1rem 0; }
 code { background: #8882; padding: .1rem .3rem; border-radius: 4px; }
 @media print {
@@ -37,6 +38,9 @@ code { background: #8882; padding: .1rem .3rem; border-radius: 4px; }
   figure, tr { break-inside: avoid; }
 }
 """
+
+SHORT = 30
+"""Characters up to which a cell is kept on one line."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def parts_of(store: Store, workload: str) -> list[Part]:
     reports = [reading.benchmark(store, one.id) for one in newest.values()]
     stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
     lacking = overview.missing(workload, stages, versions, reports)
-    answers = engine.answer(reports) or [engine.UNKNOWN]
+    answers = engine.answer(reports, versions) or [engine.UNKNOWN]
     told = [*answers, *(f"{one.what}: `{one.command}`" for one in lacking)]
     found = [Part(workload, told, overview.standing(versions), level=2)]
     for one in versions:
@@ -86,7 +90,7 @@ def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
     host, frame = host_name(report), engine.speedups([report])
     imported = ", imported" if report.imported else ""
     when = f"{report.measured_at}, {report.samples:,} samples, result {report.id[:12]}."
-    found = [Part(f"Measured on {host}{imported}", [when])]
+    found = [Part(f"Measured on {host}{imported}", [when, *report.warnings])]
     for cell in engine.cells_of([report]):
         for against in dict.fromkeys(frame["against"]):
             part = frame[(frame["cell"] == cell) & (frame["against"] == against)]
@@ -134,8 +138,8 @@ def as_markdown(parts: Sequence[Part]) -> str:
     blocks = []
     for part in parts:
         if part.chart is None or part.table is not None:
-            blocks.append(f"{'#' * part.level} {part.title}")
-            blocks += [f"- {text}" for text in part.text]
+            blocks.append(f"{'#' * part.level} {harmless(part.title)}")
+            blocks += [f"- {harmless(text)}" for text in part.text]
             if part.table is not None and len(part.table):
                 blocks.append(f"\n{markdown(part.table)}")
             blocks.append("")
@@ -177,12 +181,15 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _cell(value: object) -> str:
+    text = cell_text(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"<td{' class=number' if number else ''}>{html.escape(cell_text(value))}</td>"
+    kind = "number" if number else "short" if len(text) < SHORT else "text"
+    return f'<td class="{kind}">{html.escape(text)}</td>'
 
 
 def _svg(chart: Any) -> str:
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    with alt.data_transformers.enable("default", max_rows=None):
+        drawn: str = vl_convert.vegalite_to_svg(chart.to_dict())
     return drawn

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from tests.commands import anelab
 from tests.conftest import ROOT
 
 APP = ROOT / "dashboards" / "app.py"
+EMPTY = {"mnist": ("search",), "read_quality": ("compare",)}
+"""No trials, and one arm only: what these pages say instead."""
 PAGES = ("overview", "engine", "compare", "pareto", "history", "search", "lineage", "data")
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """Each test with caches of its own, as each server has."""
+    """Each test with caches of its own, as each server has; and with the main module that was, for AppTest puts the
+    app in its place, and processes that are spawned later would run it."""
+    main = sys.modules["__main__"]
     yield
+    sys.modules["__main__"] = main
     st.cache_data.clear()
     st.cache_resource.clear()
 
@@ -51,7 +57,7 @@ def test_every_page_shows_something_and_no_error(
     app = page(name, home, monkeypatch, workload=workload)
     assert not app.error, texts(app)
     assert app.title[0].value
-    assert app.dataframe or app.table or app.info
+    assert app.dataframe or app.table or name in EMPTY.get(workload, ())
 
 
 def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +107,7 @@ def test_everything_can_be_compared(kind: str, home: Path, monkeypatch: pytest.M
 def test_a_point_of_the_front_comes_with_its_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page("pareto", home, monkeypatch, workload="mnist")
     assert app.code[0].value.startswith("anelab model promote mnist-")
-    none = page("pareto", home, monkeypatch, workload="mnist", us="0.001", feasible="true")
+    none = page("pareto", home, monkeypatch, workload="mnist", us="0.001")
     assert none.info[0].value == "No version is within these limits and past its gates."
 
 
@@ -202,7 +208,7 @@ def test_the_report_stands_alone(home: Path, tmp_path: Path) -> None:
     assert "beats ort-cpu:fp32 from 64 rows a call on" in html
     assert "src=" not in html and "<script" not in html and "url(" not in html.replace("url(#", "")
     assert text.read_text().startswith("## mnist\n")
-    assert "| ▲ faster" not in text.read_text()  # the verdict stands with its interval
+    assert "], ▲ faster |" in text.read_text()  # the verdict stands with its interval
     assert "Estimates, not measured" in text.read_text()
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from anelab.bench.compare import crossover, level, pair
 from anelab.bench.estimate import published
+from anelab.bench.placement import Placement
 from anelab.bench.samples import Slice
 from anelab.bench.schema import Report
 from anelab.views import charts, engine, particulars
-from anelab.views.look import DEVICE_COLOURS
-from tests.views.made import linux, mac
+from anelab.views.look import DEVICE_COLOURS, device_of
+from tests.views.made import full, linux, mac, version
 
 Result = tuple[Report, list[Slice]]
 
@@ -32,6 +33,46 @@ def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Resul
     assert all(text.startswith("Mac16,10, Darwin") for text in answers)
 
 
+def test_the_answer_names_the_version_that_was_measured(apple: Result) -> None:
+    measured = version(4, model="mnist-coreml", variant="fp16")
+    (first, *_) = engine.answer([apple[0]], [measured, version(5, sha256="other")])
+    assert first.startswith("Mac16,10, Darwin (aaaaaa), mnist-coreml/4: ")
+
+
+def changed(report: Report, **by_cell: str) -> Report:
+    """The same with other verdicts of the arm on the Neural Engine."""
+    comparisons = [
+        one.model_copy(update={"verdict": by_cell[one.cell], "reason": "because"})
+        if one.arm == "coreml/cpu_and_ne:fp16" and one.cell in by_cell
+        else one
+        for one in report.comparisons
+    ]
+    return report.model_copy(update={"comparisons": comparisons})
+
+
+def test_what_cannot_be_compared_is_not_said_to_be_beaten(apple: Result) -> None:
+    (text, *_) = engine.answer([changed(apple[0], batch_64="not comparable")])
+    assert "cannot be told from" in text
+    assert "beats" not in text
+
+
+def test_a_batch_size_off_the_engine_silences_no_other(apple: Result) -> None:
+    (text, *_) = engine.answer([changed(apple[0], single="not on NE")])
+    assert "from 64 rows a call on" in text
+    assert "Off it at 1 of 3 batch sizes" in text
+    everywhere = dict.fromkeys(("single", "batch_8", "batch_64"), "not on NE")
+    (none, *_) = engine.answer([changed(apple[0], **everywhere)])
+    assert "says nothing about the Neural Engine: because" in none
+
+
+def test_a_provider_is_no_neural_engine() -> None:
+    arm = full(
+        "ort-coreml", Placement("ort_assignment", {}, {"CoreMLExecutionProvider": 0.9, "CPUExecutionProvider": 0.1})
+    )
+    assert device_of(arm.model_copy(update={"device": "Core ML"})) == "unavailable"
+    assert device_of(full("ort-cuda", Placement("ort_assignment", {}, {"CUDAExecutionProvider": 1.0}))) == "GPU"
+
+
 def test_nothing_is_answered_of_a_machine_without_a_neural_engine(other: Result) -> None:
     assert engine.answer([other[0]]) == []
     assert not engine.has_neural_engine([other[0]])
@@ -41,6 +82,9 @@ def test_a_crossover_holds_for_all_larger_sizes(apple: Result) -> None:
     comparisons = apple[0].comparisons
     assert crossover(comparisons, "coreml/cpu_and_ne:fp16", "coreml/cpu_only:fp16") == 64
     assert crossover(comparisons, "coreml/cpu_only:fp16", "ort-cpu:fp32") == 64
+    starts = engine.crossovers([apple[0]])
+    assert set(starts["rows"]) == {64}
+    assert engine.crossovers([apple[0]], variants=["fp32"]).empty
     assert crossover(comparisons, "nobody", "ort-cpu:fp32") is None
     slower = [one.model_copy(update={"verdict": "slower"}) if one.cell == "batch_64" else one for one in comparisons]
     assert crossover(slower, "coreml/cpu_and_ne:fp16", "ort-cpu:fp32") is None
@@ -83,9 +127,10 @@ def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
 
 def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result) -> None:
     states = particulars.states([apple[0], other[0]]).set_index("arm")
-    assert states.loc["coreml/cpu_and_ne:fp16", "energy (mJ)"] == 0.42
+    assert states.loc["coreml/cpu_and_ne:fp16", "energy of an inference above idle (mJ)"] == 0.42
     assert states.loc["classical:fp32", "energy source"] == "unavailable"
-    assert pd.isna(states.loc["classical:fp32", "energy (mJ)"])
+    assert states.loc["classical:fp32", "parity"] == "– not asked"
+    assert pd.isna(states.loc["classical:fp32", "energy of an inference above idle (mJ)"])
     assert states.loc["coreml/cpu_only:fp16", "cold compile (ms)"] == 80
     assert states.loc["coreml/cpu_only:fp16", "cached load (ms)"] == 3
     assert states.loc["coreml/cpu_only:fp16", "parity"] == "✓ passed"
@@ -146,8 +191,12 @@ def test_charts_have_a_colour_a_device_and_a_unit_on_every_axis(name: str, apple
     text = json.dumps(drawn)
     assert DEVICE_COLOURS["NE"] in text
     assert DEVICE_COLOURS["CPU"] in text
-    titles = [axis["title"] for axis in found(drawn, "x") if axis.get("title")]
-    assert any(unit in title for title in titles for unit in ("µs", "times", "%", "rows a call"))
+    for side in ("x", "y"):
+        titles = [
+            axis["title"] for axis in found(drawn, side) if axis.get("type") == "quantitative" and axis.get("title")
+        ]
+        assert all(any(unit in title for unit in ("µs", "times", "%", "rows")) for title in titles), titles
+    assert found(drawn, "x")
 
 
 def found(node: Any, key: str) -> list[dict[str, Any]]:

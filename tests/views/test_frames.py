@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anelab.bench.compare import compare_reports
+from anelab.bench.compare import Differences, compare_reports
 from anelab.tracking.reading import GateRow
 from anelab.views import compare, data, history, lineage, look, overview, pareto, search
 from tests.bench.made import report
@@ -29,6 +29,7 @@ def test_overview_names_holders_and_what_is_missing() -> None:
     coreml = version(model="mnist-coreml", variant="fp16")
     (lack,) = overview.missing("mnist", stages, [*rows, coreml], [])
     assert lack.command == "anelab bench request mnist-coreml/2 --host system=Darwin"
+    assert overview.missing("mnist", stages, [*rows, coreml], ne) == []
     assert overview.missing("mnist", {}, [], [])[-1].command == "anelab run mnist"
 
 
@@ -62,14 +63,33 @@ def test_machines_stand_side_by_side_with_intervals() -> None:
     frame = compare.pivot([mac()[0], linux()[0]], "single")
     assert len(frame.columns) == 3
     row = frame.set_index("model").loc["mnist, ort-cpu:fp32"]
-    assert all("µs [" in text or "us [" in text for text in row)
+    assert all("us [" in text for text in row)
     assert pd.isna(frame.set_index("model").loc["mnist, classical:fp32"].iloc[0])
+    lopsided = linux()[0]
+    arms = {
+        name: arm.model_copy(update={"cells": {"single": arm.cells["single"]}}) if name.startswith("classical") else arm
+        for name, arm in lopsided.arms.items()
+    }
+    wide = compare.pivot([lopsided.model_copy(update={"arms": arms})], "batch_8")
+    assert list(wide["model"]) == ["mnist, ort-cpu:fp32"]
 
 
 def test_datasets_have_the_interval_that_the_gate_had() -> None:
     gate = GateRow("champion", "pass", "", {"gain": 0.01, "low": -0.01, "high": 0.03})
     frame = compare.datasets([version(gates=(gate,))], {"r1": run()})
     assert frame.iloc[0, 1] == "accuracy 0.97 (gain +0.01 [-0.01, +0.03] over the champion then)"
+
+
+def test_what_could_not_be_compared_is_no_agreement() -> None:
+    left_out = linux()[0].comparisons[0].model_copy(update={"verdict": "not comparable"})
+    assert list(compare.arms([left_out], with_noise=False)["verdict"]) == ["– not comparable"]
+    found = Differences(too_few=["a single"])
+    assert list(compare.results(found, with_noise=False)["change"]) == ["– not comparable"]
+
+
+def test_texts_from_elsewhere_bring_no_link_and_no_tag() -> None:
+    text = look.harmless("![x](https://evil.example/p.png) <img src=x>\nnext | row")
+    assert "](" not in text and "<" not in text and "\n" not in text and " | " not in text
 
 
 def test_a_table_goes_into_markdown_and_latex() -> None:
@@ -120,7 +140,8 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     runs = [run("bench", number, metrics={"single.a.median_us": value}) for number, value in enumerate(values)]
     other = run("bench", 9, metrics={"single.a.median_us": 5.0}, tags={"anelab.host": "other"})
     assert history.latencies([*runs, other]) == ["single.a"]
-    assert history.hosts([*runs, other]) == ["other", "f" * 16]
+    assert history.hosts([*runs, other], "single.a") == ["other", "f" * 16]
+    assert history.hosts(runs, "single.b") == []
     frame = history.latency([*runs, other], "single.a", "f" * 16)
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["as before"] * 4 + ["regression", "as before"]
@@ -172,7 +193,7 @@ def test_lineage_goes_from_data_to_benchmarks() -> None:
     train, export = run("train"), run("export")
     text = lineage.graph(version(), {"train": train, "export": export}, {"0123": 'a "host"'})
     assert text.count("->") == 4
-    for piece in ("data -> train", "train -> export", "export -> version", "version -> bench0"):
+    for piece in ("data0 -> train", "train -> export", "export -> version", "version -> bench0"):
         assert piece in text
     assert "a 'host'" in text
     facts = lineage.origin(version(), train).set_index("what")["value"]

@@ -171,7 +171,7 @@ class Conditions(Record):
 class Host(Record):
     """The machine and what runs on it. `neural_engine_cores` is null where there is none, or none was seen."""
 
-    fingerprint: str
+    fingerprint: str = Field(pattern="^[0-9a-f]+$")
     system: str
     release: str
     build: str | None

@@ -23,7 +23,7 @@ from anelab.bench.schema import Report
 from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
 from anelab.tracking.models import find_version
-from anelab.tracking.receipt import Dataset, Receipt, receipt_path, write_execution
+from anelab.tracking.receipt import Dataset, Receipt, execution_path, receipt_path, write_execution
 from anelab.tracking.registration import FORMATS, registered_model
 from anelab.tracking.runs import find_run, publish
 from anelab.tracking.store import Store
@@ -53,6 +53,8 @@ def attach_own(store: Store, workspace: Workspace, workload: str) -> list[str]:
         receipt = Receipt.read(receipt_path(workspace, workload, STAGE))
         report = read_report(own)
         if receipt.input_key == report.id:
+            if not execution_path(workspace, receipt).is_file():  # another machine made it, or DVC brought it back
+                _write_origin(workspace, receipt, report, {"anelab.restored": "true"})
             publish(store, workspace, receipt)
             _attach(store, report, samples)
     for bundle in sorted(bundles_of(workspace, workload).glob("*.bench.zip")):
@@ -69,11 +71,6 @@ def attach_result(
 ) -> list[str]:
     """A run for a result that no stage of this project made, and its tag on every version it measured; which are
     returned, as model/version."""
-    origin = {
-        "anelab.host": report.host.fingerprint,
-        "anelab.imported": str(report.imported).lower(),
-        SAMPLES_TAG: report.samples_sha256,
-    }
     receipt = Receipt(
         report.subject.workload,
         STAGE,
@@ -82,10 +79,20 @@ def attach_result(
         figures(report),
         [Dataset(report.subject.workload, report.subject.data_digest, "test")],
     )
-    started = int(datetime.fromisoformat(report.measured_at).timestamp() * 1000)
-    write_execution(workspace, receipt, {**origin, **(tags or {})}, started, started + int(report.seconds * 1000))
+    _write_origin(workspace, receipt, report, tags or {})
     publish(store, workspace, receipt)
     return _attach(store, report, samples)
+
+
+def _write_origin(workspace: Workspace, receipt: Receipt, report: Report, tags: dict[str, str]) -> None:
+    """When and where a result was measured, as it says itself."""
+    origin = {
+        "anelab.host": report.host.fingerprint,
+        "anelab.imported": str(report.imported).lower(),
+        SAMPLES_TAG: report.samples_sha256,
+    }
+    started = int(datetime.fromisoformat(report.measured_at).timestamp() * 1000)
+    write_execution(workspace, receipt, {**origin, **tags}, started, started + int(report.seconds * 1000))
 
 
 def is_attached(store: Store, report: Report) -> bool:

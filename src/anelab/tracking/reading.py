@@ -89,6 +89,8 @@ class VersionRow:
     created_ms: int
     results: dict[str, str] = field(default_factory=dict)
     model_id: str = ""
+    test_digest: str = ""
+    """Of the rows that its metrics are of."""
 
     @property
     def title(self) -> str:
@@ -195,7 +197,7 @@ def _runs(store: Store, workload: str, query: str, most: int) -> list[RunRow]:
         found = store.client.search_runs(
             [experiment.experiment_id], query, order_by=["attributes.start_time DESC"], max_results=most
         )
-    return [_run_row(one) for one in reversed(found)]
+        return [_run_row(one) for one in reversed(found)]
 
 
 def _run_row(found: "Run") -> RunRow:
@@ -215,12 +217,6 @@ def _run_row(found: "Run") -> RunRow:
     )
 
 
-def metric_history(store: Store, run_id: str, name: str) -> list[float]:
-    """A metric of a run by step."""
-    with _reading(store):
-        return [one.value for one in sorted(store.client.get_metric_history(run_id, name), key=lambda one: one.step)]
-
-
 def versions(store: Store, workload: str) -> list[VersionRow]:
     """Of every format, newest first in each."""
     from anelab.tracking.registration import FORMATS, registered_model
@@ -229,9 +225,8 @@ def versions(store: Store, workload: str) -> list[VersionRow]:
     for model in (registered_model(workload, format) for format in FORMATS):
         with _reading(store):
             holders = {one.name: one.aliases for one in store.client.search_registered_models(f"name = '{model}'")}
-            rows = _all_versions(store, model)
-        aliases: Mapping[str, Any] = holders.get(model, {})
-        found += [_version_row(one, workload, aliases) for one in rows]
+            aliases: Mapping[str, Any] = holders.get(model, {})
+            found += [_version_row(one, workload, aliases) for one in _all_versions(store, model)]
     return found
 
 
@@ -266,6 +261,7 @@ def _version_row(found: "ModelVersion", workload: str, aliases: Mapping[str, Any
         created_ms=found.creation_timestamp,
         results={key.removeprefix(RESULT_TAG): run for key, run in tags.items() if key.startswith(RESULT_TAG)},
         model_id=str(found.source).removeprefix("models:/"),
+        test_digest=tags.get("anelab.test_digest", ""),
     )
 
 

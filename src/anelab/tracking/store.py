@@ -1,8 +1,10 @@
 """Which MLflow store is used, and a client of it."""
 
 import fcntl
+import math
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -99,14 +101,23 @@ class Store:
 
 
 @contextmanager
-def _locked(lock: Path) -> Iterator[None]:
+def _locked(lock: Path, patience_s: float = math.inf) -> Iterator[None]:
+    """Raises BlockingIOError if another process does not let go in that time."""
     lock.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + patience_s
     with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if math.isfinite(patience_s) else 0))
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise BlockingIOError("database is locked") from None
+                time.sleep(0.05)
         yield
 
 
-def open_store(workspace: Workspace, patience_s: float = 30) -> Store:
+def open_store(workspace: Workspace, patience_s: float = math.inf) -> Store:
     """Raises StoreUnreachableError, within seconds, if a server is named that does not answer; after `patience_s` if
     another process does not let go of a database."""
     for key, value in QUIET.items():
@@ -127,6 +138,8 @@ def open_store(workspace: Workspace, patience_s: float = 30) -> Store:
 def _fix(reason: str) -> str:
     if "locked" in reason:
         return "another process is writing to it; try again in a moment"
+    if "ermission" in reason or "read-only" in reason or "readonly" in reason:
+        return "SQLite and MLflow need to write beside it even to read: give this user that right, or copy the folder"
     if "schema" in reason or "revision" in reason:
         return (
             "another version of MLflow made it: use that one, which the project's requirements.lock names, or upgrade "
@@ -141,9 +154,9 @@ def _open(uri: str, workspace: Workspace, patience_s: float) -> Store:
     moved = 0
     if root:
         database = Path(uri.removeprefix(SQLITE))
-        with _locked(lock):
+        with _locked(lock, patience_s):
             _create(database)
-            moved = relocate(database, root / "artifacts", patience_s) if root.name == "mlruns" else 0
+            moved = relocate(database, root / "artifacts", min(patience_s, 30)) if root.name == "mlruns" else 0
     store = Store(uri, root, lock, moved)
     store.client.search_experiments(max_results=1)
     return store

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from anelab.views.look import DEVICE_COLOURS, DEVICE_NAMES, VERDICT_SHAPES
+from anelab.views.look import BAD, DEVICE_COLOURS, DEVICE_NAMES, GOOD, PLAIN, VERDICT_SHAPES
 
 WIDTH = 680
 ROW_HEIGHT = 26
@@ -13,19 +13,27 @@ NOISE = "#8C8C8C"
 MOST_SHARE = 0.99
 
 
-def device_colour(frame: pd.DataFrame, title: str = "runs on") -> Any:
+def device_scale(frame: pd.DataFrame) -> alt.Scale:
     there = [device for device in DEVICE_COLOURS if device in set(frame["device"])]
+    return alt.Scale(domain=there, range=[DEVICE_COLOURS[device] for device in there])
+
+
+def device_fill(frame: pd.DataFrame) -> Any:
+    return alt.Fill("device:N", scale=device_scale(frame), legend=None)
+
+
+def device_colour(frame: pd.DataFrame) -> Any:
     names = " : ".join(f"datum.value == '{key}' ? '{text}'" for key, text in DEVICE_NAMES.items())
     return alt.Color(
         "device:N",
-        title=title,
-        scale=alt.Scale(domain=there, range=[DEVICE_COLOURS[device] for device in there]),
+        title="runs on",
+        scale=device_scale(frame),
         legend=alt.Legend(orient="top", labelExpr=f"{names} : datum.value", labelLimit=300),
     )
 
 
-def arm_axis(title: str | None = None) -> Any:
-    return alt.Y("arm:N", title=title, sort=None, axis=alt.Axis(labelLimit=320))
+def arm_axis() -> Any:
+    return alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=320))
 
 
 def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
@@ -85,13 +93,13 @@ def placement_chart(frame: pd.DataFrame) -> Any:
     )
 
 
-def dash(title: str = "arm") -> Any:
+def dash() -> Any:
     return alt.StrokeDash(
-        "arm:N", title=title, sort=None, legend=alt.Legend(orient="bottom", columns=3, labelLimit=260)
+        "arm:N", title="arm", sort=None, legend=alt.Legend(orient="bottom", columns=3, labelLimit=260)
     )
 
 
-def distribution_chart(frame: pd.DataFrame) -> Any:
+def distribution_chart(frame: pd.DataFrame, title: str = "time of a call") -> Any:
     """Share of calls that took at most so long, up to MOST_SHARE of them: few slow ones would squeeze the rest."""
     return (
         alt.Chart(frame[frame["share"] <= MOST_SHARE])
@@ -99,7 +107,7 @@ def distribution_chart(frame: pd.DataFrame) -> Any:
         .encode(
             x=alt.X(
                 "us:Q",
-                title="time of a call (µs, log scale)",
+                title=f"{title} (µs, log scale)",
                 scale=alt.Scale(type="log", nice=False),
                 axis=alt.Axis(format="~s", tickCount=6),
             ),
@@ -158,7 +166,7 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
     base = alt.Chart(frame)
     band = base.mark_area(opacity=0.25, color=NOISE, interpolate="step").encode(x=order, y="low:Q", y2="high:Q")
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g", tickCount=6))
-    line = base.mark_line(color=DEVICE_COLOURS["CPU"], opacity=0.5).encode(x=order, y=y)
+    line = base.mark_line(color=PLAIN, opacity=0.5).encode(x=order, y=y)
     shapes = alt.Shape(
         "change:N",
         title="",
@@ -172,7 +180,7 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         title="",
         scale=alt.Scale(
             domain=["as before", "improvement", "regression"],
-            range=[DEVICE_COLOURS["CPU"], DEVICE_COLOURS["GPU"], DEVICE_COLOURS["NE"]],
+            range=[PLAIN, GOOD, BAD],
         ),
         legend=alt.Legend(orient="top"),
     )
@@ -207,7 +215,8 @@ def pareto_chart(frame: pd.DataFrame, metric: str) -> Any:
             size=alt.Size("size_kb:Q", title="model size (kB)", legend=alt.Legend(orient="top")),
             color=device_colour(frame),
             shape=alt.Shape("format:N", title="format", legend=alt.Legend(orient="top")),
-            fill=alt.condition("datum.front", alt.Color("device:N", legend=None), alt.value("transparent")),
+            fillOpacity=alt.condition("datum.front", alt.value(0.9), alt.value(0)),
+            fill=device_fill(frame),
             tooltip=[
                 "version",
                 "variant",

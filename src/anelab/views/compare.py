@@ -12,8 +12,8 @@ from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.engine import cell_name, chosen
 from anelab.views.look import host_name, ratio_text, verdict_text
 
-NOISE = ("within noise", "not comparable", "unchanged")
-PIVOTS = ("devices", "datasets")
+TOO_FEW = "too few processes whose blocks are evidence"
+NOISE = ("within noise", "unchanged")
 
 
 def arms(found: Sequence[Comparison], with_noise: bool) -> pd.DataFrame:
@@ -55,6 +55,7 @@ def results(found: Differences, with_noise: bool) -> pd.DataFrame:
     ]
     lost = {**found.newly_failing, **dict.fromkeys(found.missing, "not in the new result")}
     rows += [{"arm": name, "change": "✕ lost", "because": why} for name, why in lost.items()]
+    rows += [{"arm": name, "change": "– not comparable", "because": TOO_FEW} for name in found.too_few]
     rows += [{"arm": name, "change": "+ added", "because": "not in the old result"} for name in found.added]
     rows += [
         {"arm": name, "change": "NE not primary", "because": f"most of it ran on: {where}"}
@@ -117,8 +118,8 @@ def pivot(reports: Sequence[Report], cell: str) -> pd.DataFrame:
     for report in reports:
         column = host_name(report)
         for name in chosen(report):
-            found = level(report, name, cell)
             if cell in report.arms[name].cells:
+                found = level(report, name, cell)
                 row = table.setdefault(f"{report.subject.workload}, {name}", {})
                 row[column] = "too few processes" if found is None else level_text(found)
     columns = list(dict.fromkeys(host_name(report) for report in reports))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from anelab.learning.base import SPLITS
 from anelab.views.charts import WIDTH
-from anelab.views.look import DEVICE_COLOURS
+from anelab.views.look import PLAIN
 
 
 def in_order(splits: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def counts(card: Mapping[str, Any]) -> pd.DataFrame:
 def balance_chart(frame: pd.DataFrame) -> Any:
     return (
         alt.Chart(frame)
-        .mark_bar(color=DEVICE_COLOURS["CPU"])
+        .mark_bar(color=PLAIN)
         .encode(
             x=alt.X("class:N", title="class", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("share:Q", title="share of the split's rows", axis=alt.Axis(format="%")),
@@ -67,11 +67,7 @@ def _first_number(key: object) -> float:
 def series_chart(name: str, frame: pd.DataFrame) -> Any:
     numeric = pd.api.types.is_numeric_dtype(frame["at"])
     base = alt.Chart(frame)
-    mark = (
-        base.mark_line(color=DEVICE_COLOURS["CPU"])
-        if numeric and len(frame) > 12
-        else base.mark_bar(color=DEVICE_COLOURS["CPU"])
-    )
+    mark = base.mark_line(color=PLAIN) if numeric and len(frame) > 12 else base.mark_bar(color=PLAIN)
     kind = "Q" if numeric and len(frame) > 12 else "O"
     return mark.encode(
         x=alt.X(f"at:{kind}", title="position" if numeric else None, sort=None),

@@ -11,9 +11,10 @@ from anelab.bench.samples import Slice
 from anelab.bench.schema import ArmResult, Comparison, Report
 from anelab.bench.stats import LEAST_COUNTS
 from anelab.bench.summary import batch_of, rows_of
-from anelab.views.look import device_of, host_name, ratio_text, verdict_text
+from anelab.tracking.reading import VersionRow
+from anelab.views.look import device_name, device_of, host_name, ratio_text, verdict_text
 
-UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no machine that has one measured it."
+UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no result here compares an arm on it with the CPU."
 QUANTILES = np.linspace(0, 1, 201)
 
 
@@ -42,6 +43,14 @@ def cell_name(cell: str) -> str:
         "idle": f"after {number} idle",
     }
     return names.get(kind, cell)
+
+
+def time_title(cell: str) -> str:
+    """What a sample of the scenario is the time of."""
+    kind = cell.partition("_")[0]
+    if kind == "offline":
+        return f"time of a pass over {rows_of(cell):,} rows"
+    return "time from arrival to answer" if kind == "server" else "time of a call"
 
 
 def chosen(report: Report, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> dict[str, ArmResult]:
@@ -110,30 +119,47 @@ def _speedup(report: Report, one: Comparison) -> dict[str, object]:
     }
 
 
-def answer(reports: Sequence[Report]) -> list[str]:
-    """The question of the project, answered in a sentence a machine and pair of arms."""
+def answer(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> list[str]:
+    """The question of the project, answered in a sentence a machine and pair of arms. `versions`: to name the ones that
+    were measured."""
     sentences = []
     for report in reports:
+        measured = ", ".join(one.title for one in versions if ran_on_ne(report, one))
         pairs = {(one.arm, one.against) for one in report.comparisons if report.arms[one.arm].wants_ne}
         for arm, against in sorted(pairs):
             if report.arms[against].device == "CPU":
-                sentences.append(f"{host_name(report)}: {_sentence(report, arm, against)}")
+                where = f"{host_name(report)}{f', {measured}' if measured else ''}"
+                sentences.append(f"{where}: {_sentence(report, arm, against)}")
     return sentences
 
 
+def ran_on_ne(report: Report, version: VersionRow) -> bool:
+    """Whether an arm about the Neural Engine timed the version's file."""
+    return any(arm.wants_ne and arm.timed and version.sha256 in arm.files.values() for arm in report.arms.values())
+
+
 def _sentence(report: Report, arm: str, against: str) -> str:
-    found = [one for one in report.comparisons if (one.arm, one.against) == (arm, against) and is_sweep(one.cell)]
-    if any(one.verdict == "not on NE" for one in found):
-        reason = next(one.reason for one in found if one.verdict == "not on NE")
+    sized = sorted(
+        (one for one in report.comparisons if (one.arm, one.against) == (arm, against) and is_sweep(one.cell)),
+        key=lambda one: rows_of(one.cell),
+    )
+    found = [one for one in sized if one.verdict != "not on NE"]
+    if not sized or not found:
+        reason = sized[0].reason if sized else "no batch size has both"
         return f"{arm} says nothing about the Neural Engine: {reason}."
-    start = crossover(report.comparisons, arm, against)
-    best = max((one for one in found if one.speedup is not None), key=lambda one: one.speedup or 0, default=None)
-    if best is None:
-        return f"{arm} cannot be compared with {against}: {found[0].reason if found else 'no batch size has both'}."
-    most = f"{ratio_text(best.speedup, best.low, best.high)} x at {cell_name(best.cell)}"
+    largest, off = found[-1], len(sized) - len(found)
+    missing = f" Off it at {off} of {len(sized)} batch sizes, which count for nothing." if off else ""
+    if largest.verdict == "not comparable":
+        return f"{arm} cannot be told from {against}: {largest.reason}.{missing}"
+    start = crossover(found, arm, against)
     if start is None:
-        return f"{arm} does not beat {against} at the largest batch size that was measured; at best {most}."
-    return f"{arm} beats {against} from {start} row{'s' if start > 1 else ''} a call on; at best {most}."
+        what = "is as fast as" if largest.verdict == "within noise" else "is slower than"
+        told = ratio_text(largest.speedup, largest.low, largest.high)
+        return f"{arm} {what} {against} at {cell_name(largest.cell)}: speed-up {told}.{missing}"
+    best = max((one for one in found if one.verdict == "faster"), key=lambda one: one.speedup or 0)
+    most = f"{ratio_text(best.speedup, best.low, best.high)} x at {cell_name(best.cell)}"
+    since = f"from {start} row{'s' if start > 1 else ''} a call on" if len(found) > 1 else f"at {cell_name(best.cell)}"
+    return f"{arm} beats {against} {since}; at best {most}.{missing}"
 
 
 def placements(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
@@ -163,7 +189,7 @@ def placements(reports: Sequence[Report], arms: Sequence[str] = (), variants: Se
 def _shares(placement: Placement) -> list[tuple[str, float]]:
     if placement.source == "none" or not placement.share:
         return [("unavailable", 1.0)]
-    return [(device, share) for device, share in placement.share.items() if share]
+    return [(device_name(device), share) for device, share in placement.share.items() if share]
 
 
 def percentiles(
@@ -183,6 +209,7 @@ def percentiles(
                         "MAD (µs)": found.mad_ns / 1e3,
                         "max (µs)": found.max_ns / 1e3,
                         "rows/s": found.rows_per_s,
+                        "kept up": {None: "", True: "yes", False: "no, it fell behind"}[found.kept_up],
                         "samples": found.samples,
                         "far outliers": found.outliers.get("far", 0),
                         "steady": f"{found.steady_processes} of {found.processes}",
@@ -242,12 +269,17 @@ def sweep(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequenc
     return pd.DataFrame(rows, columns=columns)
 
 
-def crossovers(reports: Sequence[Report], arms: Sequence[str] = ()) -> pd.DataFrame:
-    """From which batch size on an arm is faster than the one it is compared with, where that is at all."""
+def crossovers(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+    """From which batch size on an arm is faster than the one it is compared with, where it is not so at all sizes."""
     rows = []
     for report in reports:
+        shown = chosen(report, arms, variants)
+        smallest = min((rows_of(one.cell) for one in report.comparisons if is_sweep(one.cell)), default=1)
         for arm, against in sorted({(one.arm, one.against) for one in report.comparisons}):
             start = crossover(report.comparisons, arm, against)
-            if start is not None and (not arms or arm in arms):
-                rows.append({"host": host_name(report), "arm": arm, "against": against, "rows": start})
-    return pd.DataFrame(rows, columns=["host", "arm", "against", "rows"])
+            if arm in shown and start is not None and start > smallest:
+                device = device_of(shown[arm], start)
+                rows.append(
+                    {"host": host_name(report), "arm": arm, "device": device, "against": against, "rows": start}
+                )
+    return pd.DataFrame(rows, columns=["host", "arm", "device", "against", "rows"])

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from anelab.bench import trend
-from anelab.tracking.reading import RunRow
+from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.look import moment
 
 MEDIAN = ".median_us"
+METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
+"""Settings without which times are not comparable, as `anelab bench compare` has it."""
+LOSSES = ("loss", "nll", "ece", "error", "brier")
 
 
 def latencies(runs: Sequence[RunRow]) -> list[str]:
@@ -21,13 +24,23 @@ def metrics(runs: Sequence[RunRow]) -> list[str]:
     return list(dict.fromkeys(name for run in reversed(runs) for name in run.metrics if name.startswith("test_")))
 
 
-def hosts(runs: Sequence[RunRow]) -> list[str]:
-    return list(dict.fromkeys(run.host for run in reversed(runs) if run.host))
+def hosts(runs: Sequence[RunRow], name: str) -> list[str]:
+    """Those that measured it, the last one first."""
+    return list(dict.fromkeys(run.host for run in reversed(runs) if run.host and f"{name}{MEDIAN}" in run.metrics))
+
+
+def higher_is_better(name: str, versions: Sequence[VersionRow]) -> bool:
+    """Of a metric such as test_accuracy: as params.yaml says of the headline; losses and errors are better low."""
+    for one in versions:
+        if name == f"test_{one.metric_name}":
+            return one.higher_is_better
+    return not any(word in name for word in LOSSES)
 
 
 def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
-    """µs of one arm and scenario on one host."""
+    """µs of one arm and scenario on one host, measured as it was last time."""
     having = [run for run in runs if f"{name}{MEDIAN}" in run.metrics and run.host == host]
+    having = [run for run in having if _method(run) == _method(having[-1])]
     return _frame(having, trend.times([run.metrics[f"{name}{MEDIAN}"] for run in having]))
 
 
@@ -37,6 +50,10 @@ def metric(runs: Sequence[RunRow], name: str, higher_is_better: bool) -> pd.Data
     having = [run for run in runs if name in run.metrics]
     having = [run for run in having if run.datasets == having[-1].datasets]
     return _frame(having, trend.figures([run.metrics[name] for run in having], higher_is_better))
+
+
+def _method(run: RunRow) -> dict[str, str]:
+    return {name: run.params.get(name, "") for name in METHOD}
 
 
 def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point]) -> pd.DataFrame:

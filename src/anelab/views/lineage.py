@@ -65,19 +65,20 @@ def graph(version: VersionRow, stages: Mapping[str, RunRow], results: Mapping[st
         'color="#56738c", fontname="sans-serif", fontsize=11]; edge [color="#8c8c8c"]',
     ]
     train = stages.get("train")
-    for name, digest in (train.datasets if train else {}).items():
-        lines.append(f'  data [label="data {_plain(name)}\\nmd5 {_plain(digest[:10])}"]; data -> train')
+    for number, (name, digest) in enumerate((train.datasets if train else {}).items()):
+        label = f"data {_plain(name)}\\nmd5 {_plain(digest[:10])}"
+        lines.append(f'  data{number} [label="{label}"]; data{number} -> train')
     for name in ("search", "train", "export"):
         if name in stages:
             run = stages[name]
-            lines.append(f'  {name} [label="{name} {run.key[:8]}\\n{_plain(run.commit[:8] or "no commit")}"]')
+            lines.append(f'  {name} [label="{name} {_plain(run.key[:8])}\\n{_plain(run.commit[:8] or "no commit")}"]')
     lines += [
         f"  {one} -> {other}"
         for one, other in (("search", "train"), ("train", "export"))
         if one in stages and other in stages
     ]
     last = "export" if "export" in stages else "train"
-    aliases = f"\\n{', '.join(version.aliases)}" if version.aliases else ""
+    aliases = f"\\n{_plain(', '.join(version.aliases))}" if version.aliases else ""
     lines.append(
         f'  version [label="{_plain(version.title)}\\n{_plain(version.variant)}{aliases}", fillcolor="#fde8dc"]'
     )

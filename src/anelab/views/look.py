@@ -1,16 +1,20 @@
 """How things look everywhere: one colour a device, one sign a verdict, digits that mean something."""
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
 
+from anelab.bench.placement import UNAVAILABLE
 from anelab.bench.schema import ArmResult, Report
 
 DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
 """Okabe and Ito's colours, which eyes of every kind tell apart (jfly.uni-koeln.de/color)."""
 DEVICE_NAMES = {"NE": "Neural Engine", "GPU": "GPU", "CPU": "CPU", "unavailable": "placement unavailable"}
+PLAIN, GOOD, BAD = "#56B4E9", "#E69F00", "#CC79A7"
+"""Of the same palette, for what is no device: figures, the best and better ones, and worse ones."""
+PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "GPU"}
+"""Devices of ONNX Runtime's providers. Which device Core ML's uses, it does not tell."""
 VERDICT_SIGNS = {"faster": "▲", "slower": "▼", "within noise": "≈", "not comparable": "–", "not on NE": "✕"}
 VERDICT_SHAPES = {
     "faster": "triangle-up",
@@ -19,18 +23,23 @@ VERDICT_SHAPES = {
     "not comparable": "square",
     "not on NE": "cross",
 }
-UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 
 
 THOUSANDS = 10_000
 """From here on digits are set apart by threes."""
 
 
+def device_name(told: str) -> str:
+    """A device of DEVICE_COLOURS, of what a placement calls it."""
+    name = PROVIDERS.get(told, told)
+    return name if name in DEVICE_COLOURS else "unavailable"
+
+
 def device_of(arm: ArmResult, rows: int = 1) -> str:
-    """Where it was seen to run. What can run on the CPU alone needs no witness."""
-    seen = arm.placements.get(rows) or arm.placement
+    """Where most of it was placed in calls of so many rows. What can run on the CPU alone needs no witness."""
+    seen = arm.placements.get(rows, UNAVAILABLE)
     if seen.source != "none" and seen.primary:
-        return seen.primary
+        return device_name(seen.primary)
     return "CPU" if arm.device == "CPU" else "unavailable"
 
 
@@ -44,15 +53,6 @@ def ratio_text(value: float | None, low: float | None, high: float | None) -> st
         return "unavailable"
     digits = max(0, min(4, 1 - math.floor(math.log10(max(high - low, 1e-4)))))
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def time_unit(nanoseconds: Sequence[float]) -> tuple[str, float]:
-    """The unit in which most of the times are of a readable size, and its nanoseconds."""
-    known = sorted(value for value in nanoseconds if value and math.isfinite(value))
-    if not known:
-        return "µs", 1e3
-    middle = known[len(known) // 2]
-    return next(((unit, size) for unit, size in UNITS if middle >= size), UNITS[-1])
 
 
 def significant(value: float, digits: int = 4) -> float:
@@ -91,23 +91,33 @@ def result_name(report: Report) -> str:
     return f"{host_name(report)}, {report.measured_at[:16].replace('T', ' ')}{imported}"
 
 
+def harmless(text: str) -> str:
+    """For Markdown: no link, picture, tag or column of its own, on one line. Texts come from stores and bundles."""
+    return " ".join(text.replace("](", "]\\(").replace("<", "&lt;").replace("|", "\\|").split())
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A table for a pull request."""
-    rows = [[cell_text(value).replace("|", "\\|") for value in row] for row in rounded(frame).itertuples(index=False)]
-    header = [str(name).replace("|", "\\|") for name in frame.columns]
+    rows = [[harmless(cell_text(value)) for value in row] for row in rounded(frame).itertuples(index=False)]
+    header = [harmless(str(name)) for name in frame.columns]
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+SIGNS = dict.fromkeys("▲▼≈✕✓", "") | {"–": "--", "µ": r"\textmu{}", "…": r"\ldots{}"}
 LATEX = str.maketrans(
     {one: f"\\{one}" for one in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "µ": r"\textmu{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | SIGNS
 )
+"""Signs go, for the words beside them say the same, and fonts of LaTeX lack them."""
 
 
 def latex(frame: pd.DataFrame) -> str:
     """A tabular; it needs no package but textcomp, which LaTeX has had built in since 2020."""
-    rows = [[cell_text(value).translate(LATEX) for value in row] for row in rounded(frame).itertuples(index=False)]
+    rows = [
+        [cell_text(value).translate(LATEX).strip() for value in row] for row in rounded(frame).itertuples(index=False)
+    ]
     header = [str(name).translate(LATEX) for name in frame.columns]
     lines = [f"{' & '.join(row)} \\\\" for row in (header, *rows)]
     columns = "l" + "r" * (len(header) - 1)

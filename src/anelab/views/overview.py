@@ -8,7 +8,7 @@ import pandas as pd
 from anelab.bench.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
-from anelab.views.engine import has_neural_engine
+from anelab.views.engine import ran_on_ne
 from anelab.views.look import moment, size_text
 
 GATE_SIGNS = {"pass": "✓", "fail": "✕", "not compared": "–", "not eligible": "–"}
@@ -82,12 +82,11 @@ def missing(
         champion = holder(versions, model, "champion")
         if champion is None:
             newest = next(one for one in versions if one.model == model)
-            found.append(Missing(f"{model} has no champion", f"anelab model inspect {model} {newest.version}"))
-        elif not champion.results:
+            found.append(Missing(f"{model} has no champion", f"anelab model promote {model} {newest.version}"))
+        elif not champion.results and champion.format == "onnx":
             found.append(Missing(f"{champion.title} has no benchmark", f"anelab bench run {workload}"))
-    if not has_neural_engine(reports):
-        coreml = holder(versions, f"{workload}-coreml", "champion")
-        if coreml is not None:
-            command = f"anelab bench request {coreml.title} --host system=Darwin"
-            found.append(Missing("no benchmark from a machine with a Neural Engine", command))
+    coreml = holder(versions, f"{workload}-coreml", "champion")
+    if coreml is not None and not any(ran_on_ne(report, coreml) for report in reports):
+        command = f"anelab bench request {coreml.title} --host system=Darwin"
+        found.append(Missing(f"{coreml.title}, the champion, has no result from a Neural Engine", command))
     return found

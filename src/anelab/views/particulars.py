@@ -10,6 +10,9 @@ from anelab.bench.tables import duration
 from anelab.views.engine import chosen
 from anelab.views.look import device_of, host_name
 
+GATE_TEXTS = {False: "✕ failed", True: "✓ passed", None: "– not asked"}
+"""The worst first."""
+
 
 def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """Cold, cached, warm, sustained: ms to be ready, µs a call; memory in MB; energy above idle in mJ; quality."""
@@ -20,13 +23,19 @@ def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequen
     return pd.DataFrame(rows)
 
 
+def _energy_source(arm: ArmResult) -> str:
+    if arm.energy is None or arm.energy.mj_per_inference is None:
+        return f"unavailable{f': {arm.energy.reason}' if arm.energy and arm.energy.reason else ''}"
+    return arm.energy.source
+
+
 def _state(report: Report, arm: ArmResult) -> dict[str, object]:
     cold = next((one for one in arm.openings if one.first), None)
     cached = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
     first = sorted(one.first_predict_ns for one in arm.openings)
     idle = next((arm.cells[cell] for cell in arm.cells if cell.startswith("idle")), None)
     sustained = next((arm.cells[cell] for cell in arm.cells if cell.startswith("offline")), None)
-    parity = next((gate for gate in arm.gates if gate.name == "parity"), None)
+    parity = {gate.passed for gate in arm.gates if gate.name == "parity"}
     energy = arm.energy
     return {
         "cold compile (ms)": None if cold is None or cold.compile_ns is None else cold.compile_ns / 1e6,
@@ -37,22 +46,21 @@ def _state(report: Report, arm: ArmResult) -> dict[str, object]:
         "warm (µs)": arm.cells["single"].median_ns / 1e3 if "single" in arm.cells else None,
         "sustained (rows/s)": None if sustained is None else sustained.rows_per_s,
         "peak memory (MB)": None if arm.memory is None else arm.memory.peak_bytes / 1e6,
-        "energy (mJ)": None if energy is None else energy.mj_per_inference,
-        "energy source": "unavailable" if energy is None or energy.mj_per_inference is None else energy.source,
+        "energy of an inference above idle (mJ)": None if energy is None else energy.mj_per_inference,
+        "energy source": _energy_source(arm),
         f"{report.metric.partition(':')[2]}, examples": arm.quality,
-        "parity": "not checked" if parity is None else "✓ passed" if parity.passed else "✕ failed",
+        "parity": next((text for passed, text in GATE_TEXTS.items() if passed in parity), "not checked"),
     }
 
 
 def gates(reports: Sequence[Report]) -> pd.DataFrame:
     """What every arm had to pass before it was timed, and the figures."""
-    signs = {True: "✓ passed", False: "✕ failed", None: "– not asked"}
     rows = [
         {
             "host": host_name(report),
             "arm": name,
             "gate": gate.name,
-            "verdict": signs[gate.passed],
+            "verdict": GATE_TEXTS[gate.passed],
             "detail": gate.detail,
         }
         for report in reports
@@ -80,7 +88,8 @@ def not_timed(reports: Sequence[Report]) -> pd.DataFrame:
 def estimates(reports: Sequence[Report]) -> pd.DataFrame:
     """What the Neural Engine might take, by constants that others published: of the last result that has estimates.
     Nothing of it was measured."""
-    of_last = next((report.estimates for report in reversed(reports) if report.estimates), [])
+    having = [report for report in reports if report.estimates]
+    of_last = max(having, key=lambda report: report.measured_at).estimates if having else []
     return pd.DataFrame(
         [
             {

@@ -9,11 +9,10 @@ import pandas as pd
 
 from anelab.tracking.reading import RunRow
 from anelab.views.charts import WIDTH
-from anelab.views.look import DEVICE_COLOURS
+from anelab.views.look import GOOD, PLAIN
 
 LOG_FROM = 8
 """A setting whose values differ by such a factor is drawn by its logarithm."""
-LINE, BEST = DEVICE_COLOURS["CPU"], DEVICE_COLOURS["NE"]
 
 
 def trials(runs: Sequence[RunRow]) -> pd.DataFrame:
@@ -43,8 +42,10 @@ def history_chart(frame: pd.DataFrame, metric: str) -> Any:
     x = alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d"))
     y = alt.Y("value:Q", title=f"{metric} on validation rows", scale=alt.Scale(zero=False))
     base = alt.Chart(frame)
-    points = base.mark_point(filled=True, size=60, color=LINE).encode(x=x, y=y, tooltip=list(frame.columns))
-    best = base.mark_line(interpolate="step-after", color=BEST).encode(x=x, y=alt.Y("best:Q"))
+    points = base.mark_point(filled=True, size=60, color=PLAIN).encode(
+        x=x, y=y, tooltip=[alt.Tooltip(name.replace(".", r"\."), title=name) for name in frame.columns]
+    )
+    best = base.mark_line(interpolate="step-after", color=GOOD).encode(x=x, y=alt.Y("best:Q"))
     return alt.layer(best, points).properties(height=320, width=WIDTH)
 
 
@@ -52,7 +53,7 @@ def importance_chart(importances: Mapping[str, float]) -> Any:
     frame = pd.DataFrame({"setting": list(importances), "importance": list(importances.values())})
     return (
         alt.Chart(frame)
-        .mark_bar(color=LINE)
+        .mark_bar(color=PLAIN)
         .encode(
             x=alt.X(
                 "importance:Q", title="share of the variance explained (fANOVA)", axis=alt.Axis(format="%", tickCount=8)
