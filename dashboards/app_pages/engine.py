@@ -121,6 +121,8 @@ unknown = [name for name in states.columns if states[name].isna().all()]
 shown.table(states.drop(columns=unknown), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
 if unknown:
     st.caption(f"Not measured: {', '.join(unknown)}. `anelab bench run --thorough` measures what this machine can.")
+for text in particulars.without_energy(reports):
+    st.caption(shown.say(f"No energy of {text}"))
 with st.expander("Gates before timing: provider, parity, placement"):
     shown.table(particulars.gates(reports), "gates", "Gates of every arm")
 if len(lost := particulars.not_timed(reports)):

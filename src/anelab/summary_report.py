@@ -1,7 +1,7 @@
 """`anelab report`: what the dashboard shows, as one file that stands alone, or as text for a pull request."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from anelab.bench.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import write_text
 from anelab.tracking import reading
+from anelab.tracking.reading import VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
-from anelab.views import charts, data, engine, overview, particulars
+from anelab.views import charts, data, engine, history, overview, pareto, particulars, search
 from anelab.views.look import cell_text, harmless, host_name, markdown, rounded
 from anelab.workspace import Workspace
 
@@ -83,7 +84,15 @@ def parts_of(store: Store, workload: str) -> list[Part]:
             found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
     for run, report in zip(newest.values(), reports, strict=True):
         found += _of_result(store, run.id, report)
-    return [*found, *_apart(reports), *_data(store, workload)]
+    by_run = {run.id: report for run, report in zip(newest.values(), reports, strict=True)}
+    return [
+        *found,
+        *_apart(reports),
+        *_pareto(versions, by_run),
+        *_history(store, workload, versions),
+        *_search(store, workload),
+        *_data(store, workload),
+    ]
 
 
 def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
@@ -125,12 +134,54 @@ def _apart(reports: Sequence[Report]) -> list[Part]:
     return [*found, Part("Published by others", ["Others measured both sides, on their models and machines."], cases)]
 
 
+def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> list[Part]:
+    """Of the versions that were judged as the newest was."""
+    alike = [one for one in versions if (one.test_digest, one.metric) == (versions[0].test_digest, versions[0].metric)]
+    frame = pareto.points(alike, reports)
+    if frame.empty:
+        return []
+    judged = pareto.judged(frame, alike[0].higher_is_better)
+    told = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
+    return [Part("Quality, latency and size", told, chart=charts.pareto_chart(judged, alike[0].metric_name))]
+
+
+def _history(store: Store, workload: str, versions: Sequence[VersionRow]) -> list[Part]:
+    """The headline metric, and the first latency, where there are two values or more."""
+    found = []
+    trained, measured = reading.runs(store, workload, "train"), reading.runs(store, workload, "bench")
+    for name in history.metrics(trained):
+        if versions and name == f"test_{versions[0].metric_name}":
+            found.append((name, history.metric(trained, name, versions[0].higher_is_better)))
+    for name in history.latencies(measured)[:1]:
+        host = history.hosts(measured, name)[0]
+        found.append((f"{name} (µs), host {host[:6]}", history.latency(measured, name, host)))
+    return [
+        Part(f"{name} over results", chart=charts.band_chart(frame, name)) for name, frame in found if len(frame) > 1
+    ]
+
+
+def _search(store: Store, workload: str) -> list[Part]:
+    runs = reading.runs(store, workload, "search", 1)
+    trials = reading.trials(store, runs[-1]) if runs else []
+    if not trials:
+        return []
+    metric = runs[-1].params.get("metric", "max:value")
+    frame = search.best_so_far(search.trials(trials), not metric.startswith("min:"))
+    found = [Part("Search", chart=search.history_chart(frame, metric.partition(":")[2]))]
+    importances = reading.artifact(store, runs[-1].id, "search.json").get("importances")
+    if importances:
+        found.append(Part("Importance of each setting", chart=search.importance_chart(importances)))
+    return found
+
+
 def _data(store: Store, workload: str) -> list[Part]:
     runs = reading.runs(store, workload, "prepare", 1)
     if not runs:
         return []
     card = reading.artifact(store, runs[-1].id, "data.json")
-    return [Part("Data", [str(text) for text in card.get("warnings", [])], data.counts(card))]
+    counts = data.counts(card)
+    drawn = [Part("Balance", chart=data.balance_chart(counts))] if len(counts) else []
+    return [Part("Data", [str(text) for text in card.get("warnings", [])], counts), *drawn]
 
 
 def as_markdown(parts: Sequence[Part]) -> str:

@@ -12,6 +12,8 @@ from tests.commands import SETTINGS, anelab
 from tests.conftest import ROOT
 from tests.views.made import mac
 
+HOSTILE = "Mac16,10 ![](https://elsewhere.example/p.png) <img src=x>"
+"""A bundle may say anything of its machine."""
 BENCH = "{arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, scenarios: [single, batch], batches: [4]}"
 QUICK = [
     *SETTINGS,
@@ -45,7 +47,7 @@ def import_mac(folder: Path, scratch: Path) -> None:
     (champion,) = [
         one for one in reading.versions(store, "mnist") if one.model == "mnist-coreml" and "champion" in one.aliases
     ]
-    report, slices = mac(champion.sha256)
+    report, slices = mac(champion.sha256, HOSTILE)
     written = write_result(report, slices, scratch / SAMPLES)
     write_bundle(written, scratch / SAMPLES, scratch / "mac.bench.zip")
     done = anelab(folder, "bench", "import", str(scratch / "mac.bench.zip"))

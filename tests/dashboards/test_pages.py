@@ -77,7 +77,7 @@ def test_imported_results_stand_beside_our_own(home: Path, monkeypatch: pytest.M
     (hosts,) = [one for one in app.multiselect if one.label == "Hosts"]
     assert len(hosts.options) == 2
     assert any(option.startswith("Mac16,10") for option in hosts.options)
-    (speedups,) = [one.value for one in app.dataframe if "origin" in one.value.columns]
+    (speedups,) = [one.value for one in (*app.dataframe, *app.table) if "origin" in one.value.columns]
     assert set(speedups["origin"]) == {"imported", "measured by this project"}
 
 
@@ -204,9 +204,21 @@ def test_the_report_stands_alone(home: Path, tmp_path: Path) -> None:
     assert anelab(home, "report", "-o", str(page)).returncode == 0
     assert anelab(home, "report", "--workload", "mnist", "-o", str(text)).returncode == 0
     html = page.read_text()
-    assert html.count("<svg") >= 6
+    titles = (
+        "Quality, latency and size",
+        "over results",
+        "Search",
+        "Importance of each setting",
+        "Balance",
+        "Placement",
+    )
+    assert all(title in html for title in titles)
+    assert html.count("<svg") >= 12
+    assert "<img" not in html
+    assert "](" not in text.read_text().replace("]\\(", "")
     assert "beats ort-cpu:fp32 from 64 rows a call on" in html
-    assert "src=" not in html and "<script" not in html and "url(" not in html.replace("url(#", "")
+    assert not any(tag in html for tag in ("<script", "<link", "<iframe", "@import"))
+    assert "url(" not in html.replace("url(#", "")
     assert text.read_text().startswith("## mnist\n")
     assert "], ▲ faster |" in text.read_text()  # the verdict stands with its interval
     assert "Estimates, not measured" in text.read_text()

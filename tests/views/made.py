@@ -52,11 +52,11 @@ def full(kind: str, placement: Placement, wants_ne: bool = False, **more: Any) -
     )
 
 
-def mac(sha256: str = "sha") -> tuple[Report, list[Slice]]:
+def mac(sha256: str = "sha", model: str = "Mac16,10") -> tuple[Report, list[Slice]]:
     """`sha256`: of the package that it measured."""
     files = {"model.mlpackage": sha256}
     machine = host("a" * 16).model_copy(
-        update={"system": "Darwin", "model": "Mac16,10", "processor": "Apple M4", "neural_engine_cores": 16}
+        update={"system": "Darwin", "model": model, "processor": "Apple M4", "neural_engine_cores": 16}
     )
     calm: dict[str, Any] = {
         "load_average": 0.1,

@@ -24,9 +24,18 @@ def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequen
 
 
 def _energy_source(arm: ArmResult) -> str:
-    if arm.energy is None or arm.energy.mj_per_inference is None:
-        return f"unavailable{f': {arm.energy.reason}' if arm.energy and arm.energy.reason else ''}"
-    return arm.energy.source
+    return "unavailable" if arm.energy is None or arm.energy.mj_per_inference is None else arm.energy.source
+
+
+def without_energy(reports: Sequence[Report]) -> list[str]:
+    """Why there is none, machine by machine."""
+    told = {
+        f"{host_name(report)}: {arm.energy.reason}"
+        for report in reports
+        for arm in report.arms.values()
+        if arm.energy is not None and arm.energy.mj_per_inference is None and arm.energy.reason
+    }
+    return sorted(told)
 
 
 def _state(report: Report, arm: ArmResult) -> dict[str, object]:
