@@ -17,10 +17,12 @@ from anelab.bench.samples import read_samples
 from anelab.bench.schema import Comparison, Report
 from anelab.dashboard import WORKSPACE
 from anelab.errors import AnelabError
-from anelab.tracking import reading
+from anelab.tracking import reading, replicates
 from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.replicates import Replicates
 from anelab.tracking.store import Store, store_uri
 from anelab.views import engine
+from anelab.views.compare import Judged
 from anelab.workspace import Workspace
 
 FRESH = 30
@@ -87,6 +89,22 @@ def training_runs(found: Sequence[VersionRow]) -> dict[str, RunRow]:
     return there
 
 
+@st.cache_resource(show_spinner=False, ttl="1h", max_entries=256)
+def _replicates(model: str, version: int, test_digest: str) -> Replicates | None:
+    return replicates.of_version(store(), model, version)
+
+
+def judged(found: Sequence[VersionRow]) -> list[Judged]:
+    """Versions with their training runs, and how sure their figures are."""
+    there = training_runs(found)
+    rows = []
+    for one in found:
+        drawn = _replicates(one.model, one.version, one.test_digest)
+        fitting = drawn is not None and drawn.plan.startswith(f"{one.test_digest} ")
+        rows.append(Judged(one, there.get(one.run_id or ""), drawn if fitting else None))
+    return rows
+
+
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")
 def run_of(workload: str, key: str) -> RunRow | None:
     return reading.run_of(store(), workload, key)
@@ -101,6 +119,15 @@ def trials(search_id: str) -> list[RunRow]:
 def report(run_id: str) -> Report:
     """A benchmark result, which never changes."""
     return reading.benchmark(store(), run_id)
+
+
+def latest_reports(workload: str) -> list[Report]:
+    """The newest result of every machine, as far as they can be read."""
+    found = []
+    for one in latest_benchmarks(workload):
+        with suppress(AnelabError):
+            found.append(report(one.id))
+    return found
 
 
 @st.cache_resource(show_spinner=False, ttl="1h", max_entries=64)

@@ -12,7 +12,8 @@ import pandas as pd
 import streamlit as st
 
 from anelab.errors import AnelabError
-from anelab.views.look import THOUSANDS, cell_text, rounded
+from anelab.views import overview
+from anelab.views.look import DEVICE_NAMES, THOUSANDS, cell_text, rounded
 
 URL: Any = "query-params"
 WIDE = 60
@@ -27,12 +28,17 @@ def told() -> Iterator[None]:
     try:
         yield
     except AnelabError as error:
-        text = say(str(error))
-        st.error(text[:1].upper() + text[1:], icon=":material/error:")
+        st.error(say(sentence(str(error))), icon=":material/error:")
     except Exception as error:
         logging.getLogger("anelab").exception("a page failed")
         text = say(f"This could not be shown ({type(error).__name__}: {error}); the server's log says more.")
         st.error(text, icon=":material/error:")
+
+
+def sentence(text: str) -> str:
+    """With a capital, unless it begins with a name, such as a file's."""
+    first = text.partition(" ")[0].rstrip(",:")
+    return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
 def say(text: str) -> str:
@@ -44,28 +50,37 @@ def choose_workload() -> str:
     """The workload that the page is about; where there is none, what to do instead of a page."""
     there = loading.workloads()
     if not there:
+        lack = overview.why_empty(loading.workspace())
         st.info(
-            "There are no results in this store yet. Run `make repro` in the project's folder: it makes the data, "
-            "trains, exports, measures and registers both default workloads in some minutes. Then reload this page. "
-            "Another store is shown if `MLFLOW_TRACKING_URI` names it.",
+            f"{sentence(lack.what)}. Then reload this page. Another store is shown if `MLFLOW_TRACKING_URI` names it.",
             title="Nothing here yet",
             icon=":material/inbox:",
         )
-        st.code("make repro", language="bash")
+        st.code(lack.command, language="bash")
         st.stop()
     return pick("Workload", there, "workload")
 
 
 def pick(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """One of some; the first unless the URL names another."""
+    _tell_unknown(label, options, key)
     found: str = st.selectbox(label, options, key=key, bind=URL, help=help)
     return found
 
 
 def pick_some(label: str, options: Sequence[str], key: str, placeholder: str = "All") -> list[str]:
     """Some of some; none stands for all."""
+    _tell_unknown(label, options, key)
     found: list[str] = st.multiselect(label, options, key=key, bind=URL, placeholder=placeholder)
     return found
+
+
+def _tell_unknown(label: str, options: Sequence[str], key: str) -> None:
+    """A link may name what is not in this store, or no more. Only a link: in a running page the choice is made anew."""
+    if key not in st.session_state:
+        for asked in st.query_params.get_all(key):
+            if asked not in options:
+                st.warning(say(f"{label}: the link's {asked} is not in this store."), icon=":material/link_off:")
 
 
 def toggle(label: str, key: str, help: str | None = None) -> bool:
@@ -75,6 +90,8 @@ def toggle(label: str, key: str, help: str | None = None) -> bool:
 def table(frame: pd.DataFrame, name: str, about: str, plain: bool = False) -> None:
     """A table, with buttons that hand over the whole of it. `plain`: as text, which is there sooner than a grid."""
     shown = rounded(frame)
+    if "device" in shown:
+        shown["device"] = shown["device"].map(lambda name: DEVICE_NAMES.get(name, name))
     if plain or _is_text(frame):
         st.table(shown.map(_escaped), hide_index=True, border="horizontal", alt=about)
     else:

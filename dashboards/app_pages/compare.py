@@ -6,10 +6,12 @@ import loading
 import pandas as pd
 import shown
 import streamlit as st
+import words
 
 from anelab.bench.compare import compare_reports
+from anelab.tracking.reading import VersionRow
 from anelab.views import compare, engine
-from anelab.views.look import latex, markdown, moment, result_name
+from anelab.views.look import latex, markdown, result_name, run_names
 
 LEAST = 2
 MOST_VERSIONS = 50
@@ -17,11 +19,7 @@ MOST_VERSIONS = 50
 
 def result_names(workload: str) -> dict[str, str]:
     """Runs of benchmarks by a name that tells them apart, newest first."""
-    names = {}
-    for one in reversed(loading.runs(workload, "bench")):
-        imported = ", imported" if one.tags.get("anelab.imported") == "true" else ""
-        when = f"{moment(one.started_ms)}, host {one.host[:6]}, {one.commit[:7] or 'no commit'}"
-        names[f"{when}{imported}, {one.key[:8]}"] = one.id
+    names = {f"{name}, host {one.host[:6]}": one.id for name, one in run_names(loading.runs(workload, "bench")).items()}
     if not names:
         stop(f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`.")
     return names
@@ -74,9 +72,22 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
     there = {one.title: one for one in loading.versions(workload)}
     if len(there) < LEAST:
         stop("There are fewer than two registered versions.")
-    titles = shown.pick_some("Versions", list(there), "versions", "The last two")
-    picked = [there[title] for title in (titles if len(titles) >= LEAST else list(there)[:LEAST])]
-    return compare.versions(picked, loading.training_runs(picked), with_noise)
+    titles = shown.pick_some("Versions", list(there), "versions", "The last two of a kind")
+    picked = [there[title] for title in (titles if len(titles) >= LEAST else same_kind(list(there.values())))]
+    st.caption(
+        "Intervals are of 95 %, over rows of the test set drawn anew (grouped as the split is); differences are of the "
+        "same rows. Without an interval, the version is of an older anelab or of another test set."
+    )
+    return compare.versions(loading.judged(picked), with_noise)
+
+
+def same_kind(versions: list[VersionRow]) -> list[str]:
+    """The last two of the first model and variant that has two, else the last two."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for one in versions:
+        kinds.setdefault((one.model, one.variant), []).append(one.title)
+    several = [titles for titles in kinds.values() if len(titles) >= LEAST]
+    return (several[0] if several else [one.title for one in versions])[:LEAST][::-1]
 
 
 def devices(workload: str, with_noise: bool) -> pd.DataFrame:
@@ -88,8 +99,8 @@ def devices(workload: str, with_noise: bool) -> pd.DataFrame:
 
 
 def datasets(workload: str, with_noise: bool) -> pd.DataFrame:
-    rows = loading.versions(workload)[:MOST_VERSIONS]
-    return compare.datasets(rows, loading.training_runs(rows))
+    st.caption("The headline metric on the test set, with its 95 % interval over rows of the test set drawn anew.")
+    return compare.datasets(loading.judged(loading.versions(workload)[:MOST_VERSIONS]))
 
 
 KINDS: dict[str, Callable[[str, bool], pd.DataFrame]] = {
@@ -112,3 +123,4 @@ if len(frame):
         st.code(latex(frame), language="latex")
 else:
     st.caption("No difference to show beyond the noise. The switch above shows what was measured all the same.")
+words.explain("arm", "speed-up", "verdict", "noise")

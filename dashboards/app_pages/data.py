@@ -5,20 +5,17 @@ import shown
 import streamlit as st
 
 from anelab.views import data
-from anelab.views.look import moment
+from anelab.views.look import run_names
 
 workload = shown.choose_workload()
-runs = {
-    f"{moment(one.started_ms)}, {one.commit[:7] or 'no commit'}, {one.key[:8]}": one
-    for one in reversed(loading.runs(workload, "prepare"))
-}
+runs = run_names(loading.runs(workload, "prepare"))
 if not runs:
     st.info(f"No data of {workload} were prepared yet. Run `dvc repro prepare@{workload}`.", title="No data")
     st.stop()
 run = runs[shown.pick("Prepared", list(runs), "prepared")]
 card = loading.artifact(run.id, "data.json")
 for text in card.get("warnings", []):
-    st.warning(str(text), icon=":material/warning:")
+    st.warning(shown.say(str(text)), icon=":material/warning:")
 rows = data.in_order(card.get("rows", {}))
 with st.container(horizontal=True):
     for split, count in rows.items():

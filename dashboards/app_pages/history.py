@@ -3,7 +3,9 @@
 import loading
 import shown
 import streamlit as st
+import words
 
+from anelab.bench import trend
 from anelab.views import charts, history
 
 KINDS = ("Latency", "Metric")
@@ -20,10 +22,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         st.stop()
     name = shown.pick("Name", names, "name")
     if kind == "Latency":
-        host = shown.pick("Host", history.hosts(runs, name), "host")
-        frame = history.latency(runs, name, host)
+        names_of = history.host_names(history.hosts(runs, name), loading.latest_reports(workload))
+        host = shown.pick("Machine", list(names_of), "host")
+        frame = history.latency(runs, name, names_of[host])
     else:
-        frame = history.metric(runs, name, history.higher_is_better(name, loading.versions(workload)))
+        frame = history.metric(runs, name, history.better_when(name, loading.versions(workload)))
 unit = f"{name} (µs)" if kind == "Latency" else name
 shown.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
 st.caption(
@@ -31,8 +34,11 @@ st.caption(
     + (", 5 % at least" if kind == "Latency" else "")
     + ". From the fourth value on, what leaves the band is marked; two in a row on one side are a new level."
 )
+if len(frame) <= trend.LEAST_PAST:
+    st.caption("Too few results for a band yet.")
 changes = frame[frame["change"] != "as before"]
 if len(changes):
-    worse = int((changes["change"] == "regression").sum())
-    st.markdown(f"**{worse} regressions, {len(changes) - worse} improvements**")
+    counted = changes["change"].value_counts()
+    st.markdown(f"**{', '.join(f'{name}: {count}' for name, count in counted.items())}**")
 shown.table(frame.drop(columns=["order", "run"]), "history", f"{name} over results")
+words.explain("band", "arm")

@@ -1,11 +1,24 @@
 """From a version back to where it comes from, and on to what was measured."""
 
+from typing import Any
+
 import loading
 import shown
 import streamlit as st
 
+from anelab.errors import AnelabError
+from anelab.tracking.reading import RunRow
 from anelab.views import compare, lineage
 from anelab.views.look import moment
+
+
+def told_by(run: RunRow, file: str, key: str) -> Any:
+    """An entry of a report of the run; None if the report is lost or older than the entry."""
+    try:
+        return loading.artifact(run.id, file).get(key)
+    except AnelabError:
+        return None
+
 
 workload = shown.choose_workload()
 versions = loading.versions(workload)
@@ -16,7 +29,11 @@ titles = {one.title: one for one in sorted(versions, key=lambda one: "champion" 
 version = titles[shown.pick("Version", list(titles), "version")]
 train = loading.training_runs([version]).get(version.run_id or "")
 export = loading.run_of(workload, version.input_key)
-search = lineage.search_of(train, loading.runs(workload, "search")) if train else None
+searched = told_by(train, "train.json", "searched") if train else None
+search = None
+if train is not None:
+    searches = loading.runs(workload, "search")
+    search = lineage.search_of(train, searched, searches, lambda one: told_by(one, "search.json", "best"))
 stages = {name: run for name, run in (("search", search), ("train", train), ("export", export)) if run is not None}
 results = {}
 for short, run_id in version.results.items():
@@ -34,15 +51,14 @@ with right:
     if before is None:
         st.caption("It is the first of its model and variant.")
     else:
-        runs = loading.training_runs([version, before])
         shown.table(
-            compare.versions([before, version], runs, False),
+            compare.versions(loading.judged([before, version]), with_noise=False),
             "diff",
             f"What differs between {before.title} and {version.title}",
         )
 if train is not None:
     with st.expander("Settings"):
-        shown.table(lineage.settings(train), "settings", "Settings of the training")
+        shown.table(lineage.settings(train, searched or {}), "settings", "Settings of the training")
     with st.expander("Packages"):
         shown.table(lineage.packages(train), "packages", "Packages of the training")
 with st.expander("Files"):

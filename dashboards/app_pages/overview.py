@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import loading
 import shown
 import streamlit as st
+import words
 
 from anelab.bench.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views import engine, overview
+from anelab.views.look import named
 
 LAST = 30
 """Trainings in a sparkline."""
@@ -24,7 +26,7 @@ def show(workload: str) -> None:
     with st.container(horizontal=True):
         for one in champions:
             headline(one, overview.trend(trained, one.metric_name))
-    for text in engine.answer(reports, versions) or [engine.UNKNOWN]:
+    for text in engine.answer(named(reports), versions) or [engine.UNKNOWN]:
         st.markdown(f":material/memory: {shown.say(text)}")
     if len(frame := overview.standing(versions)):
         shown.table(frame, f"standing_{workload}", f"Champions and challengers of {workload}", plain=True)
@@ -58,7 +60,8 @@ def stages(
 
 
 if not loading.workloads():
-    shown.choose_workload()
+    shown.choose_workload()  # tells what to run, and ends the page
 for workload in loading.workloads():
     with st.container(border=True), shown.told():
         show(workload)
+words.explain("champion", "gate", "arm", "noise")

@@ -3,11 +3,19 @@
 import loading
 import shown
 import streamlit as st
+import words
 
 from anelab.views import charts, pareto
-from anelab.views.look import significant
 
 MOST_RESULTS = 50  # the newest are read for points
+
+
+def take_picked() -> None:
+    """What was clicked in the chart becomes the choice below it, and so goes into the address."""
+    clicked = st.session_state["chart"].selection.get(charts.PICKED)
+    if clicked:
+        st.session_state["point"] = clicked[0]["point"]
+
 
 workload = shown.choose_workload()
 versions = loading.versions(workload)
@@ -48,13 +56,21 @@ if frame.empty:
     st.info("No version is within these limits and past its gates.", title="Nothing feasible")
     st.stop()
 
-shown.chart(charts.pareto_chart(frame, metric), f"{metric} against time of a call and size")
-st.caption("Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one.")
-names = {}
-for row in frame.sort_values(["front", "us"], ascending=[False, True]).to_dict("records"):
-    figures = f"{metric} {significant(row['quality'])}, {significant(row['us'])} µs"
-    names[f"{row['version']}, {row['variant']}, by {row['arm']}: {figures}"] = row
-point = names[shown.pick("Point", list(names), "point")]
+frame = pareto.named(frame, metric)
+st.altair_chart(
+    charts.pareto_chart(frame, metric, pick=True),
+    alt=f"{metric} against time of a call and size",
+    width="stretch",
+    key="chart",
+    on_select=take_picked,
+    selection_mode=charts.PICKED,
+)
+st.caption(
+    "Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one. "
+    "Click a point to choose it."
+)
+points = {row["point"]: row for row in frame.to_dict("records")}
+point = points[shown.pick("Point", list(points), "point")]
 if point["feasible"]:
     st.caption("What makes its version champion:")
     st.code(pareto.promote_command(str(point["version"])), language="bash")
@@ -62,4 +78,5 @@ else:
     st.caption("It is beyond the limits above, or a gate holds it back.")
 if len(test_sets) > 1:
     st.caption("Versions that were judged on another test set or by another metric are left out.")
-shown.table(frame.drop(columns=["host"]), "pareto", "Versions by quality, time and size")
+shown.table(frame.drop(columns=["host", "point"]), "pareto", "Versions by quality, time and size")
+words.explain("front", "champion", "gate", "arm")

@@ -5,13 +5,10 @@ import shown
 import streamlit as st
 
 from anelab.views import search
-from anelab.views.look import moment
+from anelab.views.look import run_names
 
 workload = shown.choose_workload()
-runs = {
-    f"{moment(one.started_ms)}, {one.commit[:7] or 'no commit'}, {one.key[:8]}": one
-    for one in reversed(loading.runs(workload, "search"))
-}
+runs = run_names(loading.runs(workload, "search"))
 if not runs:
     st.info(f"There is no search of {workload} in this store. Run `dvc repro search@{workload}`.", title="No search")
     st.stop()

@@ -70,7 +70,7 @@ def check(ctx: typer.Context) -> None:
 
 @app.command(epilog=f"Example: anelab inputs mnist. {EVERYWHERE}")
 def inputs(ctx: typer.Context, workload: Workload) -> None:
-    """Write the manifest of a workload's data files, and what this host is."""
+    """List a workload's data files, and what this host is."""
     from anelab.inputs import write_host, write_manifest
 
     job = ctx.obj.job(workload)
@@ -80,7 +80,7 @@ def inputs(ctx: typer.Context, workload: Workload) -> None:
 
 @app.command(epilog=f"Example: anelab simulate mnist. {EVERYWHERE}")
 def simulate(ctx: typer.Context, workload: Workload) -> None:
-    """Make the default raw data, or fetch those that are named by address."""
+    """Make the default raw data, or fetch what addresses name."""
     from anelab.stages import simulate as stage
 
     stage.run(ctx.obj.job(workload))
@@ -106,7 +106,7 @@ def train(ctx: typer.Context, workload: Workload) -> None:
 
 @app.command(epilog=f"Example: anelab export mnist -S mnist.export.int8=false. {EVERYWHERE}")
 def export(ctx: typer.Context, workload: Workload) -> None:
-    """Export to ONNX and Core ML and prove that the files compute the same."""
+    """Export to ONNX and Core ML, proven to compute the same."""
     _execute(ctx.obj, "export", workload)
 
 
@@ -192,7 +192,9 @@ def dashboard(
 @app.command(epilog=f"Example: anelab report --workload mnist -o mnist.html. {EVERYWHERE}")
 def report(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option("--out", "-o", help="An .html file, or .md for a pull request.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="An .html file, or .md for a pull request; replaced if it is there.")
+    ],
     workload: Annotated[list[str] | None, typer.Option(help="One workload; may be given again. Default: all.")] = None,
 ) -> None:
     """Write what the dashboard shows into one file that stands alone."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anelab.bench.schema import Report
 
 bench_app = typer.Typer(
-    help="Benchmarks: time models against each other, compare results, carry them from machine to machine.",
+    help="Time models, compare results, carry them between machines.",
     epilog=EVERYWHERE,
     **OPTIONS,
 )

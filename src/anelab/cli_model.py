@@ -8,7 +8,7 @@ import typer
 from anelab.console import EVERYWHERE, OPTIONS, AsJson, Model, Reference, Workload, as_text, print_json, say
 
 model_app = typer.Typer(
-    help="Models: look, promote, roll back, delete; Core ML packages: evaluate, inspect for the Neural Engine.",
+    help="Look at models, promote, delete; check Core ML packages.",
     epilog=EVERYWHERE,
     **OPTIONS,
 )
@@ -29,7 +29,7 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
 
 @model_app.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")
 def inspect(ctx: typer.Context, model: Model, version: Reference = "champion", as_json: AsJson = False) -> None:
-    """Show a version: its gates, figures, files and where it comes from."""
+    """Show a version: gates, figures, files, and its origin."""
     from anelab.tracking.commands import inspect_version
 
     found = inspect_version(ctx.obj.workspace(), model, version)
@@ -117,7 +117,9 @@ def lint(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Could a package run on the Neural Engine? What keeps it off, and what 16 bits would break."""
+    """Tell what keeps a package off the Neural Engine.
+
+    And what 16 bits would break."""
     from anelab.export.mlpackage import input_names
     from anelab.export.readiness import inspect_package
     from anelab.packages import opened_package, read_rows
@@ -145,7 +147,9 @@ def blame(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which operator of a package drifts first in 16 bits, and what kept in float32 mends it."""
+    """Find the operator that drifts first in 16 bits.
+
+    And what, kept in float32, mends it."""
     from dataclasses import asdict
 
     from anelab.export.mil.blame import find_blame
@@ -163,8 +167,10 @@ def blame(
 
 @model_app.command(epilog=f"Example: anelab model parity mnist. {EVERYWHERE}")
 def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
-    """Compare a workload's exported files with the trained module, by everything that runs them on this host:
-    ONNX Runtime, the evaluator, and on macOS Core ML on every compute unit. Exit 1 if one is off."""
+    """Compare exported files with the trained module.
+
+    By everything that runs them on this host: ONNX Runtime, the evaluator, and on macOS Core ML on every compute
+    unit. Exit 1 if one is off."""
     from anelab.stages.export import measure
 
     found = measure(ctx.obj.job(workload))
@@ -188,7 +194,9 @@ def placement(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Where Core ML plans to run a package's operators: Neural Engine, GPU or CPU. Needs macOS 14.4."""
+    """Tell where Core ML plans to run a package.
+
+    Operator by operator: Neural Engine, GPU or CPU. Needs macOS 14.4."""
     from dataclasses import asdict
 
     from anelab.export.apple import CoreMLRuntime, check_unit, native

@@ -12,6 +12,7 @@ from anelab.errors import AnelabError
 from anelab.workspace import Workspace
 
 ADDRESS = "127.0.0.1"
+LAST_PORT = 65535
 WORKSPACE = "ANELAB_WORKSPACE"
 """Where the pages read which workspace they show."""
 IMPORTED = ("pyarrow.parquet", "streamlit", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
@@ -41,8 +42,13 @@ def _check_port(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
+        except PermissionError:
+            raise AnelabError(
+                f"port {port} is the system's; name one above 1023: anelab dashboard --port 8501"
+            ) from None
         except OSError:
-            raise AnelabError(f"port {port} is taken; name another: anelab dashboard --port {port - 1}") from None
+            other = port + 1 if port < LAST_PORT else port - 1
+            raise AnelabError(f"port {port} is taken; name another: anelab dashboard --port {other}") from None
 
 
 def _import_first(workspace: Workspace) -> None:

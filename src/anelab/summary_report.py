@@ -3,12 +3,14 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from anelab.bench.bundle import SAMPLES
 from anelab.bench.estimate import published
 from anelab.bench.samples import read_samples
 from anelab.bench.schema import Report
@@ -19,7 +21,7 @@ from anelab.tracking.reading import VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
 from anelab.views import charts, data, engine, history, overview, pareto, particulars, search
-from anelab.views.look import cell_text, harmless, host_name, markdown, rounded
+from anelab.views.look import cell_text, harmless, markdown, named, rounded
 from anelab.workspace import Workspace
 
 STYLE = """
@@ -59,44 +61,63 @@ class Part:
 def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> None:
     """HTML, or Markdown if `out` ends in .md. Raises AnelabError if there is no store or nothing in it."""
     store = reading.open_existing(workspace)
-    if store is None:
-        raise AnelabError("there is no MLflow store yet; run `make repro`, or name one by MLFLOW_TRACKING_URI")
-    there = reading.workloads_in(store)
-    missing = [name for name in workloads if name not in there]
-    if missing or not there:
-        raise AnelabError(f"the store has no runs of {', '.join(missing) or 'any workload'}; run `make repro`")
-    parts = [part for name in workloads or there for part in parts_of(store, name)]
+    there = [] if store is None else reading.workloads_in(store)
+    if store is None or not there:
+        raise AnelabError(f"{overview.why_empty(workspace).what}. MLFLOW_TRACKING_URI may name another store")
+    if missing := [name for name in workloads if name not in there]:
+        raise AnelabError(f"the store has no runs of {', '.join(missing)}; run `anelab run {missing[0]}`")
+    parts = [part for name in workloads or there for part in _tried(name, partial(parts_of, store, name), level=2)]
+    parts += _published()
     render: Callable[[Sequence[Part]], str] = as_markdown if out.suffix == ".md" else as_html
     write_text(out, render(parts))
 
 
 def parts_of(store: Store, workload: str) -> list[Part]:
     versions = reading.versions(store, workload)
-    newest = reading.latest_benchmarks(store, workload)
-    reports = [reading.benchmark(store, one.id) for one in newest.values()]
+    by_run, lost = _results(store, workload)
+    results = named(list(by_run.values()))
     stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
-    lacking = overview.missing(workload, stages, versions, reports)
-    answers = engine.answer(reports, versions) or [engine.UNKNOWN]
-    told = [*answers, *(f"{one.what}: `{one.command}`" for one in lacking)]
+    lacking = overview.missing(workload, stages, versions, list(results.values()))
+    answers = engine.answer(results, versions) or [engine.UNKNOWN]
+    told = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
     found = [Part(workload, told, overview.standing(versions), level=2)]
     for one in versions:
         if "champion" in one.aliases:
             found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
-    for run, report in zip(newest.values(), reports, strict=True):
-        found += _of_result(store, run.id, report)
-    by_run = {run.id: report for run, report in zip(newest.values(), reports, strict=True)}
+    for (host, report), run_id in zip(results.items(), by_run, strict=True):
+        found += _of_result(store, run_id, host, report)
     return [
         *found,
-        *_apart(reports),
+        *_estimates(results),
         *_pareto(versions, by_run),
         *_history(store, workload, versions),
-        *_search(store, workload),
-        *_data(store, workload),
+        *_tried("Search", partial(_search, store, workload)),
+        *_tried("Data", partial(_data, store, workload)),
     ]
 
 
-def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
-    host, frame = host_name(report), engine.speedups([report])
+def _tried(title: str, make: Callable[[], list[Part]], level: int = 3) -> list[Part]:
+    """What is lost is told in its place, and keeps nothing else out of the report."""
+    try:
+        return make()
+    except AnelabError as error:
+        return [Part(title, [f"Not shown: {error}."], level=level)]
+
+
+def _results(store: Store, workload: str) -> tuple[dict[str, Report], list[str]]:
+    """The newest result of every machine by its run, and why others cannot be read."""
+    found, lost = {}, []
+    for run in reading.latest_benchmarks(store, workload).values():
+        try:
+            found[run.id] = reading.benchmark(store, run.id)
+        except AnelabError as error:
+            lost.append(f"Not shown: {error}.")
+    return found, lost
+
+
+def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Part]:
+    alone = {host: report}
+    frame = engine.speedups(alone)
     imported = ", imported" if report.imported else ""
     when = f"{report.measured_at}, {report.samples:,} samples, result {report.id[:12]}."
     found = [Part(f"Measured on {host}{imported}", [when, *report.warnings])]
@@ -107,31 +128,41 @@ def _of_result(store: Store, run_id: str, report: Report) -> list[Part]:
                 found.append(Part(f"Speed-up, {engine.cell_name(cell)}", chart=charts.speedup_chart(part, against)))
     shown = frame[["scenario", "arm", "against", "text", "reason"]].rename(columns={"text": "speed-up [95 % interval]"})
     found.append(Part("Speed-ups", table=shown))
-    found.append(Part("Placement", chart=charts.placement_chart(engine.placements([report]))))
-    with reading.downloaded(store, run_id, "samples.parquet") as path:
-        quantiles = engine.distribution(report, read_samples(path), "single")
-    if len(quantiles):
-        found.append(Part("Latency of one row, raw samples", chart=charts.distribution_chart(quantiles)))
-    found.append(Part("Percentiles of one row", table=engine.percentiles([report], "single").drop(columns=["host"])))
-    sweep = engine.sweep([report])
+    placed = engine.placements(alone)
+    found.append(Part("Placement", chart=charts.placement_chart(placed)))
+    found.append(Part("Placement and its source", table=placed.drop(columns=["host"])))
+    found += _tried("Latency of one row, raw samples", partial(_distribution, store, run_id, report))
+    found.append(Part("Percentiles of one row", table=engine.percentiles(alone, "single").drop(columns=["host"])))
+    sweep = engine.sweep(alone)
     if sweep["rows"].nunique() > 1:
-        crossings = engine.crossovers([report])
+        crossings = engine.crossovers(alone)
         for title, value in (("Latency by batch", "us"), ("Throughput by batch", "rows_per_s")):
             found.append(Part(title, chart=charts.sweep_chart(sweep, value, crossings)))
-    states = particulars.states([report]).drop(columns=["host"]).dropna(axis=1, how="all")
+    states = particulars.states(alone).drop(columns=["host"]).dropna(axis=1, how="all")
     found.append(Part("Cold, cached, warm, sustained; energy and parity", table=states))
-    if len(lost := particulars.not_timed([report])):
+    if len(lost := particulars.not_timed(alone)):
         found.append(Part("Not timed", table=lost.drop(columns=["host"])))
     return found
 
 
-def _apart(reports: Sequence[Report]) -> list[Part]:
-    found = []
-    if len(estimated := particulars.estimates(reports)):
-        told = ["From the package's operations and constants that others published; only a Mac can tell."]
-        found.append(Part("Estimates, not measured", told, estimated, estimate=True))
+def _distribution(store: Store, run_id: str, report: Report) -> list[Part]:
+    with reading.downloaded(store, run_id, SAMPLES) as path:
+        quantiles = engine.distribution(report, read_samples(path), "single")
+    if quantiles.empty:
+        return []
+    return [Part("Latency of one row, raw samples", chart=charts.distribution_chart(quantiles))]
+
+
+def _estimates(results: engine.Results) -> list[Part]:
+    estimated = particulars.estimates(results)
+    told = ["From the package's operations and constants that others published; only a Mac can tell."]
+    return [Part("Estimates, not measured", told, estimated, estimate=True)] if len(estimated) else []
+
+
+def _published() -> list[Part]:
     cases = particulars.published(published())
-    return [*found, Part("Published by others", ["Others measured both sides, on their models and machines."], cases)]
+    told = ["Cases in which others measured both sides, on their models and machines."]
+    return [Part("Published by others", told, cases, level=2)]
 
 
 def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> list[Part]:

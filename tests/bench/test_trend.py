@@ -29,8 +29,9 @@ def test_less_than_five_per_cent_is_never_a_change_of_times() -> None:
 
 
 def test_of_figures_more_is_better_where_it_is() -> None:
-    assert changes(trend.figures([0.9, 0.9, 0.9, 0.91], higher_is_better=True))[-1] == "improvement"
-    assert changes(trend.figures([0.9, 0.9, 0.9, 0.91], higher_is_better=False))[-1] == "regression"
+    step = [0.9, 0.9, 0.9, 0.91]
+    told = [changes(trend.figures(step, direction))[-1] for direction in (1, -1, 0)]
+    assert told == ["improvement", "regression", "change"]
 
 
 def test_nothing_is_said_before_there_is_a_past() -> None:

@@ -74,7 +74,7 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
 
 def test_imported_results_stand_beside_our_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page("engine", home, monkeypatch, workload="mnist")
-    (hosts,) = [one for one in app.multiselect if one.label == "Hosts"]
+    (hosts,) = [one for one in app.multiselect if one.label == "Machines"]
     assert len(hosts.options) == 2
     assert any(option.startswith("Mac16,10") for option in hosts.options)
     (speedups,) = [one.value for one in (*app.dataframe, *app.table) if "origin" in one.value.columns]
@@ -89,10 +89,36 @@ def test_filters_come_from_the_address_and_hold(home: Path, monkeypatch: pytest.
     assert list(percentiles["arm"]) == ["ort-cpu:fp32"]
 
 
-def test_what_the_address_names_and_is_not_there_is_ignored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_address_names_and_is_not_there_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page("engine", home, monkeypatch, workload="nobody", scenario="never")
     assert not app.error
     assert app.selectbox(key="workload").value == "mnist"
+    told = [one.value for one in app.warning]
+    assert any("the link's nobody is not in this store" in text for text in told)
+    assert any("the link's never is not in this store" in text for text in told)
+
+
+def test_results_of_chosen_versions_are_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("engine", home, monkeypatch, workload="mnist", version=["mnist-onnx/1"])
+    (machines,) = [one for one in app.multiselect if one.label == "Machines"]
+    assert not any(option.startswith("Mac16,10") for option in machines.options)
+    both = page("engine", home, monkeypatch, workload="mnist", version=["mnist-coreml/1", "mnist-coreml/4"])
+    assert not both.error, texts(both)
+
+
+def test_the_reference_alone_is_explained(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("engine", home, monkeypatch, workload="read_quality", arm=["ort-cpu:fp32"])
+    assert "The others are compared with ort-cpu:fp32" in texts(app)
+
+
+def test_versions_are_compared_by_significance(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page("compare", home, monkeypatch, workload="mnist", kind="Versions", noise="true")
+    (frame,) = [one.value for one in (*app.dataframe, *app.table) if "what" in one.value.columns]
+    column = next(name for name in frame.columns if "95" in name)
+    metrics = frame[frame["what"].str.startswith("metric")]
+    assert len(metrics) == 4
+    assert all("[" in text.replace("\\", "") for text in metrics[column])
+    assert all("[" in text.replace("\\", "") for text in metrics.iloc[:, 1])
 
 
 @pytest.mark.parametrize("kind", ["Results", "Versions", "Models by devices", "Models by datasets"])
@@ -224,10 +250,33 @@ def test_the_report_stands_alone(home: Path, tmp_path: Path) -> None:
     assert "Estimates, not measured" in text.read_text()
 
 
+def test_what_is_lost_keeps_nothing_else_out_of_the_report(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "mlruns", tmp_path / "mlruns")
+    for lost in ("bench.json", "data.json", "search.json"):
+        for path in (tmp_path / "mlruns").rglob(lost):
+            path.unlink()
+    out = tmp_path / "x.html"
+    done = anelab(tmp_path, "report", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    page = out.read_text()
+    assert "Not shown: bench.json of run" in page and "Not shown: data.json of run" in page
+    assert "Gates of mnist-onnx/" in page
+    assert page.count("Published by others") == 1
+
+
+def test_a_lost_database_is_told_from_none(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(home / "models" / "mnist" / "receipts", tmp_path / "models" / "mnist" / "receipts")
+    app = page("overview", tmp_path, monkeypatch)
+    assert "`anelab sync`" in app.info[0].value
+    assert app.code[0].value == "anelab sync"
+    done = anelab(tmp_path, "report", "-o", str(tmp_path / "x.html"))
+    assert (done.returncode, "`anelab sync` brings them back" in done.stderr) == (1, True)
+
+
 def test_a_report_that_cannot_be_is_refused(home: Path, tmp_path: Path) -> None:
     wrong = anelab(home, "report", "-o", str(tmp_path / "x.pdf"))
     assert (wrong.returncode, "must end in .html or .md" in wrong.stderr) == (2, True)
     none = anelab(tmp_path / "empty", "report", "-o", str(tmp_path / "x.html"))
-    assert (none.returncode, "there is no MLflow store yet" in none.stderr) == (1, True)
+    assert (none.returncode, "empty does not exist" in none.stderr) == (1, True)
     unknown = anelab(home, "report", "--workload", "mnits", "-o", str(tmp_path / "x.html"))
     assert (unknown.returncode, "did you mean mnist?" in unknown.stderr) == (2, True)

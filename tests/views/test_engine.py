@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from anelab.bench.placement import Placement
 from anelab.bench.samples import Slice
 from anelab.bench.schema import Report
 from anelab.views import charts, engine, particulars
-from anelab.views.look import DEVICE_COLOURS, device_of
+from anelab.views.look import DEVICE_COLOURS, device_of, named
 from tests.views.made import full, linux, mac, version
 
 Result = tuple[Report, list[Slice]]
@@ -27,7 +28,7 @@ def other() -> Result:
 
 
 def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Result) -> None:
-    answers = engine.answer([apple[0]])
+    answers = engine.answer(named([apple[0]]))
     assert any("coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 from 64 rows a call on" in text for text in answers)
     assert any("coreml/cpu_and_ne:fp16 beats coreml/cpu_only:fp16 from 64 rows" in text for text in answers)
     assert all(text.startswith("Mac16,10, Darwin") for text in answers)
@@ -35,8 +36,31 @@ def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Resul
 
 def test_the_answer_names_the_version_that_was_measured(apple: Result) -> None:
     measured = version(4, model="mnist-coreml", variant="fp16")
-    (first, *_) = engine.answer([apple[0]], [measured, version(5, sha256="other")])
+    (first, *_) = engine.answer(named([apple[0]]), [measured, version(5, sha256="other")])
     assert first.startswith("Mac16,10, Darwin (aaaaaa), mnist-coreml/4: ")
+
+
+def test_the_answer_says_what_holds_at_one_row_and_follows_the_choice_of_arms(apple: Result) -> None:
+    results = named([apple[0]])
+    (text, *_) = engine.answer(results)
+    assert re.search(r"At one row it is slower, 0\.\d+ \[0\.\d+, 0\.\d+\] x\.", text)
+    assert engine.answer(results, arms=["coreml/cpu_only:fp16"]) == []
+    assert engine.answer(results, variants=["fp32"]) == []
+    (never, *_) = engine.answer(named([changed(apple[0], batch_64="slower")]))
+    assert "does not beat" in never and "at batch of 64 it is slower" in never
+
+
+def test_results_of_one_machine_are_told_apart(apple: Result) -> None:
+    report = apple[0]
+    later = report.model_copy(update={"id": "f" * 64, "measured_at": "2026-12-24T10:00:00+00:00"})
+    assert list(named([report])) == ["Mac16,10, Darwin (aaaaaa)"]
+    names = list(named([report, later]))
+    assert len(names) == 2
+    assert names[1] == "Mac16,10, Darwin (aaaaaa), 2026-12-24 10:00"
+    versions = [version(4, model="mnist-coreml", variant="fp16")]
+    first, second = named([report, later], versions)
+    assert first == "Mac16,10, Darwin (aaaaaa), mnist-coreml/4"
+    assert second == f"{first}, result ffffffff"
 
 
 def changed(report: Report, **by_cell: str) -> Report:
@@ -51,17 +75,17 @@ def changed(report: Report, **by_cell: str) -> Report:
 
 
 def test_what_cannot_be_compared_is_not_said_to_be_beaten(apple: Result) -> None:
-    (text, *_) = engine.answer([changed(apple[0], batch_64="not comparable")])
+    (text, *_) = engine.answer(named([changed(apple[0], batch_64="not comparable")]))
     assert "cannot be told from" in text
     assert "beats" not in text
 
 
 def test_a_batch_size_off_the_engine_silences_no_other(apple: Result) -> None:
-    (text, *_) = engine.answer([changed(apple[0], single="not on NE")])
+    (text, *_) = engine.answer(named([changed(apple[0], single="not on NE")]))
     assert "from 64 rows a call on" in text
     assert "Off it at 1 of 3 batch sizes" in text
     everywhere = dict.fromkeys(("single", "batch_8", "batch_64"), "not on NE")
-    (none, *_) = engine.answer([changed(apple[0], **everywhere)])
+    (none, *_) = engine.answer(named([changed(apple[0], **everywhere)]))
     assert "says nothing about the Neural Engine: because" in none
 
 
@@ -74,7 +98,7 @@ def test_a_provider_is_no_neural_engine() -> None:
 
 
 def test_nothing_is_answered_of_a_machine_without_a_neural_engine(other: Result) -> None:
-    assert engine.answer([other[0]]) == []
+    assert engine.answer(named([other[0]])) == []
     assert not engine.has_neural_engine([other[0]])
 
 
@@ -82,26 +106,26 @@ def test_a_crossover_holds_for_all_larger_sizes(apple: Result) -> None:
     comparisons = apple[0].comparisons
     assert crossover(comparisons, "coreml/cpu_and_ne:fp16", "coreml/cpu_only:fp16") == 64
     assert crossover(comparisons, "coreml/cpu_only:fp16", "ort-cpu:fp32") == 64
-    starts = engine.crossovers([apple[0]])
+    starts = engine.crossovers(named([apple[0]]))
     assert set(starts["rows"]) == {64}
-    assert engine.crossovers([apple[0]], variants=["fp32"]).empty
+    assert engine.crossovers(named([apple[0]]), variants=["fp32"]).empty
     assert crossover(comparisons, "nobody", "ort-cpu:fp32") is None
     slower = [one.model_copy(update={"verdict": "slower"}) if one.cell == "batch_64" else one for one in comparisons]
     assert crossover(slower, "coreml/cpu_and_ne:fp16", "ort-cpu:fp32") is None
 
 
 def test_speedups_are_those_of_the_result(apple: Result) -> None:
-    frame = engine.speedups([apple[0]], ["coreml/cpu_and_ne:fp16"])
+    frame = engine.speedups(named([apple[0]]), ["coreml/cpu_and_ne:fp16"])
     row = frame[(frame["cell"] == "batch_64") & (frame["against"] == "ort-cpu:fp32")].iloc[0]
     assert row["speedup"] == pytest.approx(700 / 150, rel=0.01)
     assert row["low"] <= row["speedup"] <= row["high"]
     assert (row["verdict"], row["device"], row["scenario"]) == ("faster", "NE", "batch of 64")
     assert row["noise_low"] < 1 < row["noise_high"]
-    assert engine.speedups([apple[0]], variants=["int8"]).empty
+    assert engine.speedups(named([apple[0]]), variants=["int8"]).empty
 
 
 def test_placement_is_a_share_or_unavailable_and_never_zero(apple: Result, other: Result) -> None:
-    frame = engine.placements([apple[0], other[0]])
+    frame = engine.placements(named([apple[0], other[0]]))
     assert set(frame["device"]) == {"NE", "CPU", "unavailable"}
     assert (frame["share"] > 0).all()
     classical = frame[frame["arm"] == "classical:fp32"]
@@ -110,7 +134,7 @@ def test_placement_is_a_share_or_unavailable_and_never_zero(apple: Result, other
 
 
 def test_a_percentile_with_too_few_samples_is_empty(apple: Result) -> None:
-    frame = engine.percentiles([apple[0]], "single")
+    frame = engine.percentiles(named([apple[0]]), "single")
     assert list(frame["p50 (µs)"].round(-1)) == [20, 60, 120]
     assert frame["p99.9 (µs)"].isna().all()
     assert set(frame["samples"]) == {400}
@@ -126,7 +150,7 @@ def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
 
 
 def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result) -> None:
-    states = particulars.states([apple[0], other[0]]).set_index("arm")
+    states = particulars.states(named([apple[0], other[0]])).set_index("arm")
     assert states.loc["coreml/cpu_and_ne:fp16", "energy of an inference above idle (mJ)"] == 0.42
     assert states.loc["classical:fp32", "energy source"] == "unavailable"
     assert states.loc["classical:fp32", "parity"] == "– not asked"
@@ -134,11 +158,11 @@ def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result)
     assert states.loc["coreml/cpu_only:fp16", "cold compile (ms)"] == 80
     assert states.loc["coreml/cpu_only:fp16", "cached load (ms)"] == 3
     assert states.loc["coreml/cpu_only:fp16", "parity"] == "✓ passed"
-    assert "largest error 1e-4" in set(particulars.gates([apple[0]])["detail"])
+    assert "largest error 1e-4" in set(particulars.gates(named([apple[0]]))["detail"])
 
 
 def test_what_was_not_timed_says_why(other: Result) -> None:
-    frame = particulars.not_timed([other[0]])
+    frame = particulars.not_timed(named([other[0]]))
     assert (
         list(frame["why"]) == ["it is not here", "hang while slice: no answer in 10 s"]
         or "hung" in frame["why"].iloc[1]
@@ -146,9 +170,9 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
 
 
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
-    columns = set(particulars.estimates([other[0]]).columns)
+    columns = set(particulars.estimates(named([other[0]])).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
-    assert not columns & set(engine.percentiles([other[0]], "single").columns)
+    assert not columns & set(engine.percentiles(named([other[0]]), "single").columns)
     assert len(particulars.published(published())) == len(published())
 
 
@@ -179,13 +203,15 @@ def spec(chart: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["speedup", "placement", "distribution", "sweep"])
 def test_charts_have_a_colour_a_device_and_a_unit_on_every_axis(name: str, apple: Result) -> None:
     report, slices = apple
-    speedups = engine.speedups([report])
+    speedups = engine.speedups(named([report]))
     drawn = spec(
         {
             "speedup": lambda: charts.speedup_chart(speedups[speedups["cell"] == "single"], "ort-cpu:fp32"),
-            "placement": lambda: charts.placement_chart(engine.placements([report])),
+            "placement": lambda: charts.placement_chart(engine.placements(named([report]))),
             "distribution": lambda: charts.distribution_chart(engine.distribution(report, slices, "single")),
-            "sweep": lambda: charts.sweep_chart(engine.sweep([report]), "us", engine.crossovers([report])),
+            "sweep": lambda: charts.sweep_chart(
+                engine.sweep(named([report])), "us", engine.crossovers(named([report]))
+            ),
         }[name]()
     )
     text = json.dumps(drawn)

@@ -1,6 +1,8 @@
 """What the other pages show, of records made up."""
 
 import json
+import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anelab.bench.compare import Differences, compare_reports
-from anelab.tracking.reading import GateRow
+from anelab.tracking.replicates import Replicates
 from anelab.views import compare, data, history, lineage, look, overview, pareto, search
+from anelab.views.compare import Judged
 from tests.bench.made import report
 from tests.views.made import linux, mac, run, version
 
@@ -51,12 +54,43 @@ def test_two_results_show_what_changed() -> None:
     assert "≈ unchanged" in list(compare.results(compare_reports(old, new), with_noise=True)["change"])
 
 
-def test_versions_show_differences_only_numbers_by_their_spread() -> None:
-    one, two = version(1, metrics={"accuracy": 0.9, "nll": 0.1}), version(2, metrics={"accuracy": 0.91, "nll": 0.2})
-    runs = {"r1": run()}
-    frame = compare.versions([one, two], runs, with_same=False)
-    assert list(frame["what"]) == ["metric nll", "metric accuracy"]
-    assert "package torch" in list(compare.versions([one, two], runs, with_same=True)["what"])
+def judged(number: int, metrics: dict[str, float], drawn: dict[str, object] | None = None, **more: Any) -> Judged:
+    """A version with its replicates, which are all of one plan."""
+    figures = {name: np.asarray(values, dtype=np.float32) for name, values in (drawn or {}).items()}
+    kept = Replicates("plan", figures) if drawn else None
+    return Judged(version(number, metrics=metrics, **more), run(), kept)
+
+
+def test_versions_show_differences_with_intervals_most_significant_first() -> None:
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(0, 0.01, 500), rng.normal(0, 0.01, 500)
+    one = judged(1, {"accuracy": 0.9, "nll": 0.1, "ece": 0.02}, {
+        "accuracy": 0.9 + shared, "nll": 0.1 + shared, "ece": 0.02 + own,
+    })  # fmt: skip
+    two = judged(2, {"accuracy": 0.91, "nll": 0.2, "ece": 0.021}, {
+        "accuracy": 0.91 + shared + own / 10, "nll": 0.2 + shared + own / 10, "ece": 0.021 - own,
+    })  # fmt: skip
+    frame = compare.versions([one, two], with_noise=False)
+    assert list(frame["what"]) == ["metric nll", "metric accuracy"]  # not ece, which is noise
+    told = frame.set_index("what")["mnist-onnx/2 minus mnist-onnx/1 [95 % interval]"]
+    assert told["metric nll"].startswith("+0.1000 [+0.09") and told["metric nll"].endswith("▼ worse")
+    assert told["metric accuracy"].endswith("▲ better")
+    assert re.fullmatch(r"0\.900 \[0\.88\d, 0\.91\d\]|0\.90 \[0\.88, 0\.92\]", frame["mnist-onnx/1"].iloc[1])
+    everything = compare.versions([one, two], with_noise=True)
+    assert list(everything["what"])[:3] == ["metric nll", "metric accuracy", "metric ece"]
+    assert "package torch" in list(everything["what"])
+
+
+def test_versions_without_replicates_are_not_judged() -> None:
+    one, two = judged(1, {"accuracy": 0.9}), judged(2, {"accuracy": 0.92})
+    (text,) = compare.versions([one, two], False)["mnist-onnx/2 minus mnist-onnx/1 [95 % interval]"]
+    assert text == "+0.02, how sure is not known"
+    other = judged(3, {"accuracy": 0.92}, test_digest="another")
+    (text,) = compare.versions([one, other], False)["mnist-onnx/3 minus mnist-onnx/1 [95 % interval]"]
+    assert text == "not comparable: another test set"
+    kept = {"accuracy": np.linspace(0.8, 1, 50)}
+    apart = Judged(version(4, metrics={"accuracy": 0.9}), run(), Replicates("other rows", kept))
+    assert apart.minus(judged(1, {"accuracy": 0.9}, kept), "accuracy") is None
 
 
 def test_machines_stand_side_by_side_with_intervals() -> None:
@@ -74,10 +108,10 @@ def test_machines_stand_side_by_side_with_intervals() -> None:
     assert list(wide["model"]) == ["mnist, ort-cpu:fp32"]
 
 
-def test_datasets_have_the_interval_that_the_gate_had() -> None:
-    gate = GateRow("champion", "pass", "", {"gain": 0.01, "low": -0.01, "high": 0.03})
-    frame = compare.datasets([version(gates=(gate,))], {"r1": run()})
-    assert frame.iloc[0, 1] == "accuracy 0.97 (gain +0.01 [-0.01, +0.03] over the champion then)"
+def test_datasets_have_an_interval_where_it_is_known() -> None:
+    sure = judged(1, {"accuracy": 0.97}, {"accuracy": np.linspace(0.95, 0.99, 100)})
+    frame = compare.datasets([sure, judged(2, {"accuracy": 0.9})])
+    assert list(frame.iloc[:, 1]) == ["accuracy 0.970 [0.951, 0.989]", "accuracy 0.9"]
 
 
 def test_what_could_not_be_compared_is_no_agreement() -> None:
@@ -142,6 +176,10 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     assert history.latencies([*runs, other]) == ["single.a"]
     assert history.hosts([*runs, other], "single.a") == ["other", "f" * 16]
     assert history.hosts(runs, "single.b") == []
+    made = linux()[0]
+    names = history.host_names([made.host.fingerprint, "other!"], [made])
+    assert list(names.values()) == [made.host.fingerprint, "other!"]
+    assert list(names) == [look.host_name(made), "unknown machine (other!)"]
     frame = history.latency([*runs, other], "single.a", "f" * 16)
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["as before"] * 4 + ["regression", "as before"]
@@ -151,7 +189,14 @@ def test_metrics_of_other_data_are_left_out() -> None:
     runs = [run(number=number, metrics={"test_accuracy": 0.9 + number / 100}) for number in range(3)]
     runs[0] = run(number=0, metrics={"test_accuracy": 0.5}, datasets={"mnist": "x"})
     assert history.metrics(runs) == ["test_accuracy"]
-    assert list(history.metric(runs, "test_accuracy", True)["value"]) == [0.91, 0.92]
+    assert list(history.metric(runs, "test_accuracy", 1)["value"]) == [0.91, 0.92]
+
+
+def test_the_direction_of_a_metric_is_known_or_not_guessed() -> None:
+    assert history.better_when("test_accuracy", [version()]) == 1
+    assert history.better_when("test_accuracy", [version(metric="min:accuracy")]) == -1
+    assert history.better_when("test_nll", [version()]) == -1
+    assert history.better_when("test_prevalence", [version()]) == 0
 
 
 def trials() -> pd.DataFrame:

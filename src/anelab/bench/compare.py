@@ -10,7 +10,7 @@ import numpy as np
 from anelab.bench.report import off_ne
 from anelab.bench.samples import Slice
 from anelab.bench.schema import Comparison, Report
-from anelab.bench.stats import LEAST_BLOCKS
+from anelab.bench.stats import LEAST_BLOCKS, LEAST_FLOOR
 from anelab.bench.summary import Timed, rows_of
 
 BETWEEN_RUNS = 0.05
@@ -20,7 +20,8 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Change:
-    """`ratio` is old over new: above 1, the new one is faster. `low` and `high` bound its 95 % interval."""
+    """`ratio` is old over new: above 1, the new one is faster. `low` and `high` bound its 95 % interval. By `floor`,
+    a share, runs differ without any change."""
 
     arm: str
     cell: str
@@ -29,6 +30,19 @@ class Change:
     ratio: float
     low: float
     high: float
+    floor: float
+
+    @property
+    def significance(self) -> float:
+        return significance(self.low, self.high, self.floor)
+
+
+def significance(low: float | None, high: float | None, floor: float | None) -> float:
+    """How many noises lie between no difference and the near end of a ratio's interval: above 1 it is a difference,
+    below 0 the interval holds both directions. `floor`: the noise, as a share."""
+    if low is None or high is None:
+        return 0.0
+    return max(math.log(low), -math.log(high)) / math.log1p(floor or LEAST_FLOOR)
 
 
 @dataclass
@@ -74,7 +88,7 @@ def compare_reports(old: Report, new: Report) -> Differences:
                     if change is None:
                         found.too_few.append(f"{name} {cell}")
                     else:
-                        _place(found, change, _floor(old, new, cell))
+                        _place(found, change)
     found.added = [name for name, arm in new.arms.items() if arm.timed and not _timed(old, name)]
     found.not_primary = {
         name: arm.placement.primary or "unavailable"
@@ -82,7 +96,7 @@ def compare_reports(old: Report, new: Report) -> Differences:
         if arm.wants_ne and arm.timed and arm.placement.primary != "NE"
     }
     for changes in (found.regressions, found.improvements, found.unchanged):
-        changes.sort(key=lambda one: (one.ratio, one.arm, one.cell))
+        changes.sort(key=lambda one: (-one.significance, one.arm, one.cell))
     return found
 
 
@@ -106,7 +120,7 @@ def _lost(report: Report, name: str) -> str:
 
 def _floor(old: Report, new: Report, cell: str) -> float:
     seen = [report.noise[cell].floor for report in (old, new) if cell in report.noise]
-    return math.log1p(max([BETWEEN_RUNS, *(floor for floor in seen if floor is not None)]))
+    return max([BETWEEN_RUNS, *(floor for floor in seen if floor is not None)])
 
 
 def _change(arm: str, cell: str, old: Report, new: Report) -> Change | None:
@@ -121,7 +135,7 @@ def _change(arm: str, cell: str, old: Report, new: Report) -> Change | None:
     low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
     ratio = math.exp(float(np.median(before) - np.median(after)))
     old_ns, new_ns = math.exp(float(np.median(before))), math.exp(float(np.median(after)))
-    return Change(arm, cell, old_ns, new_ns, ratio, math.exp(low), math.exp(high))
+    return Change(arm, cell, old_ns, new_ns, ratio, math.exp(low), math.exp(high), _floor(old, new, cell))
 
 
 def _evidence(report: Report, arm: str, cell: str) -> list[float]:
@@ -131,13 +145,11 @@ def _evidence(report: Report, arm: str, cell: str) -> list[float]:
     return [median for block, median in medians.items() if block not in left_out]
 
 
-def _place(found: Differences, change: Change, floor: float) -> None:
-    if math.log(change.high) < -floor:
-        found.regressions.append(change)
-    elif math.log(change.low) > floor:
-        found.improvements.append(change)
-    else:
+def _place(found: Differences, change: Change) -> None:
+    if change.significance <= 1:
         found.unchanged.append(change)
+    else:
+        (found.improvements if change.ratio > 1 else found.regressions).append(change)
 
 
 def pair(report: Report, slices: Iterable[Slice], arm: str, against: str) -> list[Comparison]:

@@ -7,7 +7,7 @@ persist). A model that is champion already keeps the verdict that made it so.
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from anelab.export.parity import Parity
 from anelab.files import canonical_json, dvc_md5, read_json, sha256_text, write_json
 from anelab.learning.base import Array, Arrays, Split
 from anelab.stages.job import Job, Outcome, Stage
+from anelab.statistics import replicates
 from anelab.tracking import gates
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
 from anelab.tracking.receipt import Dataset
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
 COMPARISONS_BEFORE_WARNING = 20
-JUDGES = ("benchmarks", "champion", "coreml", "gates", "models", "registration", "rival")
+JUDGES = ("benchmarks", "champion", "coreml", "gates", "models", "registration", "replicates", "rival")
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -42,6 +43,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.tracking.benchmarks import attach_own
     from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
+    from anelab.tracking.replicates import REPLICATES, plan_of, save_all
     from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
 
@@ -49,6 +51,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     manifest = read_json(job.output("export") / "manifest.json")
     test = job.workload.load(job.config, job.prepared, "test")
     registry, standings = _registry(job, manifest, split_digest(test)), {}
+    drawn: dict[str, dict[str, Array]] = {}
     for format in FORMATS:
         model = registered_model(job.name, format)
         contenders = _contenders(job, manifest, format, test)
@@ -57,6 +60,9 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
             decided = _decide(job, store, model, standing, contenders, manifest, test, registry["test_digest"])
             registry["models"][model] = {"candidates": decided, "format": format}
             standings[model] = _stand(job, standing, registry, model)
+            drawn |= {one.entry["sha256"]: _replicates(job, one, test) for one in contenders.values()}
+    plan = plan_of(registry["test_digest"], job.config.seed, job.config.registry.resamples)
+    save_all(job.reports / REPLICATES, plan, drawn)
     write_json(job.reports / "registry.json", registry)
     for model, standing in standings.items():
         write_standing(record, model, standing)
@@ -128,6 +134,17 @@ def _contenders(job: Job, manifest: dict[str, Any], format: str, test: Split) ->
             rows = job.workload.rows(outputs, test)
             found[entry["variant"]] = Contender(file, entry, rows, job.workload.metrics(rows, test))
     return found
+
+
+def _replicates(job: Job, contender: Contender, test: Split) -> dict[str, Array]:
+    """Its figures on the rows that the bootstrap draws, with which any two versions can be compared later."""
+    bare = replace(test, inputs={})
+
+    def figures(rows: Array) -> dict[str, float]:
+        taken = {name: array[rows] for name, array in contender.rows.items()}
+        return job.workload.metrics(taken, bare.take(rows))
+
+    return replicates(figures, test.groups, job.config.registry.resamples, job.config.seed)
 
 
 def _eligible(job: Job, contenders: Mapping[str, Contender]) -> Contender:

@@ -35,6 +35,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         metrics[f"best_validation_{job.config.metric_name}"] = found.best.value
     report = {
         **metrics,
+        "best": values,
         "best_trial": found.best.number if found.best else None,
         "importances": found.importances,
         "trials": len(trials),

@@ -33,7 +33,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     test = job.workload.load(config, job.prepared, "test")
     rows, figures = evaluate_module(job.workload, config, fitted.module, test)
     _write_checkpoints(job, fitted, values)
-    report = _report(job, fitted, figures, test)
+    report = {**_report(job, fitted, figures, test), "searched": values}
     write_json(job.reports / "train.json", report)
     _write_plots(job, fitted.progress.history, rows, test)
     (work / "last.ckpt").unlink(missing_ok=True)

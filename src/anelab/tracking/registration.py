@@ -24,6 +24,7 @@ from anelab.tracking.models import (
     set_alias,
 )
 from anelab.tracking.receipt import Receipt, receipt_path
+from anelab.tracking.replicates import REPLICATES, Replicates
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
@@ -136,6 +137,10 @@ def _candidate(
     judged = registry["models"][model]["candidates"][variant]
     with tempfile.TemporaryDirectory() as scratch:
         files = lay_out(workspace.models(workload) / "export", format, variant, Path(scratch))
+        drawn = Replicates.load(workspace.reports(workload) / REPLICATES, judged["sha256"])
+        if drawn is not None:
+            drawn.save(Path(scratch, REPLICATES))
+            files[REPLICATES] = Path(scratch, REPLICATES)
         yield Candidate(
             model=model,
             format=format,

@@ -171,7 +171,8 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         "change:N",
         title="",
         scale=alt.Scale(
-            domain=["as before", "improvement", "regression"], range=["circle", "triangle-up", "triangle-down"]
+            domain=["as before", "improvement", "regression", "change"],
+            range=["circle", "triangle-up", "triangle-down", "diamond"],
         ),
         legend=alt.Legend(orient="top"),
     )
@@ -179,8 +180,8 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         "change:N",
         title="",
         scale=alt.Scale(
-            domain=["as before", "improvement", "regression"],
-            range=[PLAIN, GOOD, BAD],
+            domain=["as before", "improvement", "regression", "change"],
+            range=[PLAIN, GOOD, BAD, NOISE],
         ),
         legend=alt.Legend(orient="top"),
     )
@@ -191,12 +192,17 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         color=colours,
         tooltip=["when", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"],
     )
-    return alt.layer(band, line, point).properties(height=380, width=WIDTH)
+    layers = [band, line, point] if frame["low"].notna().any() else [line, point]
+    return alt.layer(*layers).properties(height=380, width=WIDTH)
 
 
-def pareto_chart(frame: pd.DataFrame, metric: str) -> Any:
-    """Quality against time of a call; the size of a point is the model's. Points of the front are filled."""
-    return (
+PICKED = "picked"
+
+
+def pareto_chart(frame: pd.DataFrame, metric: str, pick: bool = False) -> Any:
+    """Quality against time of a call; the size of a point is the model's. Points of the front are filled. `pick`: a
+    click selects a `point`, by the name PICKED."""
+    drawn = (
         alt.Chart(frame)
         .mark_point(strokeWidth=2)
         .encode(
@@ -231,3 +237,4 @@ def pareto_chart(frame: pd.DataFrame, metric: str) -> Any:
         )
         .properties(height=440, width=WIDTH)
     )
+    return drawn.add_params(alt.selection_point(name=PICKED, fields=["point"])) if pick else drawn

@@ -1,16 +1,19 @@
 """Versions, hosts and arms side by side: what differs, most significant first. Verdicts are those of `bench`."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from anelab.bench.compare import Change, Differences, level
+from anelab.bench.compare import Change, Differences, level, significance
+from anelab.bench.quality import Difference, difference, interval
 from anelab.bench.schema import Comparison, Report
 from anelab.bench.tables import duration
+from anelab.learning.metrics import direction
 from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen
-from anelab.views.look import host_name, ratio_text, verdict_text
+from anelab.views.look import host_name, interval_text, ratio_text, verdict_text
 
 TOO_FEW = "too few processes whose blocks are evidence"
 NOISE = ("within noise", "unchanged")
@@ -29,19 +32,11 @@ def arms(found: Sequence[Comparison], with_noise: bool) -> pd.DataFrame:
             "p": one.p_value,
             "because": one.reason,
         }
-        for one in sorted(kept, key=_significance)
+        for one in sorted(kept, key=lambda one: -significance(one.low, one.high, one.floor))
     ]
     return pd.DataFrame(
         rows, columns=["arm", "against", "scenario", "speed-up [95 % interval]", "verdict", "p", "because"]
     )
-
-
-def _significance(one: Comparison) -> float:
-    """How far the interval stays from no difference, in noises; the farthest first."""
-    if one.low is None or one.high is None:
-        return 0.0
-    near = max(math.log(one.low), -math.log(one.high))
-    return -near / math.log1p(one.floor or 0.01)
 
 
 def results(found: Differences, with_noise: bool) -> pd.DataFrame:
@@ -51,7 +46,7 @@ def results(found: Differences, with_noise: bool) -> pd.DataFrame:
         _change_row(kind, one)
         for kind, changes in groups
         if with_noise or kind not in NOISE
-        for one in sorted(changes, key=lambda one: -abs(math.log(one.ratio)))
+        for one in sorted(changes, key=lambda one: -one.significance)
     ]
     lost = {**found.newly_failing, **dict.fromkeys(found.missing, "not in the new result")}
     rows += [{"arm": name, "change": "✕ lost", "because": why} for name, why in lost.items()]
@@ -77,19 +72,92 @@ def _change_row(kind: str, one: Change) -> dict[str, str]:
     }
 
 
-def versions(chosen: Sequence[VersionRow], runs: Mapping[str, RunRow], with_same: bool) -> pd.DataFrame:
-    """Metrics, gates' figures, settings and surroundings of versions, a column each; what is equal is left out."""
-    facts = {one.title: _facts(one, runs.get(one.run_id or "")) for one in chosen}
-    names = list(dict.fromkeys(name for each in facts.values() for name in each))
-    rows = [{"what": name, **{title: each.get(name, "") for title, each in facts.items()}} for name in names]
-    differing = [row for row in rows if with_same or len({row[title] for title in facts}) > 1]
-    differing.sort(key=lambda row: -_spread([row[title] for title in facts]))
-    return pd.DataFrame(differing, columns=["what", *facts])
+@dataclass(frozen=True)
+class Judged:
+    """A version with what is known of how sure its figures are, and the training run that it came from."""
+
+    version: VersionRow
+    run: RunRow | None = None
+    replicates: Replicates | None = None
+
+    def interval_of(self, name: str) -> tuple[float, float] | None:
+        drawn = None if self.replicates is None else self.replicates.figures.get(name)
+        return None if drawn is None else interval(drawn)
+
+    def minus(self, other: "Judged", name: str) -> Difference | None:
+        """None if they were not judged on the same rows, or nobody kept on which."""
+        ours, theirs = self.replicates, other.replicates
+        if ours is None or theirs is None or ours.plan != theirs.plan:
+            return None
+        if name not in ours.figures or name not in theirs.figures:
+            return None
+        pair = ours.figures[name], theirs.figures[name]
+        return difference(self.version.metrics[name], other.version.metrics[name], *pair)
+
+
+def versions(chosen: Sequence[Judged], with_noise: bool) -> pd.DataFrame:
+    """Metrics with 95 % intervals and their differences to the first version, most significant first; then size,
+    gates, settings and surroundings that differ. What is within noise or equal is left out unless it is asked for."""
+    first, *others = chosen
+    rows: list[tuple[float, dict[str, str]]] = []
+    for name in dict.fromkeys(name for one in chosen for name in one.version.metrics):
+        differences = [_difference(one, first, name) for one in others]
+        if with_noise or any(one.shown for one in differences):
+            row = {"what": f"metric {name}"} | {one.version.title: _value(one, name) for one in chosen}
+            row |= {_minus(one, first): told.text for one, told in zip(others, differences, strict=True)}
+            rows.append((max(one.significance for one in differences), row))
+    rows.sort(key=lambda one: -one[0])
+    facts = {one.version.title: _facts(one.version, one.run) for one in chosen}
+    plain = [
+        {"what": name, **{title: each.get(name, "") for title, each in facts.items()}}
+        for name in dict.fromkeys(name for each in facts.values() for name in each)
+        if with_noise or len({each.get(name, "") for each in facts.values()}) > 1
+    ]
+    columns = ["what", *facts, *(_minus(one, first) for one in others)]
+    return pd.DataFrame([*(row for _, row in rows), *plain], columns=columns)
+
+
+def _minus(one: Judged, first: Judged) -> str:
+    return f"{one.version.title} minus {first.version.title} [95 % interval]"
+
+
+@dataclass(frozen=True)
+class _Told:
+    text: str
+    significance: float
+    shown: bool
+
+
+def _difference(one: Judged, first: Judged, name: str) -> _Told:
+    """`one` minus `first`, in words; what cannot be judged comes after what can."""
+    found = one.minus(first, name)
+    if found is not None:
+        text = f"{interval_text(found.point, found.low, found.high, signed=True)}, {_verdict(found, name)}"
+        return _Told(text, found.significance, not found.within_noise)
+    values = one.version.metrics.get(name), first.version.metrics.get(name)
+    if values[0] is None or values[1] is None:
+        return _Told("only one of them has it", -1, True)
+    if one.version.test_digest != first.version.test_digest:
+        return _Told("not comparable: another test set", -1, True)
+    return _Told(f"{values[0] - values[1]:+.4g}, how sure is not known", -1, values[0] != values[1])
+
+
+def _verdict(found: Difference, name: str) -> str:
+    if found.within_noise:
+        return "≈ within noise"
+    better = direction(name) * found.point
+    return "≠ differs" if not better else "▲ better" if better > 0 else "▼ worse"
+
+
+def _value(one: Judged, name: str) -> str:
+    value, known = one.version.metrics.get(name), one.interval_of(name)
+    if value is None:
+        return ""
+    return f"{value:.5g}" if known is None else interval_text(value, *known)
 
 
 def _facts(version: VersionRow, run: RunRow | None) -> dict[str, str]:
-    found = {f"metric {name}": f"{value:.6g}" for name, value in version.metrics.items()}
-    found["size"] = "" if version.size_bytes is None else f"{version.size_bytes:.0f} bytes"
+    found = {"size": "" if version.size_bytes is None else f"{version.size_bytes:,.0f} bytes"}
     found["variant"] = version.variant
     for gate in version.gates:
         found[f"gate {gate.name}"] = f"{gate.verdict}: {gate.reason}"
@@ -99,16 +167,6 @@ def _facts(version: VersionRow, run: RunRow | None) -> dict[str, str]:
         found |= {"commit": run.commit[:12] + (" with changes" if run.dirty else ""), "host": run.host}
         found |= {f"data {name}": digest for name, digest in run.datasets.items()}
     return found
-
-
-def _spread(values: Sequence[str]) -> float:
-    """Relative spread of numbers; text that differs comes after every number that does."""
-    try:
-        numbers = [float(value.removesuffix(" bytes")) for value in values]
-    except ValueError:
-        return -1.0
-    largest = max(abs(value) for value in numbers)
-    return (max(numbers) - min(numbers)) / largest if largest else 0.0
 
 
 def pivot(reports: Sequence[Report], cell: str) -> pd.DataFrame:
@@ -131,30 +189,17 @@ def level_text(found: tuple[float, float, float]) -> str:
     return f"{median} [{low}, {high}]"
 
 
-def datasets(versions: Sequence[VersionRow], runs: Mapping[str, RunRow]) -> pd.DataFrame:
-    """Models by datasets: the headline metric; with the interval against the champion where the gate had one."""
+def datasets(chosen: Sequence[Judged]) -> pd.DataFrame:
+    """Models by datasets: the headline metric on the test set with its 95 % interval."""
     table: dict[str, dict[str, str]] = {}
     columns: list[str] = []
-    for one in versions:
-        run = runs.get(one.run_id or "")
-        digest = (
-            "unknown data" if run is None else ", ".join(f"{name} {value[:8]}" for name, value in run.datasets.items())
-        )
+    for one in chosen:
+        version, run = one.version, one.run
+        held = {} if run is None else run.datasets
+        digest = ", ".join(f"{name} {value[:8]}" for name, value in held.items()) or "unknown data"
         columns.append(digest)
-        if one.value is not None:
-            table.setdefault(f"{one.title}, {one.variant}", {})[digest] = (
-                f"{one.metric_name} {one.value:.5g}{_gain(one)}"
-            )
-    return pd.DataFrame(
-        [{"model": name, **row} for name, row in table.items()], columns=["model", *dict.fromkeys(columns)]
-    )
-
-
-def _gain(version: VersionRow) -> str:
-    for gate in version.gates:
-        if gate.name == "champion" and {"gain", "low", "high"} <= gate.figures.keys():
-            figures = gate.figures
-            return (
-                f" (gain {figures['gain']:+.4g} [{figures['low']:+.4g}, {figures['high']:+.4g}] over the champion then)"
-            )
-    return ""
+        if version.value is not None:
+            told = f"{version.metric_name} {_value(one, version.metric_name)}"
+            table.setdefault(f"{version.title}, {version.variant}", {})[digest] = told
+    rows = [{"model": name, **row} for name, row in table.items()]
+    return pd.DataFrame(rows, columns=["model", *dict.fromkeys(columns)])

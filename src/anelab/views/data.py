@@ -12,6 +12,9 @@ from anelab.learning.base import SPLITS
 from anelab.views.charts import WIDTH
 from anelab.views.look import PLAIN
 
+SHADES = (1.0, 0.65, 0.35, 0.2, 0.1)
+"""Opacities of splits, in their order."""
+
 
 def in_order(splits: Mapping[str, Any]) -> dict[str, Any]:
     """Training first, the test last."""
@@ -29,16 +32,24 @@ def counts(card: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def balance_chart(frame: pd.DataFrame) -> Any:
+    there = list(in_order(dict.fromkeys(frame["split"])))
     return (
         alt.Chart(frame)
         .mark_bar(color=PLAIN)
         .encode(
             x=alt.X("class:N", title="class", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("share:Q", title="share of the split's rows", axis=alt.Axis(format="%")),
-            column=alt.Column("split:N", title=None, sort=list(SPLITS)),
+            xOffset=alt.XOffset("split:N", sort=list(SPLITS)),
+            opacity=alt.Opacity(
+                "split:N",
+                title="split",
+                sort=list(SPLITS),
+                scale=alt.Scale(domain=there, range=SHADES[: len(there)]),
+                legend=alt.Legend(orient="top", symbolFillColor=PLAIN, symbolStrokeColor=PLAIN),
+            ),
             tooltip=["split", "class", "rows", alt.Tooltip("share:Q", format=".2%")],
         )
-        .properties(height=180, width=WIDTH // 3 - 40)
+        .properties(height=260, width=WIDTH)
     )
 
 

@@ -1,6 +1,6 @@
 """Neural Engine against CPU: frames of one or more results. Verdicts are those of `bench`; none is made here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,11 @@ from anelab.bench.schema import ArmResult, Comparison, Report
 from anelab.bench.stats import LEAST_COUNTS
 from anelab.bench.summary import batch_of, rows_of
 from anelab.tracking.reading import VersionRow
-from anelab.views.look import device_name, device_of, host_name, ratio_text, verdict_text
+from anelab.views.look import device_name, device_of, ratio_text, verdict_text
 
 UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no result here compares an arm on it with the CPU."
+Results = Mapping[str, Report]
+"""By what tells them apart for a person: the machine, and the versions where one machine has several results."""
 QUANTILES = np.linspace(0, 1, 201)
 
 
@@ -64,20 +66,19 @@ def chosen(report: Report, arms: Sequence[str] = (), variants: Sequence[str] = (
     }
 
 
-def speedups(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def speedups(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """A row for every comparison of the arms that were asked for."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         shown = chosen(report, arms, variants)
         for one in report.comparisons:
             if one.arm in shown:
-                rows.append(_speedup(report, one))
+                rows.append(_speedup(host, report, one))
     return pd.DataFrame(rows, columns=_SPEEDUP)
 
 
 _SPEEDUP = (
     "host",
-    "result",
     "scenario",
     "cell",
     "rows",
@@ -96,11 +97,10 @@ _SPEEDUP = (
 )
 
 
-def _speedup(report: Report, one: Comparison) -> dict[str, object]:
+def _speedup(host: str, report: Report, one: Comparison) -> dict[str, object]:
     noise = None if one.floor is None else 1 + one.floor
     return {
-        "host": host_name(report),
-        "result": report.id[:12],
+        "host": host,
         "scenario": cell_name(one.cell),
         "cell": one.cell,
         "rows": rows_of(one.cell),
@@ -119,17 +119,22 @@ def _speedup(report: Report, one: Comparison) -> dict[str, object]:
     }
 
 
-def answer(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> list[str]:
-    """The question of the project, answered in a sentence a machine and pair of arms. `versions`: to name the ones that
-    were measured."""
+def answer(
+    results: Results, versions: Sequence[VersionRow] = (), arms: Sequence[str] = (), variants: Sequence[str] = ()
+) -> list[str]:
+    """The question of the project, answered in a sentence a machine and pair of arms, for the arms that were asked
+    for. `versions`: to name the ones that were measured."""
     sentences = []
-    for report in reports:
+    for host, report in results.items():
         measured = ", ".join(one.title for one in versions if ran_on_ne(report, one))
-        pairs = {(one.arm, one.against) for one in report.comparisons if report.arms[one.arm].wants_ne}
-        for arm, against in sorted(pairs):
-            if report.arms[against].device == "CPU":
-                where = f"{host_name(report)}{f', {measured}' if measured else ''}"
-                sentences.append(f"{where}: {_sentence(report, arm, against)}")
+        where = host if not measured or measured in host else f"{host}, {measured}"
+        shown = chosen(report, arms, variants)
+        pairs = {(one.arm, one.against) for one in report.comparisons if one.arm in shown}
+        sentences += [
+            f"{where}: {_sentence(report, arm, against)}"
+            for arm, against in sorted(pairs)
+            if report.arms[arm].wants_ne and report.arms[against].device == "CPU"
+        ]
     return sentences
 
 
@@ -152,25 +157,32 @@ def _sentence(report: Report, arm: str, against: str) -> str:
     if largest.verdict == "not comparable":
         return f"{arm} cannot be told from {against}: {largest.reason}.{missing}"
     start = crossover(found, arm, against)
+    smallest = "" if found[0].cell == largest.cell else f" At {_told(found[0])}."
     if start is None:
-        what = "is as fast as" if largest.verdict == "within noise" else "is slower than"
-        told = ratio_text(largest.speedup, largest.low, largest.high)
-        return f"{arm} {what} {against} at {cell_name(largest.cell)}: speed-up {told}.{missing}"
+        return f"{arm} does not beat {against}: at {_told(largest)}.{smallest}{missing}"
     best = max((one for one in found if one.verdict == "faster"), key=lambda one: one.speedup or 0)
     most = f"{ratio_text(best.speedup, best.low, best.high)} x at {cell_name(best.cell)}"
     since = f"from {start} row{'s' if start > 1 else ''} a call on" if len(found) > 1 else f"at {cell_name(best.cell)}"
-    return f"{arm} beats {against} {since}; at best {most}.{missing}"
+    return f"{arm} beats {against} {since}; at best {most}.{smallest if start > 1 else ''}{missing}"
 
 
-def placements(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def _told(one: Comparison) -> str:
+    """What holds at one size."""
+    what = {"faster": "faster", "slower": "slower", "within noise": "as fast"}.get(one.verdict)
+    if what is None:
+        return f"{cell_name(one.cell)} nothing can be said ({one.reason})"
+    return f"{cell_name(one.cell)} it is {what}, {ratio_text(one.speedup, one.low, one.high)} x"
+
+
+def placements(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """Share of every device by arm and rows a call; one row "unavailable" where nothing tells."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
             for count, placement in arm.placements.items():
                 rows += [
                     {
-                        "host": host_name(report),
+                        "host": host,
                         "arm": name,
                         "rows": count,
                         "device": device,
@@ -192,17 +204,15 @@ def _shares(placement: Placement) -> list[tuple[str, float]]:
     return [(device_name(device), share) for device, share in placement.share.items() if share]
 
 
-def percentiles(
-    reports: Sequence[Report], cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()
-) -> pd.DataFrame:
+def percentiles(results: Results, cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """Times of a call in µs. A percentile that too few samples bear is empty."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
             if found := arm.cells.get(cell):
                 rows.append(
                     {
-                        "host": host_name(report),
+                        "host": host,
                         "arm": name,
                         "device": device_of(arm, batch_of(cell)),
                         **{f"p{one:g} (µs)": _micro(found.percentiles_ns.get(f"p{one:g}")) for one in LEAST_COUNTS},
@@ -245,17 +255,17 @@ def distribution(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["arm", "device", "us", "share"])
 
 
-def sweep(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def sweep(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """Latency and throughput by rows a call: medians, with the range of the processes' medians."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
             for cell, found in arm.cells.items():
                 if is_sweep(cell):
                     medians = found.process_medians_ns.values()
                     rows.append(
                         {
-                            "host": host_name(report),
+                            "host": host,
                             "arm": name,
                             "device": device_of(arm, found.rows),
                             "rows": found.rows,
@@ -269,17 +279,15 @@ def sweep(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequenc
     return pd.DataFrame(rows, columns=columns)
 
 
-def crossovers(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def crossovers(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """From which batch size on an arm is faster than the one it is compared with, where it is not so at all sizes."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         shown = chosen(report, arms, variants)
         smallest = min((rows_of(one.cell) for one in report.comparisons if is_sweep(one.cell)), default=1)
         for arm, against in sorted({(one.arm, one.against) for one in report.comparisons}):
             start = crossover(report.comparisons, arm, against)
             if arm in shown and start is not None and start > smallest:
                 device = device_of(shown[arm], start)
-                rows.append(
-                    {"host": host_name(report), "arm": arm, "device": device, "against": against, "rows": start}
-                )
+                rows.append({"host": host, "arm": arm, "device": device, "against": against, "rows": start})
     return pd.DataFrame(rows, columns=["host", "arm", "device", "against", "rows"])

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from anelab.bench import trend
+from anelab.bench.schema import Report
+from anelab.learning.metrics import direction
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.views.look import moment
+from anelab.views.look import host_name, moment
 
 MEDIAN = ".median_us"
 METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
 """Settings without which times are not comparable, as `anelab bench compare` has it."""
-LOSSES = ("loss", "nll", "ece", "error", "brier")
 
 
 def latencies(runs: Sequence[RunRow]) -> list[str]:
@@ -29,12 +30,19 @@ def hosts(runs: Sequence[RunRow], name: str) -> list[str]:
     return list(dict.fromkeys(run.host for run in reversed(runs) if run.host and f"{name}{MEDIAN}" in run.metrics))
 
 
-def higher_is_better(name: str, versions: Sequence[VersionRow]) -> bool:
-    """Of a metric such as test_accuracy: as params.yaml says of the headline; losses and errors are better low."""
+def host_names(fingerprints: Sequence[str], reports: Sequence[Report]) -> dict[str, str]:
+    """Fingerprints by the machine's name, as far as a result tells it."""
+    known = {report.host.fingerprint: host_name(report) for report in reports}
+    return {known.get(one, f"unknown machine ({one[:6]})"): one for one in fingerprints}
+
+
+def better_when(name: str, versions: Sequence[VersionRow]) -> int:
+    """1 if a metric such as test_accuracy is better high, -1 if low, 0 if nobody says: of the headline params.yaml
+    does, of the usual ones their definition."""
     for one in versions:
         if name == f"test_{one.metric_name}":
-            return one.higher_is_better
-    return not any(word in name for word in LOSSES)
+            return 1 if one.higher_is_better else -1
+    return direction(name.removeprefix("test_"))
 
 
 def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
@@ -44,12 +52,12 @@ def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
     return _frame(having, trend.times([run.metrics[f"{name}{MEDIAN}"] for run in having]))
 
 
-def metric(runs: Sequence[RunRow], name: str, higher_is_better: bool) -> pd.DataFrame:
+def metric(runs: Sequence[RunRow], name: str, better: int) -> pd.DataFrame:
     """A metric on the test set over trainings. Another digest of the data is another question, so only runs on the
     last one's data are shown."""
     having = [run for run in runs if name in run.metrics]
     having = [run for run in having if run.datasets == having[-1].datasets]
-    return _frame(having, trend.figures([run.metrics[name] for run in having], higher_is_better))
+    return _frame(having, trend.figures([run.metrics[name] for run in having], better))
 
 
 def _method(run: RunRow) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """From a version back to data, settings, commit and machine, and on to its benchmarks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -29,14 +29,19 @@ def origin(version: VersionRow, run: RunRow | None) -> pd.DataFrame:
     return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
 
 
-def search_of(train: RunRow, searches: Sequence[RunRow]) -> RunRow | None:
-    """The last search on the same data before the training."""
-    before = [one for one in searches if one.started_ms <= train.started_ms]
-    return next((one for one in reversed(before) if one.datasets == train.datasets), None)
+def search_of(
+    train: RunRow, searched: object, searches: Sequence[RunRow], best_of: Callable[[RunRow], object]
+) -> RunRow | None:
+    """The last search on the same data before the training whose best values are those it was trained with."""
+    before = [one for one in searches if one.started_ms <= train.started_ms and one.datasets == train.datasets]
+    return next((one for one in reversed(before) if searched is not None and best_of(one) == searched), None)
 
 
-def settings(run: RunRow) -> pd.DataFrame:
-    return pd.DataFrame({"setting": list(run.params), "value": list(run.params.values())})
+def settings(run: RunRow, searched: Mapping[str, object]) -> pd.DataFrame:
+    """As the training had them: params.yaml's, but for what the search chose."""
+    given: dict[str, object] = {**run.params, **searched}
+    by = ["search" if name in searched else "params.yaml" for name in given]
+    return pd.DataFrame({"setting": list(given), "value": [str(value) for value in given.values()], "by": by})
 
 
 def packages(run: RunRow) -> pd.DataFrame:

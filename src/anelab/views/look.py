@@ -1,12 +1,15 @@
 """How things look everywhere: one colour a device, one sign a verdict, digits that mean something."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
 
 from anelab.bench.placement import UNAVAILABLE
 from anelab.bench.schema import ArmResult, Report
+from anelab.tracking.reading import RunRow, VersionRow
 
 DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
 """Okabe and Ito's colours, which eyes of every kind tell apart (jfly.uni-koeln.de/color)."""
@@ -48,11 +51,18 @@ def verdict_text(verdict: str) -> str:
 
 
 def ratio_text(value: float | None, low: float | None, high: float | None) -> str:
-    """Such as 1.52 [1.47, 1.58]: as many digits as the interval is wide."""
+    """Such as 1.52 [1.47, 1.58]."""
     if value is None or low is None or high is None:
         return "unavailable"
-    digits = max(0, min(4, 1 - math.floor(math.log10(max(high - low, 1e-4)))))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return interval_text(value, low, high)
+
+
+def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:
+    """A value with its interval: as many digits as the interval is wide, and never more than four after the point."""
+    width = high - low if math.isfinite(high - low) else 1.0
+    digits = max(0, min(4, 1 - math.floor(math.log10(max(width, 1e-4)))))
+    sign = "+" if signed else ""
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
 def significant(value: float, digits: int = 4) -> float:
@@ -89,6 +99,29 @@ def host_name(report: Report) -> str:
 def result_name(report: Report) -> str:
     imported = ", imported" if report.imported else ""
     return f"{host_name(report)}, {report.measured_at[:16].replace('T', ' ')}{imported}"
+
+
+def named(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> dict[str, Report]:
+    """Results by their machine; where one has several, also by the versions they measured, or when."""
+    machines = Counter(host_name(report) for report in reports)
+    found: dict[str, Report] = {}
+    for report in reports:
+        name = host_name(report)
+        if machines[name] > 1:
+            files = {sha256 for arm in report.arms.values() for sha256 in arm.files.values()}
+            measured = ", ".join(one.title for one in versions if one.sha256 in files)
+            name = f"{name}, {measured or report.measured_at[:16].replace('T', ' ')}"
+        found[name if name not in found else f"{name}, result {report.id[:8]}"] = report
+    return found
+
+
+def run_names(runs: Sequence[RunRow]) -> dict[str, RunRow]:
+    """Runs by a name that tells them apart, newest first: when, at which commit, under which key."""
+    return {
+        f"{moment(one.started_ms)}, {one.commit[:7] or 'no commit'}, {one.key[:8]}"
+        f"{', imported' if one.tags.get('anelab.imported') == 'true' else ''}": one
+        for one in reversed(runs)
+    }
 
 
 def harmless(text: str) -> str:

@@ -10,6 +10,7 @@ from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views.engine import ran_on_ne
 from anelab.views.look import moment, size_text
+from anelab.workspace import Workspace
 
 GATE_SIGNS = {"pass": "✓", "fail": "✕", "not compared": "–", "not eligible": "–"}
 
@@ -20,6 +21,16 @@ class Missing:
 
     what: str
     command: str
+
+
+def why_empty(workspace: Workspace) -> Missing:
+    """Why a store has nothing to show, and the command that fills it."""
+    if not workspace.root.is_dir():
+        return Missing(f"the workspace {workspace.root} does not exist; name one with --workspace", "make repro")
+    if any(workspace.root.glob("models/*/receipts/*.json")):
+        return Missing("the store has no results, but the folder has: `anelab sync` brings them back", "anelab sync")
+    made = "makes the data, trains, exports, measures and registers both default workloads in some minutes"
+    return Missing(f"there are no results yet: `make repro` in the project's folder {made}", "make repro")
 
 
 def holder(versions: Sequence[VersionRow], model: str, alias: str) -> VersionRow | None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from anelab.bench.schema import Report
 from anelab.tracking.reading import VersionRow
-from anelab.views.look import device_of, host_name
+from anelab.views.look import device_of, host_name, significant
 
 COLUMNS = ["version", "variant", "format", "arm", "device", "host", "us", "quality", "size_kb", "aliases", "eligible"]
 
@@ -61,6 +61,17 @@ def judged(
 def _dominated(costs: "np.ndarray", feasible: "np.ndarray") -> "np.ndarray":
     rivals = costs[feasible]
     return np.array([bool(((rivals <= one).all(1) & (rivals < one).any(1)).any()) for one in costs], dtype=bool)
+
+
+def named(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """With `point`, a name for every one; those of the front come first, then the faster."""
+    ordered = frame.sort_values(["front", "us"], ascending=[False, True])
+    names = [
+        f"{row['version']}, {row['variant']}, by {row['arm']}: {metric} {significant(row['quality'])}, "
+        f"{significant(row['us'])} µs"
+        for row in ordered.to_dict("records")
+    ]
+    return ordered.assign(point=names)
 
 
 def promote_command(version: str) -> str:

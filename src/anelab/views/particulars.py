@@ -7,19 +7,19 @@ import pandas as pd
 from anelab.bench.estimate import Published
 from anelab.bench.schema import ArmResult, Bound, Report
 from anelab.bench.tables import duration
-from anelab.views.engine import chosen
-from anelab.views.look import device_of, host_name
+from anelab.views.engine import Results, chosen
+from anelab.views.look import device_of
 
 GATE_TEXTS = {False: "✕ failed", True: "✓ passed", None: "– not asked"}
 """The worst first."""
 
 
-def states(reports: Sequence[Report], arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def states(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
     """Cold, cached, warm, sustained: ms to be ready, µs a call; memory in MB; energy above idle in mJ; quality."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
-            rows.append({"host": host_name(report), "arm": name, "device": device_of(arm), **_state(report, arm)})
+            rows.append({"host": host, "arm": name, "device": device_of(arm), **_state(report, arm)})
     return pd.DataFrame(rows)
 
 
@@ -27,11 +27,11 @@ def _energy_source(arm: ArmResult) -> str:
     return "unavailable" if arm.energy is None or arm.energy.mj_per_inference is None else arm.energy.source
 
 
-def without_energy(reports: Sequence[Report]) -> list[str]:
+def without_energy(results: Results) -> list[str]:
     """Why there is none, machine by machine."""
     told = {
-        f"{host_name(report)}: {arm.energy.reason}"
-        for report in reports
+        f"{host}: {arm.energy.reason}"
+        for host, report in results.items()
         for arm in report.arms.values()
         if arm.energy is not None and arm.energy.mj_per_inference is None and arm.energy.reason
     }
@@ -62,42 +62,40 @@ def _state(report: Report, arm: ArmResult) -> dict[str, object]:
     }
 
 
-def gates(reports: Sequence[Report]) -> pd.DataFrame:
+def gates(results: Results) -> pd.DataFrame:
     """What every arm had to pass before it was timed, and the figures."""
     rows = [
         {
-            "host": host_name(report),
+            "host": host,
             "arm": name,
             "gate": gate.name,
             "verdict": GATE_TEXTS[gate.passed],
             "detail": gate.detail,
         }
-        for report in reports
+        for host, report in results.items()
         for name, arm in report.arms.items()
         for gate in arm.gates
     ]
     return pd.DataFrame(rows, columns=["host", "arm", "gate", "verdict", "detail"])
 
 
-def not_timed(reports: Sequence[Report]) -> pd.DataFrame:
+def not_timed(results: Results) -> pd.DataFrame:
     """Arms that could not be timed, and why; workers that were lost, and how."""
     rows = []
-    for report in reports:
+    for host, report in results.items():
         for name, arm in report.arms.items():
             if not arm.timed:
-                rows.append({"host": host_name(report), "arm": name, "what": "not timed", "why": arm.reason})
+                rows.append({"host": host, "arm": name, "what": "not timed", "why": arm.reason})
         for one in report.failures:
             where = "gates" if one.block is None else f"block {one.block}"
-            rows.append(
-                {"host": host_name(report), "arm": one.arm, "what": f"lost ({where})", "why": one.ending.text()}
-            )
+            rows.append({"host": host, "arm": one.arm, "what": f"lost ({where})", "why": one.ending.text()})
     return pd.DataFrame(rows, columns=["host", "arm", "what", "why"])
 
 
-def estimates(reports: Sequence[Report]) -> pd.DataFrame:
+def estimates(results: Results) -> pd.DataFrame:
     """What the Neural Engine might take, by constants that others published: of the last result that has estimates.
     Nothing of it was measured."""
-    having = [report for report in reports if report.estimates]
+    having = [report for report in results.values() if report.estimates]
     of_last = max(having, key=lambda report: report.measured_at).estimates if having else []
     return pd.DataFrame(
         [
