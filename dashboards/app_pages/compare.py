@@ -82,9 +82,10 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
 
 
 def same_kind(versions: list[VersionRow]) -> list[str]:
-    """The last two of the first model and variant that has two, else the last two."""
+    """The last two of the first model and variant that has two, champions' before others', else the last two."""
     kinds: dict[tuple[str, str], list[str]] = {}
-    for one in versions:
+    champions = {(one.model, one.variant) for one in versions if "champion" in one.aliases}
+    for one in sorted(versions, key=lambda one: (one.model, one.variant) not in champions):
         kinds.setdefault((one.model, one.variant), []).append(one.title)
     several = [titles for titles in kinds.values() if len(titles) >= LEAST]
     return (several[0] if several else [one.title for one in versions])[:LEAST][::-1]

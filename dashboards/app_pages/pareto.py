@@ -33,7 +33,7 @@ if frame.empty:
 
 metric, better = versions[0].metric_name, versions[0].higher_is_better
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    host = shown.pick("Host", list(dict.fromkeys(frame["host"])), "host")
+    host = shown.pick("Machine", list(dict.fromkeys(frame["host"])), "host")
     least = st.number_input(
         f"{'Least' if better else 'Most'} {metric}",
         value=None,
@@ -78,5 +78,8 @@ else:
     st.caption("It is beyond the limits above, or a gate holds it back.")
 if len(test_sets) > 1:
     st.caption("Versions that were judged on another test set or by another metric are left out.")
-shown.table(frame.drop(columns=["host", "point"]), "pareto", "Versions by quality, time and size")
+columns = {"us": "time of a call (µs)", "quality": metric, "size_kb": "size (kB)"}
+shown.table(
+    frame.drop(columns=["host", "point"]).rename(columns=columns), "pareto", "Versions by quality, time and size"
+)
 words.explain("front", "champion", "gate", "arm")

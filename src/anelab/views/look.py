@@ -58,9 +58,11 @@ def ratio_text(value: float | None, low: float | None, high: float | None) -> st
 
 
 def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:
-    """A value with its interval: as many digits as the interval is wide, and never more than four after the point."""
+    """A value with its interval: as many digits as the interval is wide, and of the largest bound no more than four."""
     width = high - low if math.isfinite(high - low) else 1.0
-    digits = max(0, min(4, 1 - math.floor(math.log10(max(width, 1e-4)))))
+    largest = max((abs(one) for one in (low, high) if math.isfinite(one)), default=1.0)
+    most = 3 - math.floor(math.log10(max(largest, 1e-6)))
+    digits = max(0, min(most, 1 - math.floor(math.log10(max(width, 1e-9)))))
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
