@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,19 @@ def test_a_store_that_lost_it_gets_it_back(home: Path, bundle: Path) -> None:
     assert json.loads(done.stdout)["warnings"] == []
     look = anelab_alone(home, "bench", "history", "mnist", "--json")
     assert sorted(one["imported"] for one in json.loads(look.stdout)) == [False, True]
+
+
+def test_a_result_that_was_brought_back_keeps_its_machine_and_its_date(home: Path) -> None:
+    """As after `dvc pull` in a fresh clone: no record of the execution is there, and no store."""
+    for lost in ("mlruns", ".anelab"):
+        shutil.rmtree(home / lost)
+    done = anelab_alone(home, "sync")
+    assert done.returncode == 0, done.stderr
+    report = read_report(home / "reports/mnist/bench.json")
+    look = anelab_alone(home, "bench", "history", "mnist", "--json")
+    (only,) = [one for one in json.loads(look.stdout) if not one["imported"]]
+    assert only["host"] == report.host.fingerprint
+    assert only["started_ms"] == int(datetime.fromisoformat(report.measured_at).timestamp() * 1000)
 
 
 def test_a_bundle_of_a_model_that_is_not_here_is_refused(bundle: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.tracking.benchmarks import attach_own
+    from anelab.tracking.benchmarks import attach_own, tell_origin
     from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
     from anelab.tracking.replicates import REPLICATES, plan_of, save_all
     from anelab.tracking.runs import publish_all
@@ -67,6 +67,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for model, standing in standings.items():
         write_standing(record, model, standing)
     with store.writing():
+        tell_origin(job.workspace, job.name)
         publish_all(store, job.workspace, job.name)  # a version names its training run
         applied = apply_registration(store, job.workspace, job.name)
         unattached = attach_own(store, job.workspace, job.name)

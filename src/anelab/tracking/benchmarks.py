@@ -7,7 +7,7 @@ both back into a store that lost them.
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,18 +45,31 @@ def bundle_path(workspace: Workspace, report: Report) -> Path:
     return bundles_of(workspace, report.subject.workload) / f"{report.id[:SHORT]}.bench.zip"
 
 
+def tell_origin(workspace: Workspace, workload: str) -> None:
+    """Let the project's last result say itself when and where it was measured, if DVC brought it back without the
+    record of its execution. Before its run is published, or the run would be of here and now."""
+    with suppress(AnelabError):  # a damaged one is told of when it is attached
+        own, receipt = _own(workspace, workload)
+        if own is not None and receipt is not None and not execution_path(workspace, receipt).is_file():
+            _write_origin(workspace, receipt, own, {"anelab.restored": "true"})
+
+
+def _own(workspace: Workspace, workload: str) -> tuple[Report | None, Receipt | None]:
+    """The project's last result with its receipt; nothing if they are not of each other."""
+    report, receipt = workspace.reports(workload) / REPORT, receipt_path(workspace, workload, STAGE)
+    if not report.is_file() or not receipt.is_file():
+        return None, None
+    found, known = read_report(report), Receipt.read(receipt)
+    return (found, known) if known.input_key == found.id else (None, None)
+
+
 def attach_own(store: Store, workspace: Workspace, workload: str) -> list[str]:
     """Attach the project's last result and every imported bundle. What could not be is returned as warnings."""
     warnings = []
-    own, samples = workspace.reports(workload) / REPORT, workspace.models(workload) / "bench" / SAMPLES
-    if own.is_file() and receipt_path(workspace, workload, STAGE).is_file():
-        receipt = Receipt.read(receipt_path(workspace, workload, STAGE))
-        report = read_report(own)
-        if receipt.input_key == report.id:
-            if not execution_path(workspace, receipt).is_file():  # another machine made it, or DVC brought it back
-                _write_origin(workspace, receipt, report, {"anelab.restored": "true"})
-            publish(store, workspace, receipt)
-            _attach(store, report, samples)
+    report, receipt = _own(workspace, workload)
+    if report is not None and receipt is not None:
+        publish(store, workspace, receipt)
+        _attach(store, report, workspace.models(workload) / "bench" / SAMPLES)
     for bundle in sorted(bundles_of(workspace, workload).glob("*.bench.zip")):
         try:
             with opened_bundle(bundle) as found:
