@@ -2,7 +2,7 @@
 
 import io
 import logging
-import re
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,13 +13,12 @@ import streamlit as st
 
 from anelab.errors import AnelabError
 from anelab.views import overview
-from anelab.views.look import DEVICE_NAMES, THOUSANDS, cell_text, rounded
+from anelab.views.look import DEVICE_NAMES, THOUSANDS, cell_text, plain, prose, rounded
 
 URL: Any = "query-params"
 WIDE = 60
 """Characters from which on a cell is text that wants lines of its own."""
 MOST_TEXT_ROWS = 40
-MARKUP = re.compile(r"([\\`*_{}\[\]$<>~|:#])")
 
 
 @contextmanager
@@ -41,9 +40,8 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
-def say(text: str) -> str:
-    """Text with names and reasons from a store or a bundle, which must bring no link and no picture along."""
-    return text.replace("](", "]\\(").replace("![", "!\\[")
+say = prose
+"""Text with names and reasons from a store or a bundle, which must bring no markup, link or picture along."""
 
 
 def choose_workload() -> str:
@@ -76,20 +74,40 @@ def pick_some(label: str, options: Sequence[str], key: str, placeholder: str = "
 
 
 def _tell_unknown(label: str, options: Sequence[str], key: str) -> None:
-    """A link may name what is not in this store, or no more. Only a link: in a running page the choice is made anew."""
+    """A link may name what is not there, or no more. Only a link: in a running page the choice is made anew."""
     if key not in st.session_state:
         for asked in st.query_params.get_all(key):
             if asked not in options:
-                st.warning(say(f"{label}: the link's {asked} is not in this store."), icon=":material/link_off:")
+                st.warning(say(f"{label}: the link's {asked} is no choice here."), icon=":material/link_off:")
+
+
+def limit(label: str, key: str, least: float | None = None, format: str | None = None) -> float | None:
+    """A number that limits something, or none."""
+    asked = st.query_params.get(key)
+    if asked is not None and key not in st.session_state and not _is_limit(asked, least):
+        st.warning(say(f"{label}: the link's {asked} is no number that fits here."), icon=":material/link_off:")
+    found: float | None = st.number_input(
+        label, value=None, min_value=least, key=key, bind=URL, placeholder="no limit", format=format
+    )
+    return found
+
+
+def _is_limit(asked: str, least: float | None) -> bool:
+    try:
+        return math.isfinite(float(asked)) and (least is None or float(asked) >= least)
+    except ValueError:
+        return False
 
 
 def toggle(label: str, key: str, help: str | None = None) -> bool:
+    _tell_unknown(label, ("true", "false"), key)
     return bool(st.toggle(label, key=key, bind=URL, help=help))
 
 
 def table(frame: pd.DataFrame, name: str, about: str, plain: bool = False) -> None:
     """A table, with buttons that hand over the whole of it. `plain`: as text, which is there sooner than a grid."""
     shown = rounded(frame)
+    shown = shown.rename(columns={"host": "machine"})
     if "device" in shown:
         shown["device"] = shown["device"].map(lambda name: DEVICE_NAMES.get(name, name))
     if plain or _is_text(frame):
@@ -110,7 +128,7 @@ def _is_text(frame: pd.DataFrame) -> bool:
 
 def _escaped(value: object) -> str:
     """As it is, not as Markdown."""
-    return MARKUP.sub(r"\\\1", cell_text(value))
+    return plain(cell_text(value))
 
 
 def _download(label: str, data: Callable[[], bytes], file: str) -> None:

@@ -14,9 +14,12 @@ WORDS = {
     "kept up": "whether the arm answered random arrivals as fast as they came.",
     "champion": "the version that `@champion` names: the one to use. A challenger passed every gate but the one "
     "against the champion.",
-    "gate": "what a version must pass to be champion: quality, parity, size, and not being worse than the champion.",
+    "gate": "what a version must pass to be champion: quality, parity, size, training on all of its data, "
+    "and not being worse than the champion; `–` is a gate that had nothing to compare, or none to pass.",
     "band": "what a figure's own past lets expect: the median of up to 30 earlier values and three scaled median "
     "absolute deviations on each side.",
+    "eligible": "whether the version passed every gate.",
+    "NE": "the Neural Engine of Apple's chips.",
     "front": "what no feasible point beats: as good in quality, time and size, and better in one.",
 }
 

@@ -10,7 +10,7 @@ import words
 
 from anelab.bench.compare import compare_reports
 from anelab.tracking.reading import VersionRow
-from anelab.views import compare, engine
+from anelab.views import compare, engine, lineage
 from anelab.views.look import latex, markdown, result_name, run_names
 
 LEAST = 2
@@ -50,8 +50,8 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
     if len(there) < LEAST:
         stop("There is one result only. Another follows from `anelab bench run` on another commit or machine.")
     with st.container(horizontal=True):
-        old = shown.pick("Old", list(there)[1:] + list(there)[:1], "old")
-        later = [name for name in there if name != old]
+        old = shown.pick("Old", older_first(there), "old")
+        later = sorted((name for name in there if name != old), key=lambda name: name[-6:] != old[-6:])
         new = shown.pick_some("New", later, "new", "The newest") or later[:1]
     parts = []
     before = loading.report(there[old])
@@ -61,11 +61,21 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
         st.caption(shown.say(f"Old: {result_name(before)}. New: {result_name(after)}."))
         if found.reason:
             st.warning(shown.say(f"Times are not comparable: {found.reason}."), icon=":material/block:")
+            continue
         frame = compare.results(found, with_noise)
         frame.insert(0, "new result", name)
         parts.append(frame)
+    if not parts:
+        st.stop()
     joined = pd.concat(parts, ignore_index=True)
     return joined if len(new) > 1 else joined.drop(columns=["new result"])
+
+
+def older_first(there: dict[str, str]) -> list[str]:
+    """The newest result that another of its machine follows, and then the others."""
+    names = list(there)
+    followed = [name for number, name in enumerate(names) if name[-6:] in {one[-6:] for one in names[:number]}]
+    return list(dict.fromkeys([*followed, *names[1:], *names]))
 
 
 def versions(workload: str, with_noise: bool) -> pd.DataFrame:
@@ -73,7 +83,13 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
     if len(there) < LEAST:
         stop("There are fewer than two registered versions.")
     titles = shown.pick_some("Versions", list(there), "versions", "The last two of a kind")
-    picked = [there[title] for title in (titles if len(titles) >= LEAST else same_kind(list(there.values())))]
+    if len(titles) == 1:
+        before = lineage.parent(there[titles[0]], list(there.values()))
+        if before is None:
+            stop(f"{titles[0]} is the first of its model and variant: choose another version beside it.")
+        else:
+            titles = [before.title, *titles]
+    picked = [there[title] for title in titles or same_kind(list(there.values()))]
     st.caption(
         "Intervals are of 95 %, over rows of the test set drawn anew (grouped as the split is); differences are of the "
         "same rows. Without an interval, the version is of an older anelab or of another test set."
@@ -112,10 +128,12 @@ KINDS: dict[str, Callable[[str, bool], pd.DataFrame]] = {
     "Models by datasets": datasets,
 }
 
+PIVOTS = ("Models by devices", "Models by datasets")
+
 with st.container(horizontal=True, vertical_alignment="bottom"):
     workload = shown.choose_workload()
     kind = shown.pick("Compare", list(KINDS), "kind")
-    with_noise = shown.toggle("Show noise and what is equal", "noise")
+    with_noise = kind not in PIVOTS and shown.toggle("Show noise and what is equal", "noise")
 frame = KINDS[kind](workload, with_noise)
 if len(frame):
     shown.table(frame, "compared", f"{kind} of {workload}")

@@ -10,6 +10,7 @@ from anelab.views import charts, engine, particulars
 from anelab.views.look import named
 
 LEAST_SIZES = 2
+NONE_CHOSEN = "Nothing that is chosen was measured here."
 
 
 def newest_of(version: VersionRow) -> list[str]:
@@ -31,6 +32,7 @@ if not runs:
     text = f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`."
     st.info(text, title="Not measured yet")
     st.stop()
+THOROUGH = f"`anelab bench run {workload} --thorough`"
 there = named([loading.report(one.id) for one in runs], [one for one in versions if one.title in titles])
 run_ids = dict(zip(there, (one.id for one in runs), strict=True))
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -42,17 +44,21 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     precision = shown.pick_some("Precision", variants, "precision")
 
 answers = engine.answer(results, versions, arms, precision)
-for text in answers or [engine.UNKNOWN]:
+every = named([loading.report(one.id) for one in loading.latest_benchmarks(workload)])
+if not answers:
+    answers = [engine.UNCHOSEN, *engine.answer(every, versions)] if engine.answer(every) else [engine.UNKNOWN]
+for text in answers:
     st.markdown(f"**{shown.say(text)}**")
 for host, report in results.items():
     for text in report.warnings:
         st.caption(f":material/warning: {shown.say(f'{host}: {text}')}")
-if not engine.has_neural_engine(reports):
+if not engine.has_neural_engine(every.values()):
     st.info(
         "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
         "and apart from them an estimate and cases that others published. To measure on a Mac: run "
-        "`anelab bench agent --tracking-uri URL` there; or `anelab bench run` and `anelab bench export` there, and "
-        "`anelab bench import BUNDLE` here.",
+        "`anelab bench agent --tracking-uri URL` there; or there "
+        f"`anelab bench run {workload}` and `anelab bench export {workload} -o mac.bench.zip`, and here "
+        "`anelab bench import mac.bench.zip`.",
         title="No Neural Engine results",
         icon=":material/memory:",
     )
@@ -77,11 +83,10 @@ def speedups(cell: str, scenario: str) -> None:
         st.caption(shown.say(f"Nothing was compared here. The others are compared with {names}: choose one of them."))
         return
     for host, report in results.items():
-        imported = ", imported" if report.imported else ""
         for against in dict.fromkeys(frame["against"]):
             part = frame[(frame["against"] == against) & (frame["host"] == host)]
             if len(part):
-                about = f"{host}, {scenario}, every arm in {report.settings.processes} processes{imported}"
+                about = f"{host}, {scenario}, every arm in {report.settings.processes} processes"
                 st.caption(shown.say(about))
                 shown.chart(charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}")
     columns = ["host", "scenario", "arm", "against", "text", "reason", "origin"]
@@ -96,6 +101,9 @@ def distributions(cell: str, scenario: str) -> None:
         if quantiles is not None:
             st.caption(shown.say(f"{host}, {scenario}: raw samples"))
             kept = quantiles[quantiles["arm"].isin(engine.chosen(report, arms, precision))]
+            if kept.empty:
+                st.caption(NONE_CHOSEN)
+                continue
             shown.chart(charts.distribution_chart(kept, engine.time_title(cell)), f"Distribution of times, {scenario}")
     about = f"Percentiles of call times, {scenario}"
     shown.table(engine.percentiles(results, cell, arms, precision), "percentiles", about)
@@ -108,7 +116,8 @@ for host, report in results.items():
     sweep = engine.sweep({host: report}, arms, precision)
     st.caption(shown.say(host))
     if sweep["rows"].nunique() < LEAST_SIZES:
-        st.caption("One batch size was measured. `anelab bench run --thorough` measures the sweep.")
+        several = engine.sweep({host: report})["rows"].nunique() >= LEAST_SIZES
+        st.caption(NONE_CHOSEN if several else f"One batch size was measured. {THOROUGH} measures the sweep.")
         continue
     crossings = engine.crossovers({host: report}, arms, precision)
     left, right = st.columns(2)
@@ -123,9 +132,11 @@ if len(crossings):
 st.subheader("Placement")
 for host, report in results.items():
     st.caption(shown.say(host))
-    shown.chart(
-        charts.placement_chart(engine.placements({host: report}, arms, precision)), "Share of the work by device"
-    )
+    placed = engine.placements({host: report}, arms, precision)
+    if placed.empty:
+        st.caption(NONE_CHOSEN)
+        continue
+    shown.chart(charts.placement_chart(placed), "Share of the work by device")
 st.caption(
     "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "
     "neither tells, placement is unavailable, which is not zero."
@@ -133,10 +144,11 @@ st.caption(
 
 st.subheader("Cold, cached, warm, sustained; energy and parity")
 states = particulars.states(results, arms, precision)
-unknown = [name for name in states.columns if states[name].isna().all()]
-shown.table(states.drop(columns=unknown), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
-if unknown:
-    st.caption(f"Not measured: {', '.join(unknown)}. `anelab bench run --thorough` measures what this machine can.")
+empty = [name for name in states.columns if states[name].isna().all()]
+shown.table(states.drop(columns=empty), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
+every_arm = particulars.states(results)
+if unknown := [name for name in empty if every_arm[name].isna().all()]:
+    st.caption(f"Not measured: {', '.join(unknown)}. {THOROUGH} measures what the machine it runs on can.")
 for text in particulars.without_energy(results):
     st.caption(shown.say(f"No energy of {text}"))
 with st.expander("Gates before timing: provider, parity, placement"):
@@ -148,9 +160,13 @@ if len(lost := particulars.not_timed(results)):
 with st.container(border=True):
     st.subheader("Estimates, not measured")
     st.caption("From the package's operations and constants that others published; only a Mac can tell.")
+    if engine.has_neural_engine(every.values()):
+        st.caption("A Neural Engine was measured meanwhile: what is measured, above, overrules any estimate.")
     if len(estimated := particulars.estimates(results)):
         shown.table(estimated, "estimates", "Estimated times, not measured")
+    else:
+        st.caption("None for this choice.")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")
     shown.table(particulars.published(loading.published()), "published", "Cases published by others")
-words.explain("arm", "speed-up", "verdict", "noise", "placement", "parity", "steady", "kept up")
+words.explain("NE", "arm", "speed-up", "verdict", "noise", "placement", "parity", "steady", "kept up")

@@ -36,7 +36,7 @@ st.caption(
 )
 if len(frame) <= trend.LEAST_PAST:
     st.caption("Too few results for a band yet.")
-changes = frame[frame["change"] != "as before"]
+changes = frame[~frame["change"].isin(["as before", "too few before"])]
 if len(changes):
     counted = changes["change"].value_counts()
     st.markdown(f"**{', '.join(f'{name}: {count}' for name, count in counted.items())}**")

@@ -39,8 +39,8 @@ def show(workload: str) -> None:
 
 def headline(one: VersionRow, values: list[float]) -> None:
     st.metric(
-        f"{one.model} champion",
-        "unavailable" if one.value is None else f"{one.metric_name} {one.value:.5g}",
+        f"{one.model} champion, {one.metric_name}",
+        "unavailable" if one.value is None else f"{one.value:.5g}",
         f"version {one.version}, {one.variant}",
         delta_color="off",
         delta_arrow="off",

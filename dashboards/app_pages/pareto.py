@@ -34,20 +34,9 @@ if frame.empty:
 metric, better = versions[0].metric_name, versions[0].higher_is_better
 with st.container(horizontal=True, vertical_alignment="bottom"):
     host = shown.pick("Machine", list(dict.fromkeys(frame["host"])), "host")
-    least = st.number_input(
-        f"{'Least' if better else 'Most'} {metric}",
-        value=None,
-        key="quality",
-        bind=shown.URL,
-        placeholder="no limit",
-        format="%.5f",
-    )
-    most_us = st.number_input(
-        "Most time (µs)", value=None, min_value=0.0, key="us", bind=shown.URL, placeholder="no limit"
-    )
-    most_kb = st.number_input(
-        "Most size (kB)", value=None, min_value=0.0, key="kb", bind=shown.URL, placeholder="no limit"
-    )
+    least = shown.limit(f"{'Least' if better else 'Most'} {metric}", "quality", format="%.5f")
+    most_us = shown.limit("Most time (µs)", "us", 0.0)
+    most_kb = shown.limit("Most size (kB)", "kb", 0.0)
     with_others = shown.toggle("Show what is not feasible", "infeasible")
 frame = pareto.judged(frame[frame["host"] == host], better, least, most_us, most_kb)
 if not with_others:
@@ -71,15 +60,17 @@ st.caption(
 )
 points = {row["point"]: row for row in frame.to_dict("records")}
 point = points[shown.pick("Point", list(points), "point")]
-if point["feasible"]:
+if "champion" in point["aliases"]:
+    st.caption("It is the champion already.")
+elif point["feasible"]:
     st.caption("What makes its version champion:")
     st.code(pareto.promote_command(str(point["version"])), language="bash")
 else:
-    st.caption("It is beyond the limits above, or a gate holds it back.")
+    st.caption(shown.say(f"Not feasible: {point['held back by'] or 'it is beyond the limits above'}."))
 if len(test_sets) > 1:
     st.caption("Versions that were judged on another test set or by another metric are left out.")
 columns = {"us": "time of a call (µs)", "quality": metric, "size_kb": "size (kB)"}
 shown.table(
     frame.drop(columns=["host", "point"]).rename(columns=columns), "pareto", "Versions by quality, time and size"
 )
-words.explain("front", "champion", "gate", "arm")
+words.explain("front", "eligible", "champion", "gate", "arm")

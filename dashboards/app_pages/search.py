@@ -7,6 +7,9 @@ import streamlit as st
 from anelab.views import search
 from anelab.views.look import run_names
 
+FEW = 20
+"""Trials below which fANOVA's shares are mostly chance."""
+
 workload = shown.choose_workload()
 runs = run_names(loading.runs(workload, "search"))
 if not runs:
@@ -39,6 +42,8 @@ importances = report.get("importances")
 st.subheader("Importance")
 if isinstance(importances, dict) and importances:
     shown.chart(search.importance_chart(importances), "Importance of every setting")
+    if len(frame) < FEW:
+        st.caption(f"Of {len(frame)} trials: a hint at most. {FEW} and more say something.")
 else:
     st.caption("Not known: it takes at least four trials that ended, with values that differ.")
 if names:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,19 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number, td.short { white-space: nowrap; }
 div.wide { overflow-x: auto; }
 figure { margin: .5rem 0 1.5rem; background: #fff; padding: .5rem; border-radius: 6px; overflow-x: auto; }
+figure svg { max-width: 100%; height: auto; }
 .estimate { border: 2px dashed #8888; padding: 0 1rem; margin: 1rem 0; }
 code { background: #8882; padding: .1rem .3rem; border-radius: 4px; }
 @media print {
   body { max-width: none; margin: 0; font-size: 11px; }
   h2 { break-before: page; }
+  h2.first { break-before: avoid; }
+  h2, h3 { break-after: avoid; }
   figure, tr { break-inside: avoid; }
+  figure, div.wide { overflow: visible; }
+  table { font-size: 8px; width: 100%; }
+  th, td { padding: .15rem .25rem; }
+  td.number, td.short, td.text { white-space: normal; overflow-wrap: anywhere; }
 }
 """
 
@@ -68,8 +76,8 @@ def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> N
         raise AnelabError(f"the store has no runs of {', '.join(missing)}; run `anelab run {missing[0]}`")
     parts = [part for name in workloads or there for part in _tried(name, partial(parts_of, store, name), level=2)]
     parts += _published()
-    render: Callable[[Sequence[Part]], str] = as_markdown if out.suffix == ".md" else as_html
-    write_text(out, render(parts))
+    made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    write_text(out, as_markdown(parts) if out.suffix == ".md" else as_html(parts, made))
 
 
 def parts_of(store: Store, workload: str) -> list[Part]:
@@ -171,9 +179,12 @@ def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> li
     frame = pareto.points(alike, reports)
     if frame.empty:
         return []
-    judged = pareto.judged(frame, alike[0].higher_is_better)
     told = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
-    return [Part("Quality, latency and size", told, chart=charts.pareto_chart(judged, alike[0].metric_name))]
+    found = []
+    for host, points in frame.groupby("host", sort=False):
+        chart = charts.pareto_chart(pareto.judged(points, alike[0].higher_is_better), alike[0].metric_name)
+        found.append(Part(f"Quality, latency and size on {host}", told, chart=chart))
+    return found
 
 
 def _history(store: Store, workload: str, versions: Sequence[VersionRow]) -> list[Part]:
@@ -228,12 +239,12 @@ def as_markdown(parts: Sequence[Part]) -> str:
     return "\n".join(blocks)
 
 
-def as_html(parts: Sequence[Part]) -> str:
-    body = "\n".join(_html(part) for part in parts)
+def as_html(parts: Sequence[Part], made: str) -> str:
+    body = "\n".join(_html(part) for part in parts).replace("<h2>", '<h2 class="first">', 1)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>anelab report</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
-        f"<h1>anelab report</h1>\n{body}\n</body></html>\n"
+        f"<h1>anelab report</h1>\n<p>{html.escape(made)}</p>\n{body}\n</body></html>\n"
     )
 
 

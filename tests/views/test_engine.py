@@ -29,8 +29,10 @@ def other() -> Result:
 
 def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Result) -> None:
     answers = engine.answer(named([apple[0]]))
-    assert any("coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 from 64 rows a call on" in text for text in answers)
-    assert any("coreml/cpu_and_ne:fp16 beats coreml/cpu_only:fp16 from 64 rows" in text for text in answers)
+    assert any(
+        "coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 at batch of 64, the largest measured" in text for text in answers
+    )
+    assert any("coreml/cpu_and_ne:fp16 beats coreml/cpu_only:fp16 at batch of 64" in text for text in answers)
     assert all(text.startswith("Mac16,10, Darwin") for text in answers)
 
 
@@ -43,7 +45,7 @@ def test_the_answer_names_the_version_that_was_measured(apple: Result) -> None:
 def test_the_answer_says_what_holds_at_one_row_and_follows_the_choice_of_arms(apple: Result) -> None:
     results = named([apple[0]])
     (text, *_) = engine.answer(results)
-    assert re.search(r"At one row it is slower, 0\.\d+ \[0\.\d+, 0\.\d+\] x\.", text)
+    assert re.search(r"At one row it is slower, 0\.\d+ \[0\.\d+, 0\.\d+\] times as fast\.", text)
     assert engine.answer(results, arms=["coreml/cpu_only:fp16"]) == []
     assert engine.answer(results, variants=["fp32"]) == []
     (never, *_) = engine.answer(named([changed(apple[0], batch_64="slower")]))
@@ -82,7 +84,7 @@ def test_what_cannot_be_compared_is_not_said_to_be_beaten(apple: Result) -> None
 
 def test_a_batch_size_off_the_engine_silences_no_other(apple: Result) -> None:
     (text, *_) = engine.answer(named([changed(apple[0], single="not on NE")]))
-    assert "from 64 rows a call on" in text
+    assert "at batch of 64, the largest measured" in text
     assert "Off it at 1 of 3 batch sizes" in text
     everywhere = dict.fromkeys(("single", "batch_8", "batch_64"), "not on NE")
     (none, *_) = engine.answer(named([changed(apple[0], **everywhere)]))
@@ -125,12 +127,15 @@ def test_speedups_are_those_of_the_result(apple: Result) -> None:
 
 
 def test_placement_is_a_share_or_unavailable_and_never_zero(apple: Result, other: Result) -> None:
-    frame = engine.placements(named([apple[0], other[0]]))
+    unseen = {"placements": {1: Placement("none")}, "device": "Core ML"}
+    arms = {**other[0].arms, "ort-cpu:fp32": other[0].arms["ort-cpu:fp32"].model_copy(update=unseen)}
+    frame = engine.placements(named([apple[0], other[0].model_copy(update={"arms": arms})]))
     assert set(frame["device"]) == {"NE", "CPU", "unavailable"}
     assert (frame["share"] > 0).all()
     classical = frame[frame["arm"] == "classical:fp32"]
-    assert set(classical["device"]) == {"unavailable"}
-    assert set(classical["source"]) == {"unavailable"}
+    assert set(classical["device"]) == {"CPU"}
+    assert set(classical["source"]) == {"it has no other device"}
+    assert list(classical["rows"]) == [1, 8, 64]
 
 
 def test_a_percentile_with_too_few_samples_is_empty(apple: Result) -> None:

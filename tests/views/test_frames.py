@@ -97,7 +97,7 @@ def test_machines_stand_side_by_side_with_intervals() -> None:
     frame = compare.pivot([mac()[0], linux()[0]], "single")
     assert len(frame.columns) == 3
     row = frame.set_index("model").loc["mnist, ort-cpu:fp32"]
-    assert all("us [" in text for text in row)
+    assert all("µs [" in text for text in row)
     assert pd.isna(frame.set_index("model").loc["mnist, classical:fp32"].iloc[0])
     lopsided = linux()[0]
     arms = {
@@ -182,7 +182,7 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     assert list(names) == [look.host_name(made), "unknown machine (other!)"]
     frame = history.latency([*runs, other], "single.a", "f" * 16)
     assert list(frame["value"]) == values
-    assert list(frame["change"]) == ["as before"] * 4 + ["regression", "as before"]
+    assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
 
 
 def test_metrics_of_other_data_are_left_out() -> None:

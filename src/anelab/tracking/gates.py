@@ -52,12 +52,15 @@ def parity_gate(parities: Mapping[str, Parity], tolerances: Mapping[str, Toleran
     broken = [
         f"{text} ({name})" for name, parity in parities.items() for text in parity.breaches(tolerances[name], sign)
     ]
-    worst = max(parities.values(), key=lambda parity: parity.max_absolute)
-    fine = f"largest error {worst.max_absolute:.3g} over {worst.rows} test rows, by {', '.join(parities)}"
+    name, worst = max(parities.items(), key=lambda item: item[1].max_absolute)
+    allowed = f"allowed {tolerances[name].max_absolute:g}"
+    fine = f"largest error {worst.max_absolute:.3g} ({allowed}) over {worst.rows} test rows, by {', '.join(parities)}"
     figures = {"max_absolute": worst.max_absolute}
-    agreements = [parity.agreement for parity in parities.values() if parity.agreement is not None]
+    agreements = {name: parity.agreement for name, parity in parities.items() if parity.agreement is not None}
     if agreements:
-        figures["agreement"] = min(agreements)
+        name = min(agreements, key=lambda name: agreements[name])
+        figures["agreement"] = agreements[name]
+        fine += f"; {agreements[name]:.2%} of decisions agree (asked {tolerances[name].min_agreement:.2%})"
     return Gate("parity", "fail" if broken else "pass", "; ".join(broken) or fine, figures)
 
 

@@ -11,6 +11,14 @@ WIDTH = 680
 ROW_HEIGHT = 26
 NOISE = "#8C8C8C"
 MOST_SHARE = 0.99
+STEPS = {
+    "too few before": ("circle", NOISE),
+    "as before": ("circle", PLAIN),
+    "improvement": ("triangle-up", GOOD),
+    "regression": ("triangle-down", BAD),
+    "change": ("diamond", NOISE),
+}
+"""What a value of a history can be, and how it is drawn."""
 
 
 def device_scale(frame: pd.DataFrame) -> alt.Scale:
@@ -85,7 +93,7 @@ def placement_chart(frame: pd.DataFrame) -> Any:
                 stack="normalize",
                 axis=alt.Axis(format="%"),
             ),
-            y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("label:N", title=None, sort=list(dict.fromkeys(frame["label"])), axis=alt.Axis(labelLimit=320)),
             color=device_colour(frame),
             tooltip=["arm", "rows", "device", alt.Tooltip("share:Q", format=".1%"), "source", "partitions", "switches"],
         )
@@ -167,23 +175,13 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
     band = base.mark_area(opacity=0.25, color=NOISE, interpolate="step").encode(x=order, y="low:Q", y2="high:Q")
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g", tickCount=6))
     line = base.mark_line(color=PLAIN, opacity=0.5).encode(x=order, y=y)
+    there = [step for step in STEPS if step in set(frame["change"])]
+    legend = alt.Legend(orient="top")
     shapes = alt.Shape(
-        "change:N",
-        title="",
-        scale=alt.Scale(
-            domain=["as before", "improvement", "regression", "change"],
-            range=["circle", "triangle-up", "triangle-down", "diamond"],
-        ),
-        legend=alt.Legend(orient="top"),
+        "change:N", title="", scale=alt.Scale(domain=there, range=[STEPS[step][0] for step in there]), legend=legend
     )
     colours = alt.Color(
-        "change:N",
-        title="",
-        scale=alt.Scale(
-            domain=["as before", "improvement", "regression", "change"],
-            range=[PLAIN, GOOD, BAD, NOISE],
-        ),
-        legend=alt.Legend(orient="top"),
+        "change:N", title="", scale=alt.Scale(domain=there, range=[STEPS[step][1] for step in there]), legend=legend
     )
     point = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=order,
@@ -216,7 +214,7 @@ def pareto_chart(frame: pd.DataFrame, metric: str, pick: bool = False) -> Any:
                 "quality:Q",
                 title=f"{metric} on the test set",
                 scale=alt.Scale(zero=False, padding=20),
-                axis=alt.Axis(format="~g", tickCount=6),
+                axis=alt.Axis(format=".5~r", tickCount=6),
             ),
             size=alt.Size("size_kb:Q", title="model size (kB)", legend=alt.Legend(orient="top")),
             color=device_colour(frame),
@@ -228,9 +226,9 @@ def pareto_chart(frame: pd.DataFrame, metric: str, pick: bool = False) -> Any:
                 "variant",
                 "arm",
                 "host",
-                alt.Tooltip("us:Q", format=".4g"),
-                alt.Tooltip("quality:Q", format=".5g"),
-                alt.Tooltip("size_kb:Q", format=".4g"),
+                alt.Tooltip("us:Q", title="time of a call (µs)", format=".4g"),
+                alt.Tooltip("quality:Q", title=metric, format=".5g"),
+                alt.Tooltip("size_kb:Q", title="size (kB)", format=".4g"),
                 "feasible",
                 "front",
             ],

@@ -8,12 +8,11 @@ import pandas as pd
 from anelab.bench.compare import Change, Differences, level, significance
 from anelab.bench.quality import Difference, difference, interval
 from anelab.bench.schema import Comparison, Report
-from anelab.bench.tables import duration
 from anelab.learning.metrics import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen
-from anelab.views.look import host_name, interval_text, ratio_text, verdict_text
+from anelab.views.look import host_name, interval_text, ratio_text, time_text, verdict_text
 
 TOO_FEW = "too few processes whose blocks are evidence"
 NOISE = ("within noise", "unchanged")
@@ -29,14 +28,11 @@ def arms(found: Sequence[Comparison], with_noise: bool) -> pd.DataFrame:
             "scenario": cell_name(one.cell),
             "speed-up [95 % interval]": ratio_text(one.speedup, one.low, one.high),
             "verdict": verdict_text(one.verdict),
-            "p": one.p_value,
             "because": one.reason,
         }
         for one in sorted(kept, key=lambda one: -significance(one.low, one.high, one.floor))
     ]
-    return pd.DataFrame(
-        rows, columns=["arm", "against", "scenario", "speed-up [95 % interval]", "verdict", "p", "because"]
-    )
+    return pd.DataFrame(rows, columns=["arm", "against", "scenario", "speed-up [95 % interval]", "verdict", "because"])
 
 
 def results(found: Differences, with_noise: bool) -> pd.DataFrame:
@@ -48,10 +44,11 @@ def results(found: Differences, with_noise: bool) -> pd.DataFrame:
         if with_noise or kind not in NOISE
         for one in sorted(changes, key=lambda one: -one.significance)
     ]
-    lost = {**found.newly_failing, **dict.fromkeys(found.missing, "not in the new result")}
-    rows += [{"arm": name, "change": "✕ lost", "because": why} for name, why in lost.items()]
-    rows += [{"arm": name, "change": "– not comparable", "because": TOO_FEW} for name in found.too_few]
-    rows += [{"arm": name, "change": "+ added", "because": "not in the old result"} for name in found.added]
+    if not found.reason:  # of another host or method nothing is lost or added
+        lost = {**found.newly_failing, **dict.fromkeys(found.missing, "not in the new result")}
+        rows += [{**_cell(name), "change": "✕ lost", "because": why} for name, why in lost.items()]
+        rows += [{**_cell(name), "change": "+ added", "because": "not in the old result"} for name in found.added]
+    rows += [{**_cell(name), "change": "– not comparable", "because": TOO_FEW} for name in found.too_few]
     rows += [
         {"arm": name, "change": "NE not primary", "because": f"most of it ran on: {where}"}
         for name, where in found.not_primary.items()
@@ -60,13 +57,19 @@ def results(found: Differences, with_noise: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _cell(name: str) -> dict[str, str]:
+    """An arm, or an arm and its scenario."""
+    arm, _, cell = name.partition(" ")
+    return {"arm": arm, "scenario": cell_name(cell) if cell else ""}
+
+
 def _change_row(kind: str, one: Change) -> dict[str, str]:
     sign = {"regression": "▼", "improvement": "▲"}.get(kind, "≈")
     return {
         "arm": one.arm,
         "scenario": cell_name(one.cell),
-        "old": duration(one.old_ns),
-        "new": duration(one.new_ns),
+        "old": time_text(one.old_ns),
+        "new": time_text(one.new_ns),
         "old over new [95 % interval]": ratio_text(one.ratio, one.low, one.high),
         "change": f"{sign} {kind}",
     }
@@ -131,6 +134,8 @@ class _Told:
 def _difference(one: Judged, first: Judged, name: str) -> _Told:
     """`one` minus `first`, in words; what cannot be judged comes after what can."""
     found = one.minus(first, name)
+    if found is not None and found.point == found.low == found.high == 0:
+        return _Told("equal", 0, False)
     if found is not None:
         text = f"{interval_text(found.point, found.low, found.high, signed=True)}, {_verdict(found, name)}"
         return _Told(text, found.significance, not found.within_noise)
@@ -185,7 +190,7 @@ def pivot(reports: Sequence[Report], cell: str) -> pd.DataFrame:
 
 
 def level_text(found: tuple[float, float, float]) -> str:
-    median, low, high = (duration(value) for value in found)
+    median, low, high = (time_text(value) for value in found)
     return f"{median} [{low}, {high}]"
 
 

@@ -14,6 +14,7 @@ from anelab.bench.summary import batch_of, rows_of
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_name, device_of, ratio_text, verdict_text
 
+UNCHOSEN = "Nothing that is chosen compares an arm on the Neural Engine with the CPU."
 UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no result here compares an arm on it with the CPU."
 Results = Mapping[str, Report]
 """By what tells them apart for a person: the machine, and the versions where one machine has several results."""
@@ -157,21 +158,30 @@ def _sentence(report: Report, arm: str, against: str) -> str:
     if largest.verdict == "not comparable":
         return f"{arm} cannot be told from {against}: {largest.reason}.{missing}"
     start = crossover(found, arm, against)
-    smallest = "" if found[0].cell == largest.cell else f" At {_told(found[0])}."
     if start is None:
-        return f"{arm} does not beat {against}: at {_told(largest)}.{smallest}{missing}"
+        others = [f"at {_told(found[0])}"] if found[0] is not largest else []
+        return f"{arm} does not beat {against}: {'; '.join([f'at {_told(largest)}', *others])}.{missing}"
     best = max((one for one in found if one.verdict == "faster"), key=lambda one: one.speedup or 0)
-    most = f"{ratio_text(best.speedup, best.low, best.high)} x at {cell_name(best.cell)}"
-    since = f"from {start} row{'s' if start > 1 else ''} a call on" if len(found) > 1 else f"at {cell_name(best.cell)}"
-    return f"{arm} beats {against} {since}; at best {most}.{smallest if start > 1 else ''}{missing}"
+    if start == rows_of(largest.cell):
+        claim = f"at {cell_name(largest.cell)}, the largest measured: {_times(best)}"
+    else:
+        claim = (
+            f"from {start} to {rows_of(largest.cell):,} rows a call: at best {_times(best)}, at {cell_name(best.cell)}"
+        )
+    smaller = "" if start == rows_of(found[0].cell) else f" At {_told(found[0])}."
+    return f"{arm} beats {against} {claim}.{smaller}{missing}"
 
 
 def _told(one: Comparison) -> str:
     """What holds at one size."""
-    what = {"faster": "faster", "slower": "slower", "within noise": "as fast"}.get(one.verdict)
+    what = {"faster": "it is faster", "slower": "it is slower", "within noise": "the two are as fast"}.get(one.verdict)
     if what is None:
         return f"{cell_name(one.cell)} nothing can be said ({one.reason})"
-    return f"{cell_name(one.cell)} it is {what}, {ratio_text(one.speedup, one.low, one.high)} x"
+    return f"{cell_name(one.cell)} {what}, {_times(one)}"
+
+
+def _times(one: Comparison) -> str:
+    return f"{ratio_text(one.speedup, one.low, one.high)} times as fast"
 
 
 def placements(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
@@ -179,7 +189,7 @@ def placements(results: Results, arms: Sequence[str] = (), variants: Sequence[st
     rows = []
     for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
-            for count, placement in arm.placements.items():
+            for count, placement in sorted(arm.placements.items()):
                 rows += [
                     {
                         "host": host,
@@ -187,20 +197,27 @@ def placements(results: Results, arms: Sequence[str] = (), variants: Sequence[st
                         "rows": count,
                         "device": device,
                         "share": share,
-                        "source": placement.source if placement.source != "none" else "unavailable",
+                        "source": _source(placement, arm),
                         "partitions": placement.partitions,
                         "switches": placement.switches,
                         "supported, not preferred": placement.supported_not_preferred,
                     }
-                    for device, share in _shares(placement)
+                    for device, share in _shares(placement, arm)
                 ]
     columns = ["host", "arm", "rows", "device", "share", "source", "partitions", "switches", "supported, not preferred"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _shares(placement: Placement) -> list[tuple[str, float]]:
+def _source(placement: Placement, arm: ArmResult) -> str:
+    if placement.source != "none":
+        return placement.source
+    return "it has no other device" if arm.device == "CPU" else "unavailable"
+
+
+def _shares(placement: Placement, arm: ArmResult) -> list[tuple[str, float]]:
+    """What can run on the CPU alone runs there; of anything else nobody knows unless it was seen."""
     if placement.source == "none" or not placement.share:
-        return [("unavailable", 1.0)]
+        return [("CPU" if arm.device == "CPU" else "unavailable", 1.0)]
     return [(device_name(device), share) for device, share in placement.share.items() if share]
 
 

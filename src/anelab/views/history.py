@@ -73,7 +73,7 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point]) -> pd.DataFram
             "value": point.value,
             "low": point.low,
             "high": point.high,
-            "change": point.change or "as before",
+            "change": point.change or ("too few before" if point.low is None else "as before"),
             "host": run.host,
             "run": run.id,
         }

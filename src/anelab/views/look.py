@@ -1,6 +1,7 @@
 """How things look everywhere: one colour a device, one sign a verdict, digits that mean something."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import pandas as pd
 
 from anelab.bench.placement import UNAVAILABLE
 from anelab.bench.schema import ArmResult, Report
+from anelab.bench.tables import duration
 from anelab.tracking.reading import RunRow, VersionRow
 
 DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
@@ -58,10 +60,11 @@ def ratio_text(value: float | None, low: float | None, high: float | None) -> st
 
 
 def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:
-    """A value with its interval: as many digits as the interval is wide, and of the largest bound no more than four."""
+    """A value with its interval: as many digits as the interval is wide, four after the point at most, or three that
+    mean something where the bounds are small."""
     width = high - low if math.isfinite(high - low) else 1.0
     largest = max((abs(one) for one in (low, high) if math.isfinite(one)), default=1.0)
-    most = 3 - math.floor(math.log10(max(largest, 1e-6)))
+    most = max(4, 2 - math.floor(math.log10(max(largest, 1e-6))))
     digits = max(0, min(most, 1 - math.floor(math.log10(max(width, 1e-9)))))
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
@@ -82,6 +85,10 @@ def rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 def moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def time_text(nanoseconds: float) -> str:
+    return duration(nanoseconds).replace("us", "µs")
 
 
 def size_text(size_bytes: float | None) -> str:
@@ -109,7 +116,9 @@ def named(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> dic
     found: dict[str, Report] = {}
     for report in reports:
         name = host_name(report)
-        if machines[name] > 1:
+        several = machines[name] > 1
+        name = f"{name}, imported" if report.imported else name
+        if several:
             files = {sha256 for arm in report.arms.values() for sha256 in arm.files.values()}
             measured = ", ".join(one.title for one in versions if one.sha256 in files)
             name = f"{name}, {measured or report.measured_at[:16].replace('T', ' ')}"
@@ -124,6 +133,31 @@ def run_names(runs: Sequence[RunRow]) -> dict[str, RunRow]:
         f"{', imported' if one.tags.get('anelab.imported') == 'true' else ''}": one
         for one in reversed(runs)
     }
+
+
+ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@[\w-]+\.\w)", re.IGNORECASE)
+JOINER = "\u2060"
+"""Invisible, and of no width."""
+MARKUP = re.compile(r"([\\`*_{}\[\]()$<>~|:#&!])")
+
+
+def plain(text: str) -> str:
+    """For Markdown: as it is, on one line, without any markup or address that would become a link."""
+    return MARKUP.sub(r"\\\1", ADDRESS.sub(JOINER, " ".join(text.split())))
+
+
+def prose(text: str) -> str:
+    """A sentence for Markdown: what stands in backticks stays code, all else is plain."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return plain(text)
+    return "`".join(piece if number % 2 else _spaced(piece) for number, piece in enumerate(pieces))
+
+
+def _spaced(piece: str) -> str:
+    """`plain`, with the spaces at both ends that part it from code."""
+    inner = plain(piece)
+    return f"{' ' * (piece[:1].isspace())}{inner}{' ' * (piece[-1:].isspace() and bool(inner))}"
 
 
 def harmless(text: str) -> str:
@@ -174,4 +208,6 @@ def cell_text(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= THOUSANDS else f"{value:g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if abs(value) >= THOUSANDS else str(value)
     return str(value)

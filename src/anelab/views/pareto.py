@@ -9,7 +9,20 @@ from anelab.bench.schema import Report
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_of, host_name, significant
 
-COLUMNS = ["version", "variant", "format", "arm", "device", "host", "us", "quality", "size_kb", "aliases", "eligible"]
+COLUMNS = [
+    "version",
+    "variant",
+    "format",
+    "arm",
+    "device",
+    "host",
+    "us",
+    "quality",
+    "size_kb",
+    "aliases",
+    "eligible",
+    "held back by",
+]
 
 
 def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.DataFrame:
@@ -32,6 +45,9 @@ def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.
                             "size_kb": None if version.size_bytes is None else version.size_bytes / 1e3,
                             "aliases": ", ".join(version.aliases),
                             "eligible": version.passed,
+                            "held back by": "; ".join(
+                                gate.reason for gate in version.gates if gate.verdict in ("fail", "not eligible")
+                            ),
                         }
                     )
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -6,10 +6,11 @@ import pandas as pd
 
 from anelab.bench.estimate import Published
 from anelab.bench.schema import ArmResult, Bound, Report
-from anelab.bench.tables import duration
 from anelab.views.engine import Results, chosen
-from anelab.views.look import device_of
+from anelab.views.look import device_of, time_text
 
+EXAMPLES = 256
+"""Rows that go with a model (export/examples.py); the whole test set is on the page Compare."""
 GATE_TEXTS = {False: "✕ failed", True: "✓ passed", None: "– not asked"}
 """The worst first."""
 
@@ -57,7 +58,7 @@ def _state(report: Report, arm: ArmResult) -> dict[str, object]:
         "peak memory (MB)": None if arm.memory is None else arm.memory.peak_bytes / 1e6,
         "energy of an inference above idle (mJ)": None if energy is None else energy.mj_per_inference,
         "energy source": _energy_source(arm),
-        f"{report.metric.partition(':')[2]}, examples": arm.quality,
+        f"{report.metric.partition(':')[2]} of at most {EXAMPLES} example rows": arm.quality,
         "parity": next((text for passed, text in GATE_TEXTS.items() if passed in parity), "not checked"),
     }
 
@@ -114,7 +115,7 @@ def estimates(results: Results) -> pd.DataFrame:
 
 
 def bound_text(bound: Bound) -> str:
-    return f"{duration(bound.low * 1e6)} to {duration(bound.high * 1e6)}"
+    return f"{time_text(bound.low * 1e6)} to {time_text(bound.high * 1e6)}"
 
 
 def published(cases: Sequence[Published]) -> pd.DataFrame:
