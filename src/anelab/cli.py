@@ -9,6 +9,7 @@ import typer
 
 from anelab.cli_bench import bench_app
 from anelab.cli_model import model_app
+from anelab.cli_score import score
 from anelab.console import EVERYWHERE, OPTIONS, AsJson, Common, Workload, print_json, say, take_common
 from anelab.errors import AnelabError, UsageError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     **OPTIONS,
 )
 store_app = typer.Typer(help="The MLflow store: where it is, and cleaning it.", epilog=EVERYWHERE, **OPTIONS)
+app.command(epilog=f"Example: anelab score reads.fastq.gz -o verdicts.tsv. {EVERYWHERE}")(score)
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 app.add_typer(store_app, name="store")

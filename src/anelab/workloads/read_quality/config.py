@@ -21,11 +21,12 @@ class SimulationConfig(Section):
 
 
 class ReadsDataConfig(DataConfig):
-    label: Literal["mean_quality", "true_errors"]
+    label: Literal["mean_quality", "expected_errors", "true_errors"]
     phred: Literal["auto", 33, 64]
     max_records: int | None = Field(ge=1)
     min_length: int = Field(50, ge=0)
     min_mean_quality: float = Field(20.0, ge=0, le=93)
+    max_expected_errors: float = Field(1.0, gt=0)
     max_errors: int = Field(0, ge=0)
     simulation: SimulationConfig
 
@@ -33,6 +34,7 @@ class ReadsDataConfig(DataConfig):
 class ModelConfig(Section):
     hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     dropout: float = Field(ge=0, lt=1)
+    augment: float = Field(0.5, ge=0, le=1)
 
 
 class Config(WorkloadConfig):

@@ -1,55 +1,57 @@
-"""The preprocessing contract reads/2: characters of a read to 300 floats, defined once.
+"""The preprocessing contract reads/3: characters of a read to 300 bytes or floats, defined once.
 
-Bytes, uint8 [n, 300]: 150 base characters padded with 0, then 150 quality characters at offset 33
-padded with 53. Floats, float32 [n, 300]: A 0, C 1, G 2, T 3, other 4, over 4, pad -1; then Phred
-over 93, pad 20/93. So a pad is no base, and its quality is the centre that the network subtracts.
+Bytes, uint8 [n, 300]: 150 base codes, A 4, C 5, G 6, T or U 7, any other letter 8, pad 0; then 150 Phred scores, pad
+20. Floats, float32 [n, 300]: (code - 4) / 4, then score / 93, which is what reads/2 was: A 0, C 1, G 2, T 3, other 4,
+over 4, pad -1; pad 20/93. So a pad is no base, and its quality is the centre that the network subtracts.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import PAD_BASE, PAD_QUALITY, WIDTH, Bytes
+from anelab.workloads.read_quality.fastq import CODES, PAD_CODE, PAD_SCORE, WIDTH, Bytes
 
-VERSION = "reads/2"
+VERSION = "reads/3"
 FEATURES = 2 * WIDTH
-QUALITY_SCALE, QUALITY_SHIFT = 1 / 93, -33 / 93
-
-
-def base_table() -> NDArray[np.float32]:
-    """Feature of each of the 256 base characters."""
-    table = np.ones(256, np.float32)
-    for letters, code in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3)):
-        table[[ord(letter) for letter in letters]] = code / 4
-    table[PAD_BASE] = -1
-    return table
-
-
-def quality_table() -> NDArray[np.float32]:
-    """Feature of each of the 256 quality characters."""
-    return (np.arange(256) * QUALITY_SCALE + QUALITY_SHIFT).astype(np.float32)
+BASE_SCALE, BASE_SHIFT = 1 / 4, -1.0
+SCORE_SCALE = 1 / 93
 
 
 def encode(raw: Bytes) -> NDArray[np.float32]:
     """uint8 [n, 300] to float32 [n, 300]."""
     out = np.empty(raw.shape, np.float32)
-    np.take(base_table(), raw[:, :WIDTH], out=out[:, :WIDTH], mode="clip")
-    np.take(quality_table(), raw[:, WIDTH:], out=out[:, WIDTH:], mode="clip")
+    np.multiply(raw[:, :WIDTH], np.float32(BASE_SCALE), out=out[:, :WIDTH])
+    out[:, :WIDTH] += np.float32(BASE_SHIFT)
+    np.multiply(raw[:, WIDTH:], np.float32(SCORE_SCALE), out=out[:, WIDTH:])
     return out
 
 
 def raw_bytes(sequence: str, quality: str) -> Bytes:
     """One read (quality at offset 33) as uint8 [1, 300]; longer reads are cut to 150 bases."""
-    row = np.full((1, FEATURES), PAD_BASE, np.uint8)
-    row[:, WIDTH:] = PAD_QUALITY
-    for start, text in ((0, sequence), (WIDTH, quality)):
-        used = np.frombuffer(text.encode("ascii")[:WIDTH], np.uint8)
-        row[0, start : start + used.size] = used
+    row = np.full((1, FEATURES), PAD_CODE, np.uint8)
+    row[:, WIDTH:] = PAD_SCORE
+    codes = np.frombuffer(sequence[:WIDTH].encode("ascii").translate(CODES), np.uint8)
+    scores = np.frombuffer(quality[:WIDTH].encode("ascii"), np.uint8) - 33
+    row[0, : codes.size] = codes
+    row[0, WIDTH : WIDTH + scores.size] = scores
     return row
+
+
+def lengths_of(raw: Bytes) -> NDArray[np.int64]:
+    """Bases of each row."""
+    lengths: NDArray[np.int64] = np.count_nonzero(raw[:, :WIDTH], axis=1)
+    return lengths
 
 
 def phred_scores(raw: Bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Mean Phred score (0 for an empty read) and length of each row's bases, pads left out."""
-    inside = raw[:, :WIDTH] != PAD_BASE
-    lengths = inside.sum(axis=1)
-    total = np.where(inside, raw[:, WIDTH:].astype(np.int64) - 33, 0).sum(axis=1)
+    lengths = lengths_of(raw)
+    total = raw[:, WIDTH:].sum(axis=1, dtype=np.int64) - PAD_SCORE * (WIDTH - lengths)
     return total / np.maximum(lengths, 1), lengths
+
+
+def expected_errors(raw: Bytes) -> NDArray[np.float64]:
+    """Sum of the error probabilities that the scores state (Edgar & Flyvbjerg 2015), pads left out."""
+    chances = (10.0 ** (-np.arange(256) / 10)).astype(np.float64)
+    of_pads = chances[PAD_SCORE] * (WIDTH - lengths_of(raw))
+    total: NDArray[np.float64] = np.maximum(chances[raw[:, WIDTH:]].sum(axis=1) - of_pads, 0.0)
+    return total

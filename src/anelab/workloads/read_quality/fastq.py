@@ -1,28 +1,46 @@
 """FASTQ in blocks of arrays: newline index, one gather a block, every record checked.
 
-Plain or gzip (by content), four lines a record, LF or CRLF. Reads longer than `WIDTH` are cut.
+Four lines a record, LF or CRLF, of any compression that `streams` reads. Nothing is dropped: what cannot be read is
+an error that names source, record and line.
 """
 
-import gzip
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, NoReturn
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NoReturn
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
+from anelab.workloads.read_quality.streams import Source, read_bytes, title
 
 WIDTH = 150
-PAD_BASE = 0
-PAD_QUALITY = 53  # '5' is Q20 at offset 33: what the features are centred on
-BLOCK_BYTES = 4 << 20
-NEWLINE, RETURN, AT, PLUS = 10, 13, 64, 43
-LETTERS = np.zeros(256, bool)
-LETTERS[[*range(65, 91), *range(97, 123), *b".-*"]] = True
+PAD_CODE = 0
+PAD_SCORE = 20
+"""What the features are centred on."""
+MOST_BYTES = 64 << 20
+"""Of a record; what is longer is no FASTQ."""
+NEWLINE, RETURN, AT, PLUS, SPACE = b"\n\r@+ "
+NUCLEOTIDES = b"ACGTURYSWKMBDHVN"
+ODD = 255
+
+
+def _codes() -> bytes:
+    """Code of each of the 256 base characters."""
+    table = bytearray([ODD]) * 256
+    table[0] = PAD_CODE
+    for letters, code in ((NUCLEOTIDES + b".", 8), (b"A", 4), (b"C", 5), (b"G", 6), (b"TU", 7)):
+        for letter in letters + letters.lower():
+            table[letter] = code
+    return bytes(table)
+
+
+CODES = _codes()
+LETTERS = bytes(letter for letter in range(1, 256) if CODES[letter] != ODD)
+
+MULTI_LINE = "multi-line FASTQ is not read; `seqtk seq -l0` joins its lines"
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -31,154 +49,222 @@ Integers = NDArray[np.int64]
 class FastqError(AnelabError):
     """A record that cannot be read. `record` and `line` count from 1."""
 
-    def __init__(self, path: Path, record: int, line: int, problem: str) -> None:
-        super().__init__(f"{path}: record {record}, line {line}: {problem}")
+    def __init__(self, source: Source, record: int, line: int, problem: str) -> None:
+        super().__init__(f"{title(source)}: record {record}, line {line}: {problem}")
 
 
 @dataclass(frozen=True)
-class Reads:
-    """Rows of reads. `bases` and `qualities` are the file's own characters, uint8 [n, WIDTH], padded
-    with PAD_BASE and PAD_QUALITY; `lengths` are those of the uncut reads; `names` as in the header."""
+class Block:
+    """Whole records of one source. `text` has their bytes and some after them; `starts` and `stops`, int64 [n, 4],
+    bound the four lines of each in it, line ends left out; `ends`, int64 [n], is where the next record begins;
+    `before` counts the records of the source that came earlier."""
 
-    bases: Bytes
-    qualities: Bytes
-    lengths: Integers
-    names: list[str]
+    source: Source
+    text: Bytes
+    starts: Integers
+    stops: Integers
+    ends: Integers
+    before: int
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.ends)
+
+    @property
+    def lengths(self) -> Integers:
+        """Bases of each read, none cut."""
+        return self.stops[:, 1] - self.starts[:, 1]
+
+    @cached_property
+    def name_stops(self) -> Integers:
+        """Where the first word of each header ends."""
+        longest = int((self.stops[:, 0] - self.starts[:, 0]).max(initial=0))
+        stops: Integers = self.starts[:, 0] + (self.windows(longest + 1, 0) <= SPACE).argmax(axis=1)
+        return stops
+
+    def names(self) -> list[str]:
+        """The first word of each header."""
+        spans = zip((self.starts[:, 0] + 1).tolist(), self.name_stops.tolist(), strict=True)
+        data = self.text.tobytes()
+        return [data[start:stop].decode("ascii", "replace") for start, stop in spans]
+
+    def take(self, rows: slice | Integers) -> "Block":
+        """Some of the records. Their number in the source is known of the first ones only."""
+        return replace(self, starts=self.starts[rows], stops=self.stops[rows], ends=self.ends[rows])
+
+    def windows(self, width: int, line: int) -> Bytes:
+        """uint8 [n, width]: the text from the start of a line of each record on."""
+        room = len(self.text) - width
+        starts = self.starts[:, line]
+        if room < 0 or (len(starts) and int(starts[-1]) > room):
+            return sliding_window_view(np.append(self.text, np.zeros(width, np.uint8)), width)[starts]
+        return sliding_window_view(self.text, width)[starts]
+
+    @cached_property
+    def codes(self) -> Bytes:
+        """uint8 [n, WIDTH]: codes of the bases, cut or padded with PAD_CODE; ODD for what is no nucleotide code."""
+        rows = self._padded(1, PAD_CODE)
+        return np.frombuffer(rows.tobytes().translate(CODES), np.uint8).reshape(rows.shape)
+
+    def qualities(self, pad: int) -> Bytes:
+        """uint8 [n, WIDTH]: the source's own quality characters, cut or padded."""
+        return self._padded(3, pad)
+
+    def _padded(self, line: int, pad: int) -> Bytes:
+        rows, lengths = self.windows(WIDTH, line), self.lengths
+        short = np.flatnonzero(lengths < WIDTH)
+        if short.size:
+            rows[short] = np.where(np.arange(WIDTH) < lengths[short, None], rows[short], np.uint8(pad))
+        return rows
+
+    def line(self, record: int, line: int) -> bytes:
+        return self.text[self.starts[record, line] : self.stops[record, line]].tobytes()
+
+    def error(self, record: int, line: int, problem: str) -> FastqError:
+        """Of the block's own record and line, counted from 0."""
+        number = self.before + record
+        return FastqError(self.source, number + 1, number * 4 + line + 1, problem)
 
 
-def read_fastq(path: Path, max_records: int | None = None) -> Reads:
-    """Every record of one file, or the first `max_records`. Raises FastqError."""
-    blocks, left = [], max_records
-    for block in read_blocks(path):
-        blocks.append(block if left is None else _head(block, left))
-        left = None if left is None else left - len(blocks[-1])
-        if left == 0:
-            break
-    if not blocks:
-        raise AnelabError(f"{path}: holds no reads")
-    return concatenate(blocks)
-
-
-def concatenate(parts: Sequence[Reads]) -> Reads:
-    return Reads(
-        np.concatenate([part.bases for part in parts]),
-        np.concatenate([part.qualities for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
-        [name for part in parts for name in part.names],
-    )
-
-
-def _head(reads: Reads, count: int) -> Reads:
-    return Reads(reads.bases[:count], reads.qualities[:count], reads.lengths[:count], reads.names[:count])
-
-
-def read_blocks(path: Path) -> Iterator[Reads]:
-    """The file's records, a few MiB at a time."""
+def read_blocks(source: Source, max_records: int | None = None, together: int = 1) -> Iterator[Block]:
+    """The source's records, or the first `max_records`, about a MiB at a time, so many `together` in one block at
+    least. Raises FastqError and AnelabError."""
     carry, records = b"", 0
-    for chunk in _chunks(path):
+    for chunk in _whole_lines(source):
         data = carry + chunk
-        block, used = _parse(data, path, records)
-        carry = data[used:]
-        records += len(block)
-        if len(block):
+        block = _parse(data, source, records, together)
+        if block is None:
+            carry = data
+        else:
+            carry = data[block.ends[-1] :]
+            if max_records is not None and records + len(block) >= max_records:
+                yield block.take(slice(max_records - records))
+                return
+            records += len(block)
             yield block
-    if carry.strip():
-        _cut(carry, path, records)
+        if len(carry) > MOST_BYTES:
+            raise FastqError(source, records + 1, records * 4 + 1, f"is longer than {MOST_BYTES:,} bytes: no FASTQ")
+    if carry.strip(b"\r\n"):
+        _cut(carry, source, records, together)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """Decompressed bytes; the last chunk is made to end with a newline."""
+def _whole_lines(source: Source) -> Iterator[bytes]:
+    """The source's bytes; at the end a newline, if it has none of its own."""
     last = b"\n"
-    try:
-        with _open(path) as handle:
-            while chunk := handle.read(BLOCK_BYTES):
-                yield chunk
-                last = chunk[-1:]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise AnelabError(f"{path}: the gzip stream is damaged or cut short ({error})") from None
-    except OSError as error:
-        raise AnelabError(f"{path}: cannot be read: {error.strerror or error}") from None
+    for chunk in read_bytes(source):
+        yield chunk
+        last = chunk[-1:]
     if last != b"\n":
         yield b"\n"
 
 
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as handle:
-        zipped = handle.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if zipped else path.open("rb")  # type: ignore[return-value]
-
-
-def _parse(data: bytes, path: Path, before: int) -> tuple[Reads, int]:
-    """The whole records at the start of `data`, and how many bytes they take."""
+def _parse(data: bytes, source: Source, before: int, together: int = 1) -> Block | None:
+    """The whole records at the start of `data`, a multiple of `together`."""
     text = np.frombuffer(data + bytes(WIDTH), np.uint8)
     ends = np.flatnonzero(text[: len(data)] == NEWLINE)
     ends = ends[: ends.size // 4 * 4]
-    if not ends.size:
-        return _empty(), 0
-    starts = np.append(0, ends[:-1] + 1)
+    starts = np.append(0, ends[:-1] + 1) if ends.size else ends
     stops = ends - ((text[ends - 1] == RETURN) & (ends > starts))
-    starts, stops = starts.reshape(-1, 4), stops.reshape(-1, 4)
-    blank = (stops == starts).all(axis=1)
-    whole = blank.size - int(np.argmin(blank[::-1])) if not blank.all() else 0  # blank lines at the end are none
-    starts, stops, ends = starts[:whole], stops[:whole], ends[: 4 * whole]
+    starts, stops, ends = starts.reshape(-1, 4), stops.reshape(-1, 4), ends[3::4] + 1
+    filled = np.flatnonzero((stops != starts).any(axis=1))
+    whole = int(filled[-1]) + 1 if filled.size else 0  # blank lines at the end are none, unless more follows
+    whole -= whole % together
     if not whole:
-        return _empty(), 0
-    _check(text, starts, stops, path, before)
-    lengths = stops[:, 1] - starts[:, 1]
-    spans = zip(starts[:, 0].tolist(), stops[:, 0].tolist(), strict=True)
-    names = [_name(data[start + 1 : stop]) for start, stop in spans]
-    bases = _gather(text, starts[:, 1], lengths, PAD_BASE)
-    _check_letters(bases, lengths, path, before)
-    qualities = _gather(text, starts[:, 3], lengths, PAD_QUALITY)
-    return Reads(bases, qualities, lengths, names), int(ends[-1]) + 1
+        return None
+    block = Block(source, text, starts[:whole], stops[:whole], ends[:whole], before)
+    _check(block)
+    return block
 
 
-def _name(header: bytes) -> str:
-    words = header.decode("ascii", "replace").split(maxsplit=1)
-    return words[0] if words else ""
-
-
-def _empty() -> Reads:
-    nothing = np.empty((0, WIDTH), np.uint8)
-    return Reads(nothing, nothing, np.empty(0, np.int64), [])
-
-
-def _gather(text: Bytes, starts: Integers, lengths: Integers, pad: int) -> Bytes:
-    rows = sliding_window_view(text, WIDTH)[starts]
-    rows[np.arange(WIDTH) >= lengths[:, None]] = pad
-    return rows
-
-
-def _check(text: Bytes, starts: Integers, stops: Integers, path: Path, before: int) -> None:
+def _check(block: Block) -> None:
     """Raise FastqError for the first record that breaks the format."""
-    lengths = stops - starts
-    faults = (
-        (text[starts[:, 0]] != AT, 0, "the header must start with '@'"),
-        (text[starts[:, 2]] != PLUS, 2, "the third line must start with '+'; multi-line FASTQ is not read"),
-        (lengths[:, 1] != lengths[:, 3], 3, "sequence and quality differ in length"),
-    )
-    broken = [(int(np.argmax(rows)), line, problem) for rows, line, problem in faults if rows.any()]
-    if broken:
-        record, line, problem = min(broken)
-        if line == 3:
-            problem += f": {lengths[record, 1]} and {lengths[record, 3]}"
-        raise FastqError(path, before + record + 1, (before + record) * 4 + line + 1, problem)
+    text, starts, lengths = block.text, block.starts, block.stops - block.starts
+    wrong = (text[starts[:, 0]] != AT) | (text[starts[:, 2]] != PLUS) | (lengths[:, 1] != lengths[:, 3])
+    if int(lengths[:, 2].max()) > 1:
+        wrong |= ~_repeated(block, lengths)
+    first = int(wrong.argmax()) if wrong.any() else len(block)
+    _check_letters(block, first)
+    if first < len(block):
+        _tell(block, first)
 
 
-def _check_letters(bases: Bytes, lengths: Integers, path: Path, before: int) -> None:
-    """Raise FastqError for the first base that is no letter, '.', '-' or '*'."""
-    odd = ~LETTERS[bases] & (np.arange(WIDTH) < lengths[:, None])
-    if odd.any():
-        record = int(odd.any(axis=1).argmax())
-        position = int(odd[record].argmax())
-        problem = f"base {position + 1} is character {bases[record, position]}, which is no letter"
-        raise FastqError(path, before + record + 1, (before + record) * 4 + 2, problem)
+def _repeated(block: Block, lengths: Integers) -> "NDArray[np.bool_]":
+    """Whether the third line of each record has the header, or its first word, after the '+'."""
+    repeats = lengths[:, 2] > 1
+    same = np.ones(len(block), bool)
+    for record in np.flatnonzero(repeats & (lengths[:, 2] != lengths[:, 0])).tolist():
+        words = block.line(record, 0)[1:].split(maxsplit=1)
+        same[record] = block.line(record, 2)[1:].strip() in (block.line(record, 0)[1:].strip(), *words[:1])
+    whole = np.flatnonzero(repeats & (lengths[:, 2] == lengths[:, 0]))
+    if whole.size:
+        part = block.take(whole)
+        width = int(lengths[whole, 0].max())
+        beyond = np.arange(1, width) >= lengths[whole, 0, None]
+        same[whole] = ((part.windows(width, 0)[:, 1:] == part.windows(width, 2)[:, 1:]) | beyond).all(axis=1)
+    return same
 
 
-def _cut(carry: bytes, path: Path, before: int) -> NoReturn:
+def _tell(block: Block, record: int) -> NoReturn:
+    """What is wrong with a record whose lines do not fit together."""
+    header, bases, plus, qualities = (block.line(record, line) for line in range(4))
+    if header[:1] == b">":
+        raise block.error(record, 0, "this is FASTA, which has no qualities; give FASTQ")
+    if header[:1] != b"@":
+        raise block.error(record, 0, "the header must start with '@'")
+    if plus[:1] != b"+":
+        raise block.error(record, 2, f"the third line must start with '+'; {MULTI_LINE}")
+    if len(plus) > 1 and not _repeated(block, block.stops - block.starts)[record]:
+        raise block.error(record, 2, f"'+{_shown(plus[1:])}' repeats another header than '@{_shown(header[1:])}'")
+    after = int(block.ends[record])
+    wrapped = len(qualities) < len(bases) and block.text[after] not in (AT, 0)
+    more = f"; the quality goes on in the next line, and {MULTI_LINE}" if wrapped else ""
+    raise block.error(record, 3, f"sequence and quality differ in length: {len(bases)} and {len(qualities)}{more}")
+
+
+def _check_letters(block: Block, count: int) -> None:
+    """Raise FastqError for the first of `count` reads with a character that is no nucleotide code."""
+    codes, lengths = block.codes[:count], block.lengths[:count]
+    zeros = codes.size - np.count_nonzero(codes)  # more of them than pads: a character 0 is among the bases
+    pads = int(np.maximum(WIDTH - lengths, 0).sum())
+    if count and (codes.max() == ODD or zeros > pads or _odd_beyond(block, lengths)):
+        for record in range(count):
+            sequence = block.line(record, 1)
+            if odd := sequence.translate(None, LETTERS):
+                raise block.error(record, 1, _why_odd(sequence, odd[0]))
+
+
+def _odd_beyond(block: Block, lengths: Integers) -> bool:
+    """Whether what is cut off the long reads has a character that is no nucleotide code."""
+    long = np.flatnonzero(lengths > WIDTH).tolist()
+    return any(block.line(record, 1)[WIDTH:].translate(None, LETTERS) for record in long)
+
+
+def _why_odd(sequence: bytes, character: int) -> str:
+    place = sequence.index(character) + 1
+    known = {"digits, as of colour space (SOLiD): ": b"0123", "a letter of proteins: ": b"EFILPQZJOXefilpqzjox"}
+    what = next((text for text, codes in known.items() if character in codes), "")
+    shown = f"'{chr(character)}'" if 32 < character < 127 else f"character {character}"
+    allowed = f"{NUCLEOTIDES.decode()}, lower case too, and '.'"
+    return f"base {place} is {shown}, {what}no nucleotide code; allowed are {allowed}"
+
+
+def _shown(text: bytes) -> str:
+    """The beginning of a text from a file, fit for a message."""
+    return text[:60].decode("ascii", "backslashreplace")
+
+
+def _cut(carry: bytes, source: Source, before: int, together: int) -> NoReturn:
+    if together > 1 and (rest := _parse(carry, source, before)) is not None:
+        raise FastqError(source, before + len(rest), (before + len(rest)) * 4 - 3, "the file ends before its mate")
+    if b"\n" not in carry.rstrip(b"\n") and b"\r" in carry:
+        raise FastqError(source, before + 1, before * 4 + 1, "its lines end in CR alone; write it with LF")
+    if carry[:1] not in (b"@", b""):
+        raise FastqError(source, before + 1, before * 4 + 1, _not_fastq(carry))
     lines = carry.count(b"\n")
     problem = f"the file ends inside a record, after {lines} of its 4 lines"
-    raise FastqError(path, before + 1, before * 4 + lines, problem)
+    raise FastqError(source, before + 1, before * 4 + lines, problem)
+
+
+def _not_fastq(carry: bytes) -> str:
+    if carry[:1] == b">":
+        return "this is FASTA, which has no qualities; give FASTQ"
+    return "the header must start with '@'"

@@ -1,22 +1,42 @@
-"""The network, and its forms for floats and for bytes."""
+"""The network, and its forms for floats, for 16 bits and for bytes."""
 
+import math
 from itertools import pairwise
 
 import torch
 from torch import nn
 
 from anelab.learning.affine import fold_into_linear
-from anelab.workloads.read_quality.encode import (
-    FEATURES,
-    QUALITY_SCALE,
-    QUALITY_SHIFT,
-    base_table,
-)
-from anelab.workloads.read_quality.fastq import WIDTH
+from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, FEATURES, SCORE_SCALE
+from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH
+
+FACTS = 3
+SKIP_WIDTH = 16
+LEAST_ERRORS = 1e-3
+"""Added to expected errors before their logarithm, which an empty read would else not have."""
+
+
+def facts(inside: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """What is known to matter, [n, 3], scaled so that a threshold is learned sharply: mean Phred, log expected errors,
+    length. `inside`, [n, WIDTH], is 1 at a base and 0 at a pad; `scores`, [n, WIDTH], are Phred minus PAD_SCORE, 0 at
+    a pad."""
+    length = inside.sum(dim=1, keepdim=True)
+    mean = scores.sum(dim=1, keepdim=True) / length.clamp(min=1.0)
+    chances = torch.exp(scores * (-math.log(10) / 10)) * (inside * 10 ** (-PAD_SCORE / 10))
+    errors = torch.log(chances.sum(dim=1, keepdim=True) + LEAST_ERRORS)
+    return torch.cat([mean * 0.8, errors, length * 0.04 - 2.0], dim=1)
+
+
+def _centred() -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift of floats that put every pad at exactly zero, so that it adds nothing to the first layer."""
+    half = torch.ones(WIDTH)
+    scale = torch.cat([half * 0.5, half * 4])
+    return scale, torch.cat([half * 0.5, half * (-4 * PAD_SCORE * SCORE_SCALE)])
 
 
 class ReadNet(nn.Module):
-    """300 floats of reads/2 to one logit: centre, then linear layers with ReLU and dropout."""
+    """300 floats of reads/3 to one logit: layers over all of them, and a skip path over what is known to matter, so
+    that the former need not learn to count."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -27,24 +47,48 @@ class ReadNet(nn.Module):
         for narrow, wide in pairwise([FEATURES, *hidden]):
             layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
-        # Centring puts every pad at exactly zero: it then adds nothing to the first layer.
-        bases, qualities = torch.ones(WIDTH), torch.ones(WIDTH)
-        self.register_buffer("scale", torch.cat([bases * 0.5, qualities * 4]))
-        self.register_buffer("shift", torch.cat([bases * 0.5, qualities * (-4 * 20 / 93)]))
+        self.skip = nn.Sequential(nn.Linear(FACTS, SKIP_WIDTH), nn.ReLU(), nn.Linear(SKIP_WIDTH, 1))
+        scale, shift = _centred()
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
 
     def forward(self, floats: torch.Tensor) -> torch.Tensor:
         """float32 [n, 300] to logits [n]."""
-        return self.layers(floats * self.scale + self.shift).squeeze(1)  # type: ignore[no-any-return]
+        logit = self.layers(floats * self.scale + self.shift) + self.skip(_facts_of_floats(floats))
+        return logit.squeeze(1)  # type: ignore[no-any-return]
 
 
-def float_form(net: ReadNet) -> nn.Sequential:
+def _facts_of_floats(floats: torch.Tensor) -> torch.Tensor:
+    inside = (floats[:, :WIDTH] * (1 / BASE_SCALE) + (-BASE_SHIFT / BASE_SCALE)).clamp(0.0, 1.0)
+    return facts(inside, floats[:, WIDTH:] * (1 / SCORE_SCALE) - PAD_SCORE)
+
+
+class _Form(nn.Module):
+    """A trained network without what only training needs; `scale` and `shift` go into its first layer."""
+
+    def __init__(self, net: ReadNet, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        super().__init__()
+        first, *rest = [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
+        assert isinstance(first, nn.Linear)
+        self.layers = nn.Sequential(fold_into_linear(first, scale, shift), *rest)
+        self.skip = net.skip
+        self.eval()
+
+    def probability(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.layers(values) + self.skip(known))
+
+
+class FloatForm(_Form):
     """float32 [n, 300] to probability of PASS [n, 1], the centring folded into the first layer."""
-    first, *rest = [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
-    assert isinstance(first, nn.Linear)
-    return nn.Sequential(fold_into_linear(first, net.scale, net.shift), *rest, nn.Sigmoid()).eval()
+
+    def __init__(self, net: ReadNet) -> None:
+        super().__init__(net, net.scale, net.shift)
+
+    def forward(self, floats: torch.Tensor) -> torch.Tensor:
+        return self.probability(floats, _facts_of_floats(floats))
 
 
-class HalfForm(nn.Module):
+class HalfForm(_Form):
     """float32 [n, 300] to probability of PASS [n, 1], for 16-bit arithmetic.
 
     There, q / 93 is off by up to 5e-4 of itself, alike for every base of one score, and the centring folded
@@ -56,35 +100,26 @@ class HalfForm(nn.Module):
     centre: torch.Tensor
 
     def __init__(self, net: ReadNet) -> None:
-        super().__init__()
-        first, *rest = [layer for layer in net.layers if not isinstance(layer, nn.Dropout)]
-        assert isinstance(first, nn.Linear)
         half = torch.ones(WIDTH)
-        self.register_buffer("steps", torch.cat([half * 4, half / QUALITY_SCALE]))
-        self.register_buffer("centre", torch.round(-net.shift / net.scale * self.steps))
-        unit = (net.scale / self.steps, torch.tensor(0.0))
-        self.layers = nn.Sequential(fold_into_linear(first, *unit), *rest, nn.Sigmoid())
+        steps = torch.cat([half / BASE_SCALE, half / SCORE_SCALE])
+        super().__init__(net, net.scale.cpu() / steps, torch.tensor(0.0))
+        self.register_buffer("steps", steps)
+        self.register_buffer("centre", torch.round(-net.shift.cpu() / net.scale.cpu() * steps))
 
     def forward(self, floats: torch.Tensor) -> torch.Tensor:
-        whole = torch.round(floats * self.steps) - self.centre
-        return self.layers(whole)  # type: ignore[no-any-return]
+        whole = torch.round(floats * self.steps) - self.centre  # base codes, then Phred scores minus PAD_SCORE
+        return self.probability(whole, facts(whole[:, :WIDTH].clamp(0.0, 1.0), whole[:, WIDTH:]))
 
 
-class RawForm(nn.Module):
-    """uint8 [n, 300] to probability of PASS [n, 1]: base characters through a table, qualities folded."""
-
-    table: torch.Tensor
+class RawForm(_Form):
+    """uint8 [n, 300] to probability of PASS [n, 1], the whole encoding folded into the first layer."""
 
     def __init__(self, net: ReadNet) -> None:
-        super().__init__()
-        first, *rest = float_form(net)
-        assert isinstance(first, nn.Linear)
         half = torch.ones(WIDTH, dtype=torch.float64)
-        scale = torch.cat([half, half * QUALITY_SCALE])
-        shift = torch.cat([half * 0, half * QUALITY_SHIFT])
-        self.layers = nn.Sequential(fold_into_linear(first, scale, shift), *rest)
-        self.register_buffer("table", torch.from_numpy(base_table()))
+        scale, shift = net.scale.cpu().double(), net.shift.cpu().double()
+        encoding = torch.cat([half * BASE_SCALE, half * SCORE_SCALE])
+        super().__init__(net, scale * encoding, torch.cat([scale[:WIDTH] * BASE_SHIFT, half * 0]) + shift)
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        bases = self.table[raw[:, :WIDTH].to(torch.int64)]
-        return self.layers(torch.cat([bases, raw[:, WIDTH:].to(torch.float32)], dim=1))  # type: ignore[no-any-return]
+        values = raw.to(torch.float32)
+        return self.probability(values, facts(values[:, :WIDTH].clamp(0.0, 1.0), values[:, WIDTH:] - PAD_SCORE))

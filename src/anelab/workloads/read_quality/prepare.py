@@ -1,61 +1,88 @@
 """FASTQ files to labelled, split rows, and the card that says what was found."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS, DataCard
 from anelab.learning.splits import stratified_split
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
 from anelab.workloads.read_quality.encode import phred_scores
-from anelab.workloads.read_quality.fastq import PAD_BASE, WIDTH, Reads, concatenate, read_fastq
-from anelab.workloads.read_quality.phred import to_phred33
+from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH
+from anelab.workloads.read_quality.labels import by_rule
+from anelab.workloads.read_quality.phred import Reads, read_reads
 from anelab.workloads.read_quality.simulate import read_truth
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
+PHRED_OPTION = "read_quality.data.phred"
 FEWEST = 3
 """Reads of each verdict: one for training, one for validation, one for the test."""
 FEW = 50
+TELLING = 20
+"""Bases from which on equal sequences are taken for one molecule's."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """All reads of all files: `raw` uint8 [n, 2 WIDTH] of reads/3, `lengths` of the uncut reads, `names` as in the
+    headers."""
+
+    raw: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    names: list[str]
 
 
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Write raw, label and group arrays of each split into `out`."""
     reads = _read_all([path for path in files if not path.name.endswith(TRUTH_SUFFIX)], config.data)
-    raw = np.concatenate([reads.bases, reads.qualities], axis=1)
-    label = _labels(raw, reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
-    group = _fragments(reads.names)
+    label = _labels(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
+    group = _groups(reads)
     parts = stratified_split(~label, group, config.split, config.seed)
+    if empty := [name for name in SPLITS if not len(parts[name])]:
+        raise AnelabError(
+            f"read_quality: {len(label)} reads leave none for {', '.join(empty)}, for mates and reads of one sequence "
+            f"stay together, and of such groups there are {len(np.unique(group))}; give more libraries, or other ones"
+        )
     for name in SPLITS:
-        for part, array in (("raw", raw), ("label", label), ("group", group)):
+        for part, array in (("raw", reads.raw), ("label", label), ("group", group)):
             np.save(out / f"{name}.{part}.npy", array[parts[name]])
-    return _card(config, reads, raw, label, parts)
+    return _card(config, reads, label, group, parts)
 
 
-def _read_all(files: Sequence[Path], data: ReadsDataConfig) -> Reads:
+def _read_all(files: Sequence[Path], data: ReadsDataConfig) -> Library:
     if not files:
         raise AnelabError("read_quality.data.source names no FASTQ file")
-    parts, left = [], data.max_records
+    parts: list[Reads] = []
+    left = data.max_records
     for path in files:
         if left == 0:
             break
-        reads = read_fastq(path, left)
-        left = None if left is None else left - len(reads)
-        parts.append(Reads(reads.bases, to_phred33(reads, data.phred, path), reads.lengths, reads.names))
-    return concatenate(parts)
+        found = list(read_reads(path, data.phred, PHRED_OPTION, left))
+        count = sum(map(len, found))
+        if not count:
+            raise AnelabError(f"{path}: holds no reads")
+        left = None if left is None else left - count
+        parts += found
+    return Library(
+        np.concatenate([part.raw for part in parts]),
+        np.concatenate([part.block.lengths for part in parts]),
+        [name for part in parts for name in part.block.names()],
+    )
 
 
-def _labels(raw: NDArray[np.uint8], reads: Reads, truth: Sequence[Path], data: ReadsDataConfig) -> NDArray[np.bool_]:
+def _labels(reads: Library, truth: Sequence[Path], data: ReadsDataConfig) -> NDArray[np.bool_]:
     """True is PASS. Labels are of the bases that the model sees."""
-    if data.label == "true_errors":
+    label = by_rule(reads.raw, data)
+    if label is None:
         _require_uncut(reads)
         label = _errors(reads.names, truth) <= data.max_errors
-    else:
-        mean, lengths = phred_scores(raw)
-        label = (mean >= data.min_mean_quality) & (lengths >= data.min_length)
     passing = int(label.sum())
     if min(passing, label.size - passing) < FEWEST:
         raise AnelabError(
@@ -66,7 +93,7 @@ def _labels(raw: NDArray[np.uint8], reads: Reads, truth: Sequence[Path], data: R
     return label
 
 
-def _require_uncut(reads: Reads) -> None:
+def _require_uncut(reads: Library) -> None:
     cut = int((reads.lengths > WIDTH).sum())
     if cut:
         raise AnelabError(
@@ -93,30 +120,40 @@ def _errors(names: list[str], truth: Sequence[Path]) -> NDArray[np.int64]:
     return np.array([known[name] for name in names])
 
 
-def _fragments(names: list[str]) -> NDArray[np.int64]:
-    """A number for each fragment: mates share their name but for /1 and /2, and stay together."""
-    stems = [name[:-2] if name.endswith(("/1", "/2")) else name for name in names]
-    number: dict[str, int] = {}
-    return np.array([number.setdefault(stem, len(number)) for stem in stems])
+def _groups(reads: Library) -> NDArray[np.int64]:
+    """A number for what must stay together: mates, whose names differ in /1 and /2 at most, and reads of one sequence,
+    for a model that has seen one of them knows the other."""
+    stems = [name[:-2] if name.endswith(("/1", "/2")) else name for name in reads.names]
+    names = dict(zip(dict.fromkeys(stems), range(len(stems)), strict=False))
+    fragment = np.array([names[stem] for stem in stems])
+    rows = np.ascontiguousarray(reads.raw[:, :WIDTH]).view(f"V{WIDTH}")[:, 0]
+    _, sequence = np.unique(rows, return_inverse=True)
+    told = np.flatnonzero(reads.lengths >= TELLING)
+    ends = fragment[told], len(names) + sequence[told]
+    links = coo_array((np.ones(len(told), bool), ends), shape=(2 * len(fragment),) * 2)
+    _, member = connected_components(links, directed=False)
+    group: NDArray[np.int64] = np.unique(member[fragment], return_inverse=True)[1]
+    return group
 
 
 def _card(
     config: Config,
-    reads: Reads,
-    raw: NDArray[np.uint8],
+    reads: Library,
     label: NDArray[np.bool_],
+    group: NDArray[np.int64],
     parts: dict[str, NDArray[np.int64]],
 ) -> DataCard:
-    mean, _ = phred_scores(raw)
+    mean, _ = phred_scores(reads.raw)
     cut = int((reads.lengths > WIDTH).sum())
     warnings = [f"{cut} reads are longer than {WIDTH} bases; the model sees the first {WIDTH}"] if cut else []
     rare, fewest = min(_counts(label[parts["test"]]).items(), key=lambda item: item[1])
     if fewest < FEW:
         warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")
     facts: dict[str, Any] = {
+        "groups": len(np.unique(group)),
         "label": config.data.label,
         "length_percentiles": _percentiles(reads.lengths),
-        "mean_quality_by_cycle": _by_cycle(raw),
+        "mean_quality_by_cycle": _by_cycle(reads.raw),
         "mean_quality_percentiles": _percentiles(mean),
         "reads_by_length": _by_length(reads.lengths),
         "reads_cut": cut,
@@ -132,10 +169,10 @@ def _card(
 
 def _by_cycle(raw: NDArray[np.uint8]) -> list[float]:
     """Mean Phred score of each base's place, of the reads that are so long."""
-    inside = raw[:, :WIDTH] != PAD_BASE
+    inside = raw[:, :WIDTH] != PAD_CODE
     counts = inside.sum(axis=0)
     total = np.where(inside, raw[:, WIDTH:], 0).sum(axis=0, dtype=np.int64)
-    return [round(float(sum_ / count) - 33, 2) for sum_, count in zip(total, counts, strict=True) if count]
+    return [round(float(sum_ / count), 2) for sum_, count in zip(total, counts, strict=True) if count]
 
 
 def _by_length(lengths: NDArray[np.int64]) -> dict[str, int]:

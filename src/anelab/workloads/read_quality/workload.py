@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from anelab.learning.base import (
+    Array,
     Arrays,
     Batch,
     DataCard,
@@ -24,7 +25,8 @@ from anelab.learning.base import (
 from anelab.learning.metrics import binary_figures, calibration_table, confusion_table
 from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.model import HalfForm, RawForm, ReadNet, float_form
+from anelab.workloads.read_quality.labels import by_rule, join_and_crop
+from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet
 from anelab.workloads.read_quality.prepare import prepare
 
 GOLDEN_READS = (
@@ -60,11 +62,11 @@ class ReadQuality(Workload[Config]):
         return ReadNet(config.model.hidden, config.model.dropout)
 
     def batches(self, config: Config, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
-        floats = torch.from_numpy(train.inputs["model"]["input"])
-        label = torch.from_numpy(train.targets["label"]).float()
+        raw, label = train.inputs["raw"]["input"], train.targets["label"]
+        rng = np.random.default_rng([config.seed, 4, epoch, rank])
         for rows in shuffled_batches(config, len(train), epoch, rank):
-            index = torch.from_numpy(rows)
-            yield {"input": floats[index], "label": label[index]}
+            reads, passes = _augmented(config, raw, label, rows, rng)
+            yield {"input": torch.from_numpy(encode.encode(reads)), "label": torch.from_numpy(passes).float()}
 
     def step(
         self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
@@ -78,7 +80,7 @@ class ReadQuality(Workload[Config]):
 
     def graphs(self, config: Config) -> tuple[Graph, ...]:
         output = (Tensor("output", "float32", ("n", 1), meaning="probability of PASS"),)
-        shape, meaning = ("n", encode.FEATURES), "150 bases, then 150 Phred scores, encoded as reads/2"
+        shape, meaning = ("n", encode.FEATURES), "150 bases, then 150 Phred scores, encoded as reads/3"
         return (
             Graph("model", (Tensor("input", "float32", shape, (-1.0, 1 / 93), meaning),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
@@ -87,8 +89,8 @@ class ReadQuality(Workload[Config]):
     def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
         assert isinstance(module, ReadNet)
         if graph.name == "raw":
-            return RawForm(module).eval()
-        return HalfForm(module).eval() if half else float_form(module)
+            return RawForm(module)
+        return HalfForm(module) if half else FloatForm(module)
 
     def rows(self, outputs: Arrays, split: Split) -> Arrays:
         probability = outputs["output"][:, 0]
@@ -106,6 +108,18 @@ class ReadQuality(Workload[Config]):
 
     def golden(self, config: Config) -> Sequence[GoldenCase]:
         return [_golden_case(read) for read in GOLDEN_READS]
+
+
+def _augmented(config: Config, raw: Array, label: Array, rows: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Rows of the training set, a share of them joined, cut to any length and labelled anew, where a rule labels."""
+    reads, passes = raw[rows], label[rows]
+    changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
+    made = join_and_crop(reads[changed], raw, rng)
+    known = by_rule(made, config.data)
+    if known is None:
+        return reads, passes
+    reads[changed], passes[changed] = made, known
+    return reads, passes
 
 
 def _golden_case(read: dict[str, str]) -> GoldenCase:

@@ -1,0 +1,193 @@
+"""Bytes of a file or of standard input, decompressed by what they are and not by what they are called.
+
+gzip (bgzf too), bzip2, xz and zstandard, of any number of members. Cut or damaged streams are errors; what follows a
+member must be another one, so that nothing is dropped in silence.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import BinaryIO, Protocol, TypeVar
+
+from anelab.errors import AnelabError
+
+STANDARD_INPUT = "-"
+READ_BYTES = 256 << 10
+BLOCK_BYTES = 1 << 20
+"""Large enough that NumPy's calls cost little, small enough for a core's cache."""
+BGZF_EXTRA = b"\x42\x43\x02\x00"
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty member with which every whole bgzf file ends (SAM specification, 4.1.2)."""
+AHEAD = 3
+
+T = TypeVar("T")
+Source = Path | str
+"""A file, or "-" for standard input."""
+
+
+class Decompressor(Protocol):
+    """What bz2, lzma, zstd and igzip_lib have alike."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def title(source: Source) -> str:
+    """What a message calls it."""
+    return "standard input" if str(source) == STANDARD_INPUT else str(source)
+
+
+def read_bytes(source: Source) -> Iterator[bytes]:
+    """Decompressed bytes in parts of BLOCK_BYTES at most. Raises AnelabError, naming the source."""
+    kind = b""
+    try:
+        with _opened(source) as raw:
+            head = raw.read(READ_BYTES)
+            kind = next((kind for kind in KINDS if head.startswith(kind)), b"")
+            if kind == GZIP and head[12:16] == BGZF_EXTRA:
+                _check_end(source, raw)
+            parts = _members(head, raw, KINDS[kind]) if kind else _plain(head, raw)
+            yield from parts
+    except AnelabError:
+        raise
+    except Exception as error:  # each library has its own; bz2 calls damage an OSError, but without a number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise AnelabError(f"{title(source)}: cannot be read: {error.strerror}") from None
+        if not kind:
+            raise
+        reason = "cut short" if isinstance(error, EOFError) else f"damaged ({error})"
+        raise AnelabError(f"{title(source)}: the {NAMES[kind]} stream is {reason}; fetch or copy it again") from None
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if str(source) == STANDARD_INPUT:
+        yield sys.stdin.buffer
+    else:
+        with Path(source).open("rb") as handle:
+            yield handle
+
+
+def _plain(data: bytes, raw: BinaryIO) -> Iterator[bytes]:
+    while data:
+        yield data
+        data = raw.read(BLOCK_BYTES)
+
+
+def _members(data: bytes, raw: BinaryIO, make: Callable[[], Decompressor]) -> Iterator[bytes]:
+    """Member after member. Raises EOFError if the last one is not whole, and what the library raises for damage."""
+    member: Decompressor | None = None
+    while data or (data := raw.read(READ_BYTES)):
+        if member is None:
+            if not data.strip(b"\0"):  # tapes and xz pad with zeros
+                data = b""
+                continue
+            member = make()
+        while not member.eof:
+            if out := member.decompress(data, BLOCK_BYTES):
+                yield out
+            data = b""
+            if member.needs_input and not member.eof:
+                break
+        if member.eof:
+            data, member = member.unused_data, None
+    if member is not None:
+        raise EOFError
+
+
+def _check_end(source: Source, raw: BinaryIO) -> None:
+    """A bgzf file may be cut between members, which only its missing end tells. Raises EOFError."""
+    if raw.seekable():
+        place = raw.tell()
+        raw.seek(-len(BGZF_END), 2)
+        whole = raw.read() == BGZF_END
+        raw.seek(place)
+        if not whole:
+            raise EOFError
+
+
+def _igzip() -> Decompressor:
+    from isal import igzip_lib
+
+    found: Decompressor = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    return found
+
+
+def _bzip2() -> Decompressor:
+    from bz2 import BZ2Decompressor
+
+    return BZ2Decompressor()
+
+
+def _xz() -> Decompressor:
+    from lzma import LZMADecompressor
+
+    return LZMADecompressor()
+
+
+def _zstd() -> Decompressor:
+    from backports.zstd import ZstdDecompressor
+
+    return ZstdDecompressor()
+
+
+GZIP = b"\x1f\x8b"
+KINDS: dict[bytes, Callable[[], Decompressor]] = {
+    GZIP: _igzip,
+    b"BZh": _bzip2,
+    b"\xfd7zXZ\x00": _xz,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+NAMES = dict(zip(KINDS, ("gzip", "bzip2", "xz", "zstandard"), strict=True))
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, made in a thread of its own, at most AHEAD before they are asked for."""
+    queue: Queue[tuple[T | None, BaseException | None]] = Queue(AHEAD)
+    stopped = Event()
+
+    def put(item: tuple[T | None, BaseException | None]) -> None:
+        while not stopped.is_set():
+            try:
+                queue.put(item, timeout=0.1)
+                return
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((None, None))
+        except BaseException as error:  # told where the items are asked for
+            put((None, error))
+
+    thread = Thread(target=work, daemon=True, name="anelab-reads")
+    thread.start()
+    try:
+        while True:
+            try:
+                item, error = queue.get(timeout=60)
+            except Empty:
+                continue
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
