@@ -69,12 +69,17 @@ def score(
 
 
 def _sources(given: list[str]) -> list[Path | str]:
-    """Files of paths, folders and globs, in the order given; - is standard input."""
+    """Files of paths, folders and globs, in the order given; - is standard input, and pipes are as good as files."""
     from anelab.sources import expand
 
     found: list[Path | str] = []
     for text in given:
-        found += ["-"] if text == "-" else expand([text], Path.cwd(), "READS")
+        if text == "-":
+            found.append(text)
+        elif Path(text).exists() and not Path(text).is_dir():
+            found.append(Path(text))
+        else:
+            found += expand([text], Path.cwd(), "READS")
     return found
 
 

@@ -22,6 +22,7 @@ BGZF_EXTRA = b"\x42\x43\x02\x00"
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty member with which every whole bgzf file ends (SAM specification, 4.1.2)."""
 AHEAD = 3
+PATIENCE_S = 0.5
 
 T = TypeVar("T")
 Source = Path | str
@@ -190,4 +191,4 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
     finally:
         stopped.set()
-        thread.join()
+        thread.join(timeout=PATIENCE_S)  # it may wait for input that never comes
