@@ -242,6 +242,31 @@ def test_reads_of_one_sequence_and_their_mates_stay_in_one_split(tmp_path: Path)
         prepare(tiny().section("read_quality"), [same], tmp_path)  # type: ignore[arg-type]
 
 
+def test_whole_libraries_are_held_out_and_files_of_mates_are_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = []
+    for library in range(3):
+        for mate in ("1", "2"):
+            reads = [(f"lib{library}.{n}/{mate}", bases(rng, 60), "I#"[n % 2] * 60) for n in range(40)]
+            paths.append(write(tmp_path / f"lib{library}_{mate}.fq", reads))
+    config = tiny("read_quality.split.by_library=true").section("read_quality")
+    card = prepare(config, paths, tmp_path)  # type: ignore[arg-type]
+    assert sorted(card.rows.values()) == [80, 80, 80]
+    assert all(len({name[:4] for name in files}) == 1 and len(files) == 2 for files in card.facts["files"].values())
+    assert len({files[0] for files in card.facts["files"].values()}) == 3
+    with pytest.raises(AnelabError, match="needs at least 3 libraries but got 2"):
+        prepare(config, paths[:4], tmp_path)  # type: ignore[arg-type]
+
+
+def test_labels_that_cutting_changes_are_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    reads = [(f"tail{n}", bases(rng, 400), "I" * 150 + "#" * 250) for n in range(20)]
+    reads += [(f"good{n}", bases(rng, 200), "I" * 200) for n in range(20)]
+    path = write(tmp_path / "reads.fq", [*reads, *((f"bad{n}", bases(rng, 100), "#" * 100) for n in range(20))])
+    card = prepare(tiny().section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]
+    assert (card.facts["reads_cut"], card.facts["reads_labelled_otherwise_uncut"]) == (40, 20)
+
+
 def test_nothing_to_learn_and_no_truth_are_errors_with_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "good.fq"
     path.write_text("".join(f"@r{i}\n{'A' * 60}\n+\n{'!' if i == 0 else 'I'}{'I' * 59}\n" for i in range(50)))

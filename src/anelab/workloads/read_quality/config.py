@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from anelab.learning.config import DataConfig, Section, WorkloadConfig
+from anelab.learning.config import DataConfig, Section, SplitConfig, WorkloadConfig
 from anelab.learning.figures import BINARY_FIGURES
 
 
@@ -18,6 +18,10 @@ class SimulationConfig(Section):
         if self.min_length > self.max_length:
             raise ValueError(f"min_length must not exceed max_length={self.max_length} but is {self.min_length}")
         return self
+
+
+class ReadsSplitConfig(SplitConfig):
+    by_library: bool = False
 
 
 class ReadsDataConfig(DataConfig):
@@ -41,4 +45,5 @@ class Config(WorkloadConfig):
     figures: ClassVar[tuple[str, ...]] = BINARY_FIGURES
 
     data: ReadsDataConfig
+    split: ReadsSplitConfig
     model: ModelConfig

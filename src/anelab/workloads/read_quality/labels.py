@@ -13,12 +13,21 @@ PIECES = 4
 
 def by_rule(raw: Bytes, data: ReadsDataConfig) -> NDArray[np.bool_] | None:
     """True is PASS; None if the label follows from no rule of bases and qualities."""
+    if data.label == "true_errors":
+        return None
+    long_enough = lengths_of(raw) >= data.min_length
     if data.label == "mean_quality":
-        mean, lengths = phred_scores(raw)
-        return (mean >= data.min_mean_quality) & (lengths >= data.min_length)
-    if data.label == "expected_errors":
-        return (expected_errors(raw) <= data.max_expected_errors) & (lengths_of(raw) >= data.min_length)
-    return None
+        return (phred_scores(raw)[0] >= data.min_mean_quality) & long_enough
+    return (expected_errors(raw) <= data.max_expected_errors) & long_enough
+
+
+def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
+    """What the rule says of all Phred scores of a read, however long."""
+    if data.label == "mean_quality":
+        good = scores.mean() >= data.min_mean_quality
+    else:
+        good = (10.0 ** (-scores.astype(float) / 10)).sum() <= data.max_expected_errors
+    return bool(good) and len(scores) >= data.min_length
 
 
 def join_and_crop(raw: Bytes, pool: Bytes, rng: np.random.Generator) -> Bytes:

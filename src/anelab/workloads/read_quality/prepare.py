@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS, DataCard
@@ -16,7 +14,8 @@ from anelab.learning.splits import stratified_split
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
 from anelab.workloads.read_quality.encode import phred_scores
 from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH
-from anelab.workloads.read_quality.labels import by_rule
+from anelab.workloads.read_quality.groups import groups_of, libraries_of, split_libraries
+from anelab.workloads.read_quality.labels import by_rule, of_whole_read
 from anelab.workloads.read_quality.phred import Reads, read_reads
 from anelab.workloads.read_quality.simulate import read_truth
 
@@ -25,26 +24,31 @@ PHRED_OPTION = "read_quality.data.phred"
 FEWEST = 3
 """Reads of each verdict: one for training, one for validation, one for the test."""
 FEW = 50
-TELLING = 20
-"""Bases from which on equal sequences are taken for one molecule's."""
 
 
 @dataclass(frozen=True)
 class Library:
     """All reads of all files: `raw` uint8 [n, 2 WIDTH] of reads/3, `lengths` of the uncut reads, `names` as in the
-    headers."""
+    headers, `file` the place of each read's among `files`. `changed` counts long reads of which the rule says another
+    thing than of what the model sees."""
 
     raw: NDArray[np.uint8]
     lengths: NDArray[np.int64]
     names: list[str]
+    file: NDArray[np.int64]
+    files: list[str]
+    changed: int
 
 
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Write raw, label and group arrays of each split into `out`."""
     reads = _read_all([path for path in files if not path.name.endswith(TRUTH_SUFFIX)], config.data)
     label = _labels(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
-    group = _groups(reads)
-    parts = stratified_split(~label, group, config.split, config.seed)
+    group = groups_of(reads.names, reads.raw, reads.lengths)
+    if config.split.by_library:
+        parts = split_libraries(libraries_of(reads.names, reads.file, reads.files), config.split, config.seed)
+    else:
+        parts = stratified_split(~label, group, config.split, config.seed)
     if empty := [name for name in SPLITS if not len(parts[name])]:
         raise AnelabError(
             f"read_quality: {len(label)} reads leave none for {', '.join(empty)}, for mates and reads of one sequence "
@@ -60,6 +64,7 @@ def _read_all(files: Sequence[Path], data: ReadsDataConfig) -> Library:
     if not files:
         raise AnelabError("read_quality.data.source names no FASTQ file")
     parts: list[Reads] = []
+    counts: list[int] = []
     left = data.max_records
     for path in files:
         if left == 0:
@@ -70,11 +75,24 @@ def _read_all(files: Sequence[Path], data: ReadsDataConfig) -> Library:
             raise AnelabError(f"{path}: holds no reads")
         left = None if left is None else left - count
         parts += found
+        counts.append(count)
     return Library(
         np.concatenate([part.raw for part in parts]),
         np.concatenate([part.block.lengths for part in parts]),
         [name for part in parts for name in part.block.names()],
+        np.repeat(np.arange(len(counts)), counts),
+        [path.name for path in files[: len(counts)]],
+        sum(_changed_by_cutting(part, data) for part in parts),
     )
+
+
+def _changed_by_cutting(reads: Reads, data: ReadsDataConfig) -> int:
+    seen = by_rule(reads.raw, data)
+    if seen is None:
+        return 0
+    long = np.flatnonzero(reads.block.lengths > WIDTH).tolist()
+    whole = (np.frombuffer(reads.block.line(row, 3), np.uint8) - np.uint8(reads.offset) for row in long)
+    return sum(of_whole_read(scores, data) != seen[row] for row, scores in zip(long, whole, strict=True))
 
 
 def _labels(reads: Library, truth: Sequence[Path], data: ReadsDataConfig) -> NDArray[np.bool_]:
@@ -120,22 +138,6 @@ def _errors(names: list[str], truth: Sequence[Path]) -> NDArray[np.int64]:
     return np.array([known[name] for name in names])
 
 
-def _groups(reads: Library) -> NDArray[np.int64]:
-    """A number for what must stay together: mates, whose names differ in /1 and /2 at most, and reads of one sequence,
-    for a model that has seen one of them knows the other."""
-    stems = [name[:-2] if name.endswith(("/1", "/2")) else name for name in reads.names]
-    names = dict(zip(dict.fromkeys(stems), range(len(stems)), strict=False))
-    fragment = np.array([names[stem] for stem in stems])
-    rows = np.ascontiguousarray(reads.raw[:, :WIDTH]).view(f"V{WIDTH}")[:, 0]
-    _, sequence = np.unique(rows, return_inverse=True)
-    told = np.flatnonzero(reads.lengths >= TELLING)
-    ends = fragment[told], len(names) + sequence[told]
-    links = coo_array((np.ones(len(told), bool), ends), shape=(2 * len(fragment),) * 2)
-    _, member = connected_components(links, directed=False)
-    group: NDArray[np.int64] = np.unique(member[fragment], return_inverse=True)[1]
-    return group
-
-
 def _card(
     config: Config,
     reads: Library,
@@ -157,7 +159,12 @@ def _card(
         "mean_quality_percentiles": _percentiles(mean),
         "reads_by_length": _by_length(reads.lengths),
         "reads_cut": cut,
+        "reads_labelled_otherwise_uncut": reads.changed,
     }
+    if config.split.by_library:
+        facts["files"] = {
+            name: sorted({reads.files[file] for file in reads.file[rows]}) for name, rows in parts.items()
+        }
     return DataCard(
         origin="simulated reads with known errors" if config.data.simulated else "the user's FASTQ files",
         rows={name: len(rows) for name, rows in parts.items()},

@@ -1,0 +1,60 @@
+"""What must stay together: mates, reads of one sequence, and, if it is asked for, whole libraries."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from anelab.errors import AnelabError
+from anelab.learning.base import SPLITS
+from anelab.learning.config import SplitConfig
+from anelab.workloads.read_quality.fastq import WIDTH, Bytes, Integers
+
+TELLING = 20
+"""Bases from which on equal sequences are taken for one molecule's."""
+
+
+def groups_of(names: Sequence[str], raw: Bytes, lengths: Integers) -> Integers:
+    """A number for what must stay together, [n]: mates, whose names differ in /1 and /2 at most, and reads of one
+    sequence, for a model that has seen one of them knows the other."""
+    fragment = _fragments(names)
+    rows = np.ascontiguousarray(raw[:, :WIDTH]).view(f"V{WIDTH}")[:, 0]
+    _, sequence = np.unique(rows, return_inverse=True)
+    told = np.flatnonzero(lengths >= TELLING)
+    return _joined(fragment[told], sequence[told], len(names))[fragment]
+
+
+def libraries_of(names: Sequence[str], file: Integers, files: Sequence[str]) -> Integers:
+    """A number for each read's library, [n]. Files that hold mates of each other are one."""
+    return _joined(file, _fragments(names), max(len(files), len(names)))[file]
+
+
+def _fragments(names: Sequence[str]) -> Integers:
+    """A number for each name, /1 and /2 left out."""
+    known: dict[str, int] = {}
+    stems = (name[:-2] if name.endswith(("/1", "/2")) else name for name in names)
+    return np.array([known.setdefault(stem, len(known)) for stem in stems])
+
+
+def _joined(left: Integers, right: Integers, most: int) -> Integers:
+    """For each of up to `most` things on the left, the number of what it is joined to by way of the right."""
+    links = coo_array((np.ones(len(left), bool), (left, most + right)), shape=(2 * most, 2 * most))
+    _, member = connected_components(links, directed=False)
+    numbers: Integers = np.unique(member[:most], return_inverse=True)[1]
+    return numbers
+
+
+def split_libraries(library: Integers, shares: SplitConfig, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Row indices by split, each library whole in one of them. Raises AnelabError for fewer than three."""
+    there = np.unique(library)
+    if len(there) < len(SPLITS):
+        raise AnelabError(
+            f"read_quality.split.by_library needs at least {len(SPLITS)} libraries but got {len(there)} (files with "
+            "mates of each other are one); give more files, or set it to false"
+        )
+    order = np.random.default_rng([seed, 1]).permutation(there)
+    test, validation = (max(1, round(share * len(there))) for share in (shares.test, shares.validation))
+    chosen = {"test": order[:test], "validation": order[test : test + validation], "train": order[test + validation :]}
+    return {name: np.flatnonzero(np.isin(library, chosen[name])) for name in SPLITS}
