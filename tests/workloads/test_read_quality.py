@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
-from anelab.workloads.read_quality import encode, streams
+from anelab.workloads.read_quality import encode, simulate, streams
+from anelab.workloads.read_quality.config import SimulationConfig
 from anelab.workloads.read_quality.fastq import read_blocks
 from anelab.workloads.read_quality.labels import by_rule, join_and_crop
 from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, facts
 from anelab.workloads.read_quality.phred import Reads, read_reads
 from anelab.workloads.read_quality.prepare import prepare
-from anelab.workloads.read_quality.simulate import READS_NAME, TRUTH_NAME, read_truth
+from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, read_truth, simulate_reads
 from tests.conftest import tiny
 from tests.workloads.made_fastq import write
 
@@ -189,6 +190,85 @@ def test_simulated_reads_are_a_function_of_the_seed_and_their_errors_are_what_qu
     assert sum(truth.values()) == pytest.approx(expected, rel=0.03)
     blocks = read_blocks(folders[0] / READS_NAME)
     assert [name for block in blocks for name in block.names()] == list(truth)
+
+
+def simulated(folder: Path, **settings: Any) -> SimulationConfig:
+    folder.mkdir(exist_ok=True)
+    given = {"reads": 4000, "min_length": 150, "max_length": 150, **settings}
+    config = SimulationConfig.model_validate(given)
+    simulate_reads(config, 3, folder)
+    return config
+
+
+def ratios(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, effects: list[str]) -> dict[str, float]:
+    """Chances of an error over those that the qualities state, by what is special of a base."""
+    seen: dict[str, Any] = {}
+
+    def keep(*given: Any) -> Any:
+        seen["truth"] = given[1]
+        seen["reads"] = sequence(*given)
+        return seen["reads"]
+
+    sequence = simulate._sequence
+    monkeypatch.setattr(simulate, "_sequence", keep)
+    simulated(tmp_path, effects=effects)
+    truth, reads = seen["truth"], seen["reads"]
+    stated = np.minimum(10 ** (-reads.phred / 10), 0.09)  # so low that no factor is cut off
+    low = 10 ** (-reads.phred / 10) <= 0.09
+    after = np.zeros(truth.shape, bool)
+    after[:, 3:] = (truth[:, :-3] == 2) & (truth[:, 1:-2] == 2) & (truth[:, 2:-1] == 1)
+    runs, late = simulate._run_lengths(truth) >= 5, np.arange(150) >= 100
+    kinds = {"ggc": after & ~runs & ~late, "homopolymer": runs & ~after & ~late, "overstated": ~after & ~runs & late}
+    kinds["none"] = ~after & ~runs & ~np.broadcast_to(late, after.shape)
+    return {name: reads.chance[rows & low].sum() / stated[rows & low].sum() for name, rows in kinds.items()}
+
+
+def test_planted_effects_are_as_large_as_they_say_and_each_has_its_switch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes = {"ggc": 8.0, "homopolymer": 4.0, "overstated": 10**0.6, "none": 1.0}
+    found = ratios(monkeypatch, tmp_path, ["ggc", "homopolymer", "overstated"])
+    assert found == pytest.approx(sizes)
+    monkeypatch.undo()
+    assert ratios(monkeypatch, tmp_path, []) == pytest.approx(dict.fromkeys(sizes, 1.0))
+    monkeypatch.undo()
+    only = ratios(monkeypatch, tmp_path, ["homopolymer"])
+    assert only == pytest.approx({**dict.fromkeys(sizes, 1.0), "homopolymer": 4.0})
+
+
+def test_the_truth_table_has_the_true_chances(tmp_path: Path) -> None:
+    simulated(tmp_path, effects=["ggc", "overstated"], profile="declining")
+    lines = gzip.decompress((tmp_path / TRUTH_NAME).read_bytes()).decode().splitlines()
+    assert lines[0].split("\t") == ["read_id", "errors", "expected_errors", "true_expected_errors", "chance_of_none"]
+    errors, stated, true, none = np.array([line.split("\t")[1:] for line in lines[1:]], float).T
+    assert errors.sum() == pytest.approx(true.sum(), rel=0.02)
+    assert true.sum() > 1.3 * stated.sum()
+    assert (errors == 0).mean() == pytest.approx(none.mean(), abs=0.02)
+
+
+def test_mates_overlap_and_run_into_the_adapter(tmp_path: Path) -> None:
+    simulated(tmp_path, pairs=True, n_runs=0.1)
+    mates = [np.concatenate([part.raw for part in read_reads(tmp_path / name, 33, "p")]) for name in MATE_NAMES]
+    truth = read_truth(tmp_path / TRUTH_NAME)
+    names = [name for part in read_reads(tmp_path / MATE_NAMES[1], 33, "p") for name in part.block.names()]
+    assert len(mates[0]) == len(mates[1]) == 4000 and len(truth) == 8000 and set(names) <= set(truth)
+    clean = [row for row, name in enumerate(names) if not truth[name] and not truth[f"{name[:-1]}1"]]
+    shared = 0
+    for row in clean:
+        one = bytes(mates[0][row, :150]).translate(bytes.maketrans(b"\4\5\6\7", b"ACGT")).decode()
+        two = bytes(mates[1][row, :150]).translate(bytes.maketrans(b"\4\5\6\7", b"TGCA")).decode()[::-1]
+        shared += two[:40] in one or one[:40] in two
+    assert len(clean) > 200
+    assert shared > 0.8 * len(clean)
+    spelt = bytes(4 + int(base) for base in simulate.ADAPTER)
+    assert any(spelt in bytes(row[:150]) for row in mates[0])
+    assert (mates[0][:, :150] == 8).any(axis=1).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_newer_instruments_have_four_qualities(tmp_path: Path) -> None:
+    simulated(tmp_path, profile="binned", adapters=0.5)
+    (first, *_) = read_reads(tmp_path / READS_NAME, 33, "p")
+    assert set(first.raw[:, 150:].ravel().tolist()) == {2, 12, 23, 37}
 
 
 def test_labels_are_of_the_bases_that_the_model_sees(tmp_path: Path) -> None:

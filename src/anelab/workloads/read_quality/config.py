@@ -7,11 +7,18 @@ from pydantic import Field, model_validator
 from anelab.learning.config import DataConfig, Section, SplitConfig, WorkloadConfig
 from anelab.learning.figures import BINARY_FIGURES
 
+Effect = Literal["ggc", "homopolymer", "overstated"]
+
 
 class SimulationConfig(Section):
     reads: int = Field(ge=100)
     min_length: int = Field(ge=1)
     max_length: int = Field(ge=1, le=150)
+    profile: Literal["unbinned", "binned", "declining"] = "unbinned"
+    pairs: bool = False
+    adapters: float = Field(0.0, ge=0, le=1)
+    n_runs: float = Field(0.0, ge=0, le=1)
+    effects: list[Effect] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _ordered(self) -> "SimulationConfig":
