@@ -53,7 +53,9 @@ def test_the_opset_is_exactly_the_one_asked_and_the_file_tells_nothing_of_this_m
     assert content == again.read_bytes()
     model = onnx.load(first)
     assert opset_of(model) == 13
-    assert operators(model) == {"Gemm": 3, "Relu": 2, "Sigmoid": 1}
+    found = operators(model)
+    assert (found["Gemm"], found["Relu"], found["Sigmoid"]) == (5, 3, 1)  # no dropout, centring folded into the first
+    assert not {"Dropout", "BatchNormalization", "Cast"} & set(found)
     assert {item.key: item.value for item in model.metadata_props} == META
     for trace in (b"anelab/", b"site-packages", b".py", str(Path.home()).encode(), str(tmp_path).encode()):
         assert trace not in content
@@ -97,7 +99,7 @@ def test_int8_keeps_names_opset_and_decisions_and_is_smaller(module: nn.Module, 
 def test_parity_of_a_broken_artifact_fails_with_its_worst_examples(module: nn.Module, split: Split) -> None:
     expected = outputs_of(module, split)
     broken = {"output": expected["output"].copy()}
-    broken["output"][7] = 2 - expected["output"][7].round()
+    broken["output"][7] += 1.5
     broken["output"][3] += 0.01
     parity = compare(WORKLOAD, CONFIG, expected, broken, split)
     assert parity.worst_rows[:2] == [7, 3]

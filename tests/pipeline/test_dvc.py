@@ -252,7 +252,8 @@ def test_every_mistake_in_params_yaml_is_told_before_anything_runs(clone: Path) 
 
 def test_a_changed_file_of_the_user_is_noticed_and_an_untouched_one_is_not(clone: Path) -> None:
     reads = clone / "own.fastq"
-    rows = [f"@r{i}\n{'ACGT' * 20}\n+\n{('I' if i % 3 else '#') * 80}\n" for i in range(300)]
+    sequences = ["".join("ACGT"[number >> 2 * place & 3] for place in range(20)) * 4 for number in range(300)]
+    rows = [f"@r{i}\n{bases}\n+\n{('I' if i % 3 else '#') * 80}\n" for i, bases in enumerate(sequences)]
     reads.write_text("".join(rows))
     set_params(clone, "read_quality.data.source=[own.*q]")
     assert repro(clone, "prepare@read_quality") == ["simulate@read_quality", "prepare@read_quality"]
