@@ -110,7 +110,7 @@ def stages(reads: Path, model: Path, count: int) -> None:
 
     clock("decompress", lambda: sum(map(len, read_bytes(reads))))
     with model_scorer(lambda: (_ for _ in ()).throw(AssertionError), str(model)) as scorer:
-        source = iter(read_reads(reads, 33, "--phred"))
+        source = iter(read_reads(reads, 33, "--phred "))
         while (part := clock("decompress, parse, check, encode", lambda: next(source, None))) is not None:
             values = clock("model", lambda p=part: scorer.score(p.raw))
             passes = scorer.passes(values, part.raw)

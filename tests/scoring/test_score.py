@@ -55,7 +55,7 @@ def test_verdicts_are_those_of_the_exported_model(home: Path, reads: Path, tmp_p
     assert done.returncode == 0, done.stderr
     header, *rows = table(tmp_path / "out.tsv")
     assert header == ["read_id", "probability", "verdict"]
-    raw = np.concatenate([part.raw for part in read_reads(reads, 33, "--phred")])
+    raw = np.concatenate([part.raw for part in read_reads(reads, 33, "--phred ")])
     session = onnxruntime.InferenceSession(home / "models/read_quality/export/model.onnx")
     expected = session.run(None, {"input": encode.encode(raw)})[0][:, 0]
     assert [row[0] for row in rows] == [f"lib:{number}" for number in range(5000)]
@@ -69,7 +69,7 @@ def test_verdicts_are_those_of_the_exported_model(home: Path, reads: Path, tmp_p
 
 def test_the_batch_size_changes_no_verdict(home: Path, reads: Path, real_data: Path) -> None:
     sources = [reads, *sorted((real_data / "fastq" / "mifish_edna_150bp").iterdir())]
-    raw = np.concatenate([part.raw for source in sources for part in read_reads(source, 33, "--phred")])[:12_000]
+    raw = np.concatenate([part.raw for source in sources for part in read_reads(source, 33, "--phred ")])[:12_000]
     verdicts = []
     for rows in (1, 7, 1024, 100_000):
         with model_scorer(lambda: Workspace(ROOT, home), str(home / "models/read_quality/export"), rows) as scorer:

@@ -34,7 +34,7 @@ def test_reads_as_dnaio_does_whatever_the_block_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "BLOCK_BYTES", block)
         patch.setattr(streams, "READ_BYTES", block)
-        reads = list(read_reads(path, 33, "--phred"))
+        reads = list(read_reads(path, 33, "--phred "))
     with dnaio.open(path) as expected:
         theirs = list(expected)
     raw = np.concatenate([part.raw for part in reads])
@@ -80,7 +80,7 @@ def test_a_broken_record_is_named(text: str, record_number: int, line: int, prob
     path = tmp_path / "reads.fq"
     path.write_text(text, newline="")
     with pytest.raises(FastqError) as caught:
-        list(read_reads(path, 33, "--phred"))
+        list(read_reads(path, 33, "--phred "))
     assert str(caught.value).startswith(f"{path}: record {record_number}, line {line}: ")
     assert problem in str(caught.value)
 
@@ -111,7 +111,7 @@ def test_an_empty_file_has_no_reads_and_empty_reads_are_reads(tmp_path: Path) ->
     path.write_text("")
     assert list(read_blocks(path)) == []
     path.write_text("@r1\n\n+\n\n" * 3)
-    (reads,) = read_reads(path, "auto", "--phred")
+    (reads,) = read_reads(path, "auto", "--phred ")
     assert reads.block.lengths.tolist() == [0, 0, 0]
 
 
@@ -152,18 +152,18 @@ def test_all_of_biopythons_files_are_read_or_refused_with_the_reason(real_data: 
     assert len(files) >= 64
     for path in files:
         if path.name in READ:
-            reads = list(read_reads(path, "auto", "--phred"))
+            reads = list(read_reads(path, "auto", "--phred "))
             assert (sum(map(len, reads)), reads[0].offset) == READ[path.name], path.name
         else:
             with pytest.raises(AnelabError) as caught:
-                list(read_reads(path, "auto", "--phred"))
+                list(read_reads(path, "auto", "--phred "))
             told = str(caught.value)
             assert ": record " in told if path.name.startswith("error_") else "record" in told or "--phred 64" in told
 
 
 def test_real_reads_are_those_that_dnaio_reads(real_data: Path) -> None:
     path = real_data / "fastq" / "ERR127302" / "ERR127302_1_subset.fastq.gz"
-    raw = np.concatenate([reads.raw for reads in read_reads(path, "auto", "--phred")])
+    raw = np.concatenate([reads.raw for reads in read_reads(path, "auto", "--phred ")])
     with dnaio.open(path) as expected:
         theirs = list(expected)
     assert len(raw) == len(theirs) == 20000

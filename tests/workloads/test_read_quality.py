@@ -14,12 +14,14 @@ from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.workloads.read_quality import encode, simulate, streams
 from anelab.workloads.read_quality.config import SimulationConfig
+from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
 from anelab.workloads.read_quality.fastq import read_blocks
-from anelab.workloads.read_quality.labels import by_rule, join_and_crop
+from anelab.workloads.read_quality.labels import by_rule, join_and_crop, rows_of
 from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, facts
 from anelab.workloads.read_quality.phred import Reads, read_reads
 from anelab.workloads.read_quality.prepare import prepare
-from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, read_truth, simulate_reads
+from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, simulate_reads
+from anelab.workloads.read_quality.truth import COLUMNS, read_truth
 from tests.conftest import tiny
 from tests.workloads.made_fastq import write
 
@@ -80,7 +82,7 @@ def test_the_skip_path_knows_mean_errors_and_length() -> None:
 def reads_with(characters: bytes, tmp_path: Path, phred: Any, more: bytes = b"") -> Reads:
     path = tmp_path / "r.fq"
     path.write_bytes(b"@r\n" + b"A" * len(characters) + b"\n+\n" + characters + b"\n" + more)
-    (found,) = read_reads(path, phred, "--phred")
+    (found,) = read_reads(path, phred, "--phred ")
     return found
 
 
@@ -128,22 +130,37 @@ def test_an_offset_is_found_by_later_reads_and_contradicted_by_later_ones(
     flat, low = b"".join(b"@r\nAAAA\n+\nhhhh\n" for _ in range(50)), b"@low\nAAAA\n+\nBBhh\n"
     path = tmp_path / "r.fq"
     path.write_bytes(flat + low + flat)
-    assert {part.offset for part in read_reads(path, "auto", "--phred")} == {64}
+    assert {part.offset for part in read_reads(path, "auto", "--phred ")} == {64}
     path.write_bytes(flat + low + flat + b"@bad\nAAAA\n+\n!!!!\n")
     with pytest.raises(AnelabError, match=r"record 102, line 408: quality character 33 is outside 64 to 126"):
-        list(read_reads(path, "auto", "--phred"))
+        list(read_reads(path, "auto", "--phred "))
     path.write_bytes(flat)
     with pytest.raises(AnelabError, match="may be offset 33 or 64; say which: --phred 33 or --phred 64"):
-        list(read_reads(path, "auto", "--phred"))
+        list(read_reads(path, "auto", "--phred "))
 
 
 rows = st.tuples(st.integers(0, 150), st.integers(0, 41))
 
 
+def joined(raw: Any, seed: int) -> Any:
+    made = join_and_crop(rows_of(raw), rows_of(raw), np.random.default_rng(seed))
+    return np.concatenate([made["codes"], made["scores"]], axis=1)
+
+
+def test_a_wrong_base_goes_where_its_base_goes() -> None:
+    """Bases that are wrong are C, all others A."""
+    rng = np.random.default_rng(0)
+    wrong = (rng.random((200, 150)) < 0.1) & (np.arange(150) < 80)
+    raw = np.concatenate([encode.raw_bytes("".join("AC"[int(one)] for one in row[:80]), "I" * 80) for row in wrong])
+    made = join_and_crop(rows_of(raw, wrong), rows_of(raw, wrong), rng)
+    assert ((made["codes"] == 5) == made["wrong"]).all()
+    assert made["wrong"].any()
+
+
 @given(st.lists(rows, min_size=1, max_size=20), st.integers(0, 5))
 def test_joined_and_cropped_reads_are_reads_of_any_length(made: list[tuple[int, int]], seed: int) -> None:
     raw = np.concatenate([encode.raw_bytes("ACGT"[q % 4] * n, chr(33 + q) * n) for n, q in made])
-    out = join_and_crop(raw, raw, np.random.default_rng(seed))
+    out = joined(raw, seed)
     lengths = encode.lengths_of(out)
     inside = np.arange(150) < lengths[:, None]
     assert ((out[:, :150] != 0) == inside).all()  # no pad between bases
@@ -158,7 +175,7 @@ def test_joined_and_cropped_reads_are_reads_of_any_length(made: list[tuple[int, 
 
 def test_joined_and_cropped_reads_have_every_length_alike() -> None:
     raw = np.concatenate([encode.raw_bytes("A" * 72, "I" * 72)] * 20_000)
-    lengths = encode.lengths_of(join_and_crop(raw, raw, np.random.default_rng(0)))
+    lengths = encode.lengths_of(joined(raw, 0))
     counts = np.bincount(lengths, minlength=151)
     assert counts[0] == 0
     assert counts[1:].min() > 80 and counts[1:].max() < 200
@@ -174,6 +191,49 @@ def test_a_rule_labels_and_true_errors_have_none() -> None:
     assert by_rule(raw, tiny(f"{label}=true_errors").section("read_quality").data) is None  # type: ignore[arg-type]
 
 
+def test_the_error_network_begins_at_what_qualities_state_and_its_forms_agree() -> None:
+    torch.manual_seed(0)
+    raw = np.concatenate([encode.raw_bytes("ACGT" * n, chr(33 + q) * 4 * n) for n, q in ((5, 20), (30, 35), (37, 2))])
+    raw = np.concatenate([raw, encode.raw_bytes("", "")])
+    floats = torch.from_numpy(encode.encode(raw))
+    fresh = ErrorForm(ErrorNet(8, True, 0), "float")(floats)[:, 0]
+    none = [0.99**20, (1 - 10**-3.5) ** 120, (1 - 10**-0.2) ** 148, 1.0]
+    torch.testing.assert_close(fresh, torch.tensor(none), rtol=2e-3, atol=1e-5)
+    net = ErrorNet(8, True, 2)
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    expected = ErrorForm(net, "float")(floats)
+    torch.testing.assert_close(ErrorForm(net, "half")(floats), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ErrorForm(net, "raw")(torch.from_numpy(raw)), expected, rtol=1e-4, atol=1e-5)
+    blind = ErrorForm(ErrorNet(8, False, 0), "float")
+    blind.net.load_state_dict({**net.state_dict(), "sees": blind.net.sees})
+    other = raw.copy()
+    other[:, :150][other[:, :150] > 0] = 6  # all G: qualities and places are the same
+    torch.testing.assert_close(blind(torch.from_numpy(encode.encode(other))), blind(floats))
+
+
+def test_poisson_of_at_most_so_many() -> None:
+    mean = torch.tensor([[0.0], [0.5], [3.0]])
+    torch.testing.assert_close(at_most(0, mean), torch.exp(-mean))
+    wanted = torch.exp(-mean) * (1 + mean + mean**2 / 2)
+    torch.testing.assert_close(at_most(2, mean), wanted)
+
+
+def test_the_error_network_needs_places(tmp_path: Path) -> None:
+    settings = ("read_quality.data.label=true_errors", "read_quality.model.architecture=errors")
+    config = tiny(*settings, "read_quality.data.max_errors=1").section("read_quality")
+    workload = workloads.get("read_quality")
+    reads = [(f"r{n}", bases(np.random.default_rng(n), 60), "#I" * 30) for n in range(40)]
+    path = write(tmp_path / "reads.fq", reads)
+    table = tmp_path / "reads.truth.tsv.gz"
+    table.write_bytes(gzip.compress("".join(["read_id\terrors\n", *(f"r{n}\t{n % 3}\n" for n in range(40))]).encode()))
+    workload.prepare(config, [path, table], tmp_path)
+    with pytest.raises(AnelabError, match="needs the places of errors; give truth tables a column `places`"):
+        next(workload.batches(config, workload.load(config, tmp_path, "train"), 0))
+    with pytest.raises(AnelabError, match=r"needs data\.label=true_errors"):
+        tiny("read_quality.model.architecture=errors").section("read_quality")
+
+
 def test_simulated_reads_are_a_function_of_the_seed_and_their_errors_are_what_quality_says(tmp_path: Path) -> None:
     workload = workloads.get("read_quality")
     folders = [tmp_path / name for name in ("a", "b", "c")]
@@ -186,8 +246,8 @@ def test_simulated_reads_are_a_function_of_the_seed_and_their_errors_are_what_qu
     assert first == again != other
     truth = read_truth(folders[0] / TRUTH_NAME)
     table = gzip.decompress((folders[0] / TRUTH_NAME).read_bytes()).decode().splitlines()[1:]
-    expected = sum(float(line.split("\t")[2]) for line in table)
-    assert sum(truth.values()) == pytest.approx(expected, rel=0.03)
+    expected = sum(float(line.split("\t")[3]) for line in table)
+    assert sum(one.errors for one in truth.values()) == pytest.approx(expected, rel=0.03)
     blocks = read_blocks(folders[0] / READS_NAME)
     assert [name for block in blocks for name in block.names()] == list(truth)
 
@@ -239,8 +299,10 @@ def test_planted_effects_are_as_large_as_they_say_and_each_has_its_switch(
 def test_the_truth_table_has_the_true_chances(tmp_path: Path) -> None:
     simulated(tmp_path, effects=["ggc", "overstated"], profile="declining")
     lines = gzip.decompress((tmp_path / TRUTH_NAME).read_bytes()).decode().splitlines()
-    assert lines[0].split("\t") == ["read_id", "errors", "expected_errors", "true_expected_errors", "chance_of_none"]
-    errors, stated, true, none = np.array([line.split("\t")[1:] for line in lines[1:]], float).T
+    assert tuple(lines[0].split("\t")) == COLUMNS
+    table = [line.split("\t") for line in lines[1:]]
+    errors, stated, true, none = np.array([[row[1], *row[3:]] for row in table], float).T
+    assert [len(row[2].split(",")) if row[2] else 0 for row in table] == errors.tolist()
     assert errors.sum() == pytest.approx(true.sum(), rel=0.02)
     assert true.sum() > 1.3 * stated.sum()
     assert (errors == 0).mean() == pytest.approx(none.mean(), abs=0.02)
@@ -252,7 +314,7 @@ def test_mates_overlap_and_run_into_the_adapter(tmp_path: Path) -> None:
     truth = read_truth(tmp_path / TRUTH_NAME)
     names = [name for part in read_reads(tmp_path / MATE_NAMES[1], 33, "p") for name in part.block.names()]
     assert len(mates[0]) == len(mates[1]) == 4000 and len(truth) == 8000 and set(names) <= set(truth)
-    clean = [row for row, name in enumerate(names) if not truth[name] and not truth[f"{name[:-1]}1"]]
+    clean = [row for row, name in enumerate(names) if not truth[name].errors and not truth[f"{name[:-1]}1"].errors]
     shared = 0
     for row in clean:
         one = bytes(mates[0][row, :150]).translate(bytes.maketrans(b"\4\5\6\7", b"ACGT")).decode()
@@ -364,6 +426,8 @@ def test_nothing_to_learn_and_no_truth_are_errors_with_a_fix(tmp_path: Path) -> 
         (gzip.compress(b"read_id\terrors\nr0\n"), "is not a gzip table"),
         (gzip.compress(b"read_id\terrors\nr0\t1\nr0\t2\n"), "2 rows but only 1 different reads"),
         (gzip.compress(b"read_id\terrors\nr0\t1\n")[:-9], "is not a gzip table"),
+        (gzip.compress(b"name\terrors\nr0\t1\n"), "columns read_id and errors"),
+        (gzip.compress(b"read_id\terrors\tplaces\nr0\t2\t7\n"), "r0 has 2 errors, but its places are 7"),
     ],
 )
 def test_a_damaged_truth_table_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
@@ -381,4 +445,4 @@ def test_true_errors_are_joined_by_name(tmp_path: Path) -> None:
     out.mkdir()
     card = workload.prepare(config, sorted(tmp_path.glob("*.gz")), out)
     truth = read_truth(tmp_path / TRUTH_NAME)
-    assert sum(counts["PASS"] for counts in card.classes.values()) == sum(errors <= 1 for errors in truth.values())
+    assert sum(counts["PASS"] for counts in card.classes.values()) == sum(one.errors <= 1 for one in truth.values())

@@ -20,7 +20,7 @@ from anelab.workloads.read_quality.streams import STANDARD_INPUT, Source
 
 Layout = Literal["single", "paired", "interleaved"]
 WAYS = {"single": singles, "paired": paired, "interleaved": interleaved}
-PHRED_OPTION = "--phred"
+PHRED_OPTION = "--phred "
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class ReadsDataConfig(DataConfig):
 
 
 class ModelConfig(Section):
+    architecture: Literal["mlp", "errors"] = "mlp"
+    context: bool = False
+    channels: int = Field(16, ge=1, le=256)
     hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     dropout: float = Field(ge=0, lt=1)
     augment: float = Field(0.5, ge=0, le=1)
@@ -54,3 +57,9 @@ class Config(WorkloadConfig):
     data: ReadsDataConfig
     split: ReadsSplitConfig
     model: ModelConfig
+
+    @model_validator(mode="after")
+    def _errors_are_known_where_they_are_learned(self) -> "Config":
+        if self.model.architecture == "errors" and self.data.label != "true_errors":
+            raise ValueError("model.architecture=errors learns each base's error, and needs data.label=true_errors")
+        return self

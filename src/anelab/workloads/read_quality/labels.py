@@ -1,12 +1,16 @@
 """PASS or FAIL, by rules of the bases that the model sees; and reads of lengths that no library had."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.learning.base import Array
 from anelab.workloads.read_quality.config import ReadsDataConfig
-from anelab.workloads.read_quality.encode import FEATURES, expected_errors, lengths_of, phred_scores
+from anelab.workloads.read_quality.encode import expected_errors, lengths_of, phred_scores
 from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes
 
+PADS = {"codes": PAD_CODE, "scores": PAD_SCORE, "wrong": 0}
 PIECES = 4
 """Reads that are joined at most: four of 38 bases make one of 150."""
 
@@ -30,27 +34,32 @@ def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
     return bool(good) and len(scores) >= data.min_length
 
 
-def join_and_crop(raw: Bytes, pool: Bytes, rng: np.random.Generator) -> Bytes:
-    """Rows of every length from 1 to WIDTH alike: each of `raw` is joined with others of `pool` until there is enough,
-    and a piece is cut out at random."""
-    wanted = rng.integers(1, WIDTH + 1, len(raw))
-    bases, scores = raw[:, :WIDTH], raw[:, WIDTH:]
-    total = lengths_of(raw)
+Rows = Mapping[str, Array]
+"""Arrays of the same reads, [n, WIDTH] each: what belongs to a base lies in its place."""
+
+
+def rows_of(raw: Bytes, wrong: Array | None = None) -> dict[str, Array]:
+    """Codes and scores of raw bytes, and where a base is wrong, if that is known."""
+    parts = {"codes": raw[:, :WIDTH], "scores": raw[:, WIDTH:]}
+    return parts if wrong is None else {**parts, "wrong": wrong}
+
+
+def join_and_crop(reads: Rows, pool: Rows, rng: np.random.Generator) -> dict[str, Array]:
+    """Reads of every length from 1 to WIDTH alike: each of `reads` is joined with others of `pool` until there is
+    enough, and a piece is cut out at random."""
+    count = len(reads["codes"])
+    wanted = rng.integers(1, WIDTH + 1, count)
+    wide, total = dict(reads), np.count_nonzero(reads["codes"], axis=1)
     for _ in range(PIECES - 1):
-        partner = pool[rng.integers(0, len(pool), len(raw))]
-        bases, scores = (
-            _joined(left, right, total) for left, right in ((bases, partner[:, :WIDTH]), (scores, partner[:, WIDTH:]))
-        )
-        total = total + lengths_of(partner)
-    start = _starts(rng, total, wanted)
-    kept = np.minimum(wanted, total)
-    out = np.empty((len(raw), FEATURES), np.uint8)
-    place = start[:, None] + np.arange(WIDTH)
-    beyond = np.arange(WIDTH) >= kept[:, None]
-    for part, source, pad in ((slice(None, WIDTH), bases, PAD_CODE), (slice(WIDTH, None), scores, PAD_SCORE)):
-        cut = np.take_along_axis(source, np.minimum(place, source.shape[1] - 1), axis=1)
-        out[:, part] = np.where(beyond, np.uint8(pad), cut)
-    return out
+        partner = rng.integers(0, len(pool["codes"]), count)
+        wide = {name: _joined(wide[name], pool[name][partner], total) for name in reads}
+        total = total + np.count_nonzero(pool["codes"][partner], axis=1)
+    place = _starts(rng, total, wanted)[:, None] + np.arange(WIDTH)
+    beyond = np.arange(WIDTH) >= np.minimum(wanted, total)[:, None]
+    cut = {
+        name: np.take_along_axis(array, np.minimum(place, array.shape[1] - 1), axis=1) for name, array in wide.items()
+    }
+    return {name: np.where(beyond, array.dtype.type(PADS[name]), array) for name, array in cut.items()}
 
 
 def _starts(rng: np.random.Generator, total: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -58,9 +67,9 @@ def _starts(rng: np.random.Generator, total: NDArray[np.int64], wanted: NDArray[
     return starts
 
 
-def _joined(left: Bytes, right: Bytes, lengths: NDArray[np.int64]) -> Bytes:
+def _joined(left: Array, right: Array, lengths: NDArray[np.int64]) -> Array:
     """Each row of `right` behind the first `lengths` of its row of `left`."""
-    wide: Bytes = np.concatenate([left, np.zeros_like(right)], axis=1)
+    wide: Array = np.concatenate([left, np.zeros_like(right)], axis=1)
     place = lengths[:, None] + np.arange(right.shape[1])
     np.put_along_axis(wide, place, right, axis=1)
     return wide

@@ -36,8 +36,9 @@ class Reads:
 def read_reads(
     source: Source, phred: Phred, option: str, max_records: int | None = None, together: int = 1
 ) -> Iterator[Reads]:
-    """Every read of a source, at the offset that `phred` says or that its first reads show. Raises AnelabError, naming
-    the `option` that sets the offset, where they may have been written with either, or with another."""
+    """Every read of a source, at the offset that `phred` says or that its first reads show. Raises AnelabError where
+    they may have been written with either, or with another; it names the `option` that sets it ("--phred ", "-S key=").
+    """
     waiting: list[Block] = []
     offset = None if phred == "auto" else int(phred)
     lowest, highest, seen = 255, 0, 0
@@ -52,10 +53,15 @@ def read_reads(
             yield from (_reads(one, offset, "was detected", option) for one in waiting)
             waiting = []
         else:
-            yield _reads(block, offset, "was detected" if phred == "auto" else f"is set by {option}", option)
+            yield _reads(block, offset, "was detected" if phred == "auto" else f"is set by {_name(option)}", option)
     if waiting:
         offset = _refuse_doubt(lowest, highest, source, option) if highest else 33  # empty reads have no qualities
         yield from (_reads(one, offset, "was detected", option) for one in waiting)
+
+
+def _name(option: str) -> str:
+    """Of an option that is written like "--phred " or "-S key="."""
+    return option.removeprefix("-S ").rstrip(" =")
 
 
 def detect(lowest: int, highest: int) -> int | None:
@@ -69,7 +75,7 @@ def detect(lowest: int, highest: int) -> int | None:
 def _refuse_doubt(lowest: int, highest: int, source: Source, option: str) -> NoReturn:
     raise AnelabError(
         f"{title(source)}: quality characters span {lowest} to {highest}, which may be offset 33 or 64; "
-        f"say which: {option} 33 or {option} 64"
+        f"say which: {option}33 or {option}64"
     )
 
 
@@ -115,7 +121,7 @@ def _refuse_character(block: Block, offset: int, top: int, origin: str, option: 
                     record,
                     3,
                     f"quality character {character} is outside {offset} to {top}, the range of offset {offset}, which "
-                    f"{origin}; set {option} to the offset the file was written with, or mend the file (Solexa's "
-                    "scale is not read)",
+                    f"{origin}; set {_name(option)} to the offset the file was written with, or mend the file "
+                    "(Solexa's scale is not read)",
                 )
     raise AssertionError("no character is outside the range")

@@ -17,10 +17,9 @@ from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH
 from anelab.workloads.read_quality.groups import groups_of, libraries_of, split_libraries
 from anelab.workloads.read_quality.labels import by_rule, of_whole_read
 from anelab.workloads.read_quality.phred import Reads, read_reads
-from anelab.workloads.read_quality.simulate import read_truth
+from anelab.workloads.read_quality.truth import TRUTH_SUFFIX, Truth, read_truth, wrong_bases
 
-TRUTH_SUFFIX = ".truth.tsv.gz"
-PHRED_OPTION = "read_quality.data.phred"
+PHRED_OPTION = "-S read_quality.data.phred="
 FEWEST = 3
 """Reads of each verdict: one for training, one for validation, one for the test."""
 FEW = 50
@@ -43,7 +42,16 @@ class Library:
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Write raw, label and group arrays of each split into `out`."""
     reads = _read_all([path for path in files if not path.name.endswith(TRUTH_SUFFIX)], config.data)
-    label = _labels(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
+    truths = [path for path in files if path.name.endswith(TRUTH_SUFFIX)]
+    wrong = None
+    if config.data.label == "true_errors":
+        known = _truths(reads, truths)
+        wrong, label = wrong_bases(known), np.array([truth.errors for truth in known]) <= config.data.max_errors
+    else:
+        found = by_rule(reads.raw, config.data)
+        assert found is not None
+        label = found
+    _check_both(label, config.data)
     group = groups_of(reads.names, reads.raw, reads.lengths)
     if config.split.by_library:
         parts = split_libraries(libraries_of(reads.names, reads.file, reads.files), config.split, config.seed)
@@ -55,7 +63,8 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
             f"stay together, and of such groups there are {len(np.unique(group))}; give more libraries, or other ones"
         )
     for name in SPLITS:
-        for part, array in (("raw", reads.raw), ("label", label), ("group", group)):
+        arrays = {"raw": reads.raw, "label": label, "group": group} | ({} if wrong is None else {"wrong": wrong})
+        for part, array in arrays.items():
             np.save(out / f"{name}.{part}.npy", array[parts[name]])
     return _card(config, reads, label, group, parts)
 
@@ -95,12 +104,8 @@ def _changed_by_cutting(reads: Reads, data: ReadsDataConfig) -> int:
     return sum(of_whole_read(scores, data) != seen[row] for row, scores in zip(long, whole, strict=True))
 
 
-def _labels(reads: Library, truth: Sequence[Path], data: ReadsDataConfig) -> NDArray[np.bool_]:
-    """True is PASS. Labels are of the bases that the model sees."""
-    label = by_rule(reads.raw, data)
-    if label is None:
-        _require_uncut(reads)
-        label = _errors(reads.names, truth) <= data.max_errors
+def _check_both(label: NDArray[np.bool_], data: ReadsDataConfig) -> None:
+    """True is PASS. Labels are of the bases that the model sees; both must be there."""
     passing = int(label.sum())
     if min(passing, label.size - passing) < FEWEST:
         raise AnelabError(
@@ -108,7 +113,6 @@ def _labels(reads: Library, truth: Sequence[Path], data: ReadsDataConfig) -> NDA
             f"be at least {FEWEST} of each verdict: check read_quality.data.phred, change the thresholds, "
             "or add other libraries"
         )
-    return label
 
 
 def _require_uncut(reads: Library) -> None:
@@ -120,22 +124,24 @@ def _require_uncut(reads: Library) -> None:
         )
 
 
-def _errors(names: list[str], truth: Sequence[Path]) -> NDArray[np.int64]:
-    if not truth:
+def _truths(reads: Library, paths: Sequence[Path]) -> list[Truth]:
+    """What is known of each read. Raises AnelabError if a read is not in the tables, or is cut."""
+    if not paths:
         raise AnelabError(
-            f"read_quality.data.label=true_errors needs a truth table (*{TRUTH_SUFFIX}: read_id, errors, "
-            "expected_errors) among read_quality.data.source; without one use label: mean_quality"
+            f"read_quality.data.label=true_errors needs a truth table (*{TRUTH_SUFFIX}: read_id, errors) among "
+            "read_quality.data.source; without one use label: mean_quality"
         )
-    known: dict[str, int] = {}
-    for path in truth:
+    _require_uncut(reads)
+    known: dict[str, Truth] = {}
+    for path in paths:
         table = read_truth(path)
         if twice := known.keys() & table.keys():
             raise AnelabError(f"{path}: has read {min(twice)}, which another truth table has too")
         known |= table
-    missing = [name for name in names if name not in known]
+    missing = [name for name in reads.names if name not in known]
     if missing:
-        raise AnelabError(f"{truth[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")
-    return np.array([known[name] for name in names])
+        raise AnelabError(f"{paths[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")
+    return [known[name] for name in reads.names]
 
 
 def _card(

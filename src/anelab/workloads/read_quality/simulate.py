@@ -6,7 +6,6 @@ that the pipeline works, not that learning pays. Effects make the stated probabi
 """
 
 import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
 from anelab.workloads.read_quality.config import SimulationConfig
+from anelab.workloads.read_quality.truth import COLUMNS, TRUTH_SUFFIX
 
-READS_NAME, TRUTH_NAME = "simulated.fastq.gz", "simulated.truth.tsv.gz"
+READS_NAME, TRUTH_NAME = "simulated.fastq.gz", f"simulated{TRUTH_SUFFIX}"
 MATE_NAMES = ("simulated_1.fastq.gz", "simulated_2.fastq.gz")
 LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 A, C, G, T, N = range(5)
@@ -51,8 +50,7 @@ class Sequenced:
 
 
 def simulate_reads(config: SimulationConfig, seed: int, out: Path) -> None:
-    """Write the reads, one file or one of each mate, and their truth table: read_id, errors, expected_errors (of the
-    qualities stated), true_expected_errors, and chance_of_none, the true probability of a read without error."""
+    """Write the reads, one file or one of each mate, and their truth table (see `truth`)."""
     rng = np.random.default_rng([seed, 0])
     names = [f"sim.{seed}.{index}" for index in range(1, config.reads + 1)]
     made = _mates(rng, config) if config.pairs else [_single(rng, config)]
@@ -61,8 +59,7 @@ def simulate_reads(config: SimulationConfig, seed: int, out: Path) -> None:
         marked = [f"{name}{mark}" for name in names]
         _write(out / file, "".join(_fastq(marked, reads)))
     rows = [row for mark, reads in zip(marks, made, strict=True) for row in _table(names, mark, reads)]
-    header = "read_id\terrors\texpected_errors\ttrue_expected_errors\tchance_of_none\n"
-    _write(out / TRUTH_NAME, header + "".join(rows))
+    _write(out / TRUTH_NAME, "\t".join(COLUMNS) + "\n" + "".join(rows))
 
 
 def _single(rng: np.random.Generator, config: SimulationConfig) -> Sequenced:
@@ -168,25 +165,11 @@ def _table(names: Sequence[str], mark: str, reads: Sequenced) -> Iterator[str]:
     stated = np.where(inside, 10 ** (-reads.phred / 10), 0.0).sum(axis=1)
     none = np.prod(1 - reads.chance, axis=1)
     figures: Any = zip(reads.wrong.sum(axis=1).tolist(), stated, reads.chance.sum(axis=1), none, strict=True)
-    for name, (errors, expected, true, chance) in zip(names, figures, strict=True):
-        yield f"{name}{mark}\t{errors}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\n"
+    for name, (errors, expected, true, chance), wrong in zip(names, figures, reads.wrong, strict=True):
+        places = ",".join(map(str, np.flatnonzero(wrong) + 1))
+        yield f"{name}{mark}\t{errors}\t{places}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\n"
 
 
 def _write(path: Path, text: str) -> None:
     """gzip without a time or a name inside, so equal reads are equal bytes."""
     path.write_bytes(gzip.compress(text.encode(), compresslevel=6, mtime=0))
-
-
-def read_truth(path: Path) -> dict[str, int]:
-    """Errors by read_id, from a table as `simulate_reads` writes. Raises AnelabError."""
-    try:
-        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        rows = [line.split("\t") for line in lines[1:]]
-        table = {row[0]: int(row[1]) for row in rows}
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise AnelabError(
-            f"{path}: is not a gzip table of read_id, errors, expected_errors with a header line ({error})"
-        ) from None
-    if len(table) < len(rows):
-        raise AnelabError(f"{path}: has {len(rows)} rows but only {len(table)} different reads")
-    return table

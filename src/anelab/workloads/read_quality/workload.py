@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from anelab.errors import AnelabError
 from anelab.learning.base import (
     Array,
     Arrays,
@@ -25,7 +26,8 @@ from anelab.learning.base import (
 from anelab.learning.metrics import binary_figures, calibration_table, confusion_table
 from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.labels import by_rule, join_and_crop
+from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, inside_of
+from anelab.workloads.read_quality.labels import Rows, by_rule, join_and_crop, rows_of
 from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet
 from anelab.workloads.read_quality.prepare import prepare
 
@@ -50,7 +52,9 @@ class ReadQuality(Workload[Config]):
     def load(self, config: Config, prepared: Path, split: str) -> Split:
         raw, label, group = (np.load(prepared / f"{split}.{part}.npy") for part in ("raw", "label", "group"))
         inputs = {"model": {"input": encode.encode(raw)}, "raw": {"input": raw}}
-        return Split(inputs, {"label": label}, group)
+        wrong = prepared / f"{split}.wrong.npy"
+        known = {"wrong": np.load(wrong)} if wrong.is_file() else {}
+        return Split(inputs, {"label": label, **known}, group)
 
     def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
         return {
@@ -58,20 +62,36 @@ class ReadQuality(Workload[Config]):
             "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.5),
         }
 
-    def build(self, config: Config, prepared: Path) -> ReadNet:
-        return ReadNet(config.model.hidden, config.model.dropout)
+    def build(self, config: Config, prepared: Path) -> ReadNet | ErrorNet:
+        if config.model.architecture == "mlp":
+            return ReadNet(config.model.hidden, config.model.dropout)
+        return ErrorNet(config.model.channels, config.model.context, config.data.max_errors)
 
     def batches(self, config: Config, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
-        raw, label = train.inputs["raw"]["input"], train.targets["label"]
+        reads, label = rows_of(train.inputs["raw"]["input"], train.targets.get("wrong")), train.targets["label"]
         rng = np.random.default_rng([config.seed, 4, epoch, rank])
+        if config.model.architecture == "errors" and "wrong" not in reads:
+            raise AnelabError(
+                "read_quality.model.architecture=errors needs the places of errors; give truth tables a column `places`"
+            )
         for rows in shuffled_batches(config, len(train), epoch, rank):
-            reads, passes = _augmented(config, raw, label, rows, rng)
-            yield {"input": torch.from_numpy(encode.encode(reads)), "label": torch.from_numpy(passes).float()}
+            chosen, passes = _augmented(config, reads, label, rows, rng)
+            raw = np.concatenate([chosen["codes"], chosen["scores"]], axis=1)
+            batch = {"input": torch.from_numpy(encode.encode(raw)), "label": torch.from_numpy(passes).float()}
+            if "wrong" in chosen:
+                batch["wrong"] = torch.from_numpy(chosen["wrong"]).float()
+            yield batch
 
     def step(
         self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
     ) -> Mapping[str, torch.Tensor]:
-        loss = binary_cross_entropy_with_logits(module(batch["input"]), batch["label"])
+        answer = module(batch["input"])
+        if answer.dim() == 1:
+            loss = binary_cross_entropy_with_logits(answer, batch["label"])
+        else:
+            inside = inside_of(batch["input"])
+            each = binary_cross_entropy_with_logits(answer, batch["wrong"], reduction="none")
+            loss = (each * inside).sum() / inside.sum().clamp(min=1.0)
         backward(loss)
         return {"loss": loss.detach()}
 
@@ -87,6 +107,8 @@ class ReadQuality(Workload[Config]):
         )
 
     def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
+        if isinstance(module, ErrorNet):
+            return ErrorForm(module, "raw" if graph.name == "raw" else "half" if half else "float")
         assert isinstance(module, ReadNet)
         if graph.name == "raw":
             return RawForm(module)
@@ -110,16 +132,19 @@ class ReadQuality(Workload[Config]):
         return [_golden_case(read) for read in GOLDEN_READS]
 
 
-def _augmented(config: Config, raw: Array, label: Array, rows: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Rows of the training set, a share of them joined, cut to any length and labelled anew, where a rule labels."""
-    reads, passes = raw[rows], label[rows]
+def _augmented(config: Config, reads: Rows, label: Array, rows: Array, rng: np.random.Generator) -> tuple[Rows, Array]:
+    """Rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done."""
+    chosen, passes = {name: array[rows] for name, array in reads.items()}, label[rows]
     changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
-    made = join_and_crop(reads[changed], raw, rng)
-    known = by_rule(made, config.data)
-    if known is None:
-        return reads, passes
-    reads[changed], passes[changed] = made, known
-    return reads, passes
+    made = join_and_crop({name: array[changed] for name, array in chosen.items()}, reads, rng)
+    known = by_rule(np.concatenate([made["codes"], made["scores"]], axis=1), config.data)
+    if known is None and "wrong" in made:
+        known = made["wrong"].sum(axis=1) <= config.data.max_errors
+    if known is not None:
+        passes[changed] = known
+        for name, array in made.items():
+            chosen[name][changed] = array
+    return chosen, passes
 
 
 def _golden_case(read: dict[str, str]) -> GoldenCase:

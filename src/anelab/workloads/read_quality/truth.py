@@ -1,0 +1,64 @@
+"""Tables of what is truly wrong with each read, as the simulator writes them and a user may.
+
+gzip, tab-separated, with a header. `read_id` and `errors` (their number) are needed. `places` are the wrong bases,
+counted from 1, with commas between; the simulator adds `expected_errors` (of the qualities stated),
+`true_expected_errors`, and `chance_of_none`, the true probability of a read without error.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.workloads.read_quality.fastq import WIDTH
+
+TRUTH_SUFFIX = ".truth.tsv.gz"
+COLUMNS = ("read_id", "errors", "places", "expected_errors", "true_expected_errors", "chance_of_none")
+
+
+class Truth(NamedTuple):
+    """Of one read. `places` from 0; None if the table does not tell. `chance_of_none` NaN if not."""
+
+    errors: int
+    places: tuple[int, ...] | None
+    chance_of_none: float
+
+
+def read_truth(path: Path) -> dict[str, Truth]:
+    """By read_id. Raises AnelabError."""
+    try:
+        header, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        columns = {name: place for place, name in enumerate(header.split("\t"))}
+        rows = [line.split("\t") for line in lines]
+        table = {row[columns["read_id"]]: _truth(row, columns) for row in rows}
+    except (OSError, EOFError, zlib.error, ValueError, LookupError) as error:
+        raise AnelabError(
+            f"{path}: is not a gzip table with a header and columns read_id and errors, parted by tabs ({error})"
+        ) from None
+    if len(table) < len(rows):
+        raise AnelabError(f"{path}: has {len(rows)} rows but only {len(table)} different reads")
+    return table
+
+
+def _truth(row: list[str], columns: dict[str, int]) -> Truth:
+    errors, places = int(row[columns["errors"]]), None
+    if "places" in columns:
+        places = tuple(int(place) - 1 for place in row[columns["places"]].split(",") if place)
+        if len(places) != errors or min(places, default=0) < 0:
+            raise ValueError(f"{row[0]} has {errors} errors, but its places are {row[columns['places']]}")
+    chance = float(row[columns["chance_of_none"]]) if "chance_of_none" in columns else float("nan")
+    return Truth(errors, places, chance)
+
+
+def wrong_bases(truths: list[Truth]) -> NDArray[np.bool_] | None:
+    """bool [n, WIDTH], True where a base is wrong; None if the places are not known."""
+    found = np.zeros((len(truths), WIDTH), bool)
+    for row, truth in enumerate(truths):
+        if truth.places is None:
+            return None
+        found[row, list(truth.places)] = True
+    return found
