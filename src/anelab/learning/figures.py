@@ -10,6 +10,7 @@ BINARY_FIGURES = (
     "roc_auc",
     "average_precision",
     "ece",
+    "nll",
     "prevalence",
 )
 CLASS_FIGURES = ("accuracy", "macro_f1", "nll", "ece")

@@ -27,7 +27,7 @@ def direction(name: str) -> int:
 
 def binary_figures(probability: Floats, label: Labels) -> dict[str, float]:
     """At 0.5: accuracy, balanced accuracy, precision, recall, specificity, F1; then ROC-AUC, average
-    precision, ECE and the prevalence."""
+    precision, ECE, negative log-likelihood and the prevalence."""
     table = confusion((probability >= 0.5).astype(int), label.astype(int), 2)
     (true_negative, false_positive), (false_negative, true_positive) = table.tolist()
     recall = _ratio(true_positive, true_positive + false_negative)
@@ -42,6 +42,7 @@ def binary_figures(probability: Floats, label: Labels) -> dict[str, float]:
         "roc_auc": roc_auc(probability, label),
         "average_precision": average_precision(probability, label),
         "ece": expected_calibration_error(probability, label),
+        "nll": -np.log(np.maximum(np.where(label, probability, 1 - probability), 1e-12)).mean(),
         "prevalence": label.mean(),
     }
     return defined(figures)

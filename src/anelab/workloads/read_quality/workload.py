@@ -133,8 +133,11 @@ class ReadQuality(Workload[Config]):
 
 
 def _augmented(config: Config, reads: Rows, label: Array, rows: Array, rng: np.random.Generator) -> tuple[Rows, Array]:
-    """Rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done."""
+    """Rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done. Not
+    for the network of errors: to it a place is a cycle of the instrument, and any length is alike."""
     chosen, passes = {name: array[rows] for name, array in reads.items()}, label[rows]
+    if config.model.architecture == "errors":
+        return chosen, passes
     changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
     made = join_and_crop({name: array[changed] for name, array in chosen.items()}, reads, rng)
     known = by_rule(np.concatenate([made["codes"], made["scores"]], axis=1), config.data)
