@@ -1,7 +1,8 @@
 """`anelab score`: reads in, verdicts out."""
 
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,10 +46,14 @@ def score(
         raise UsageError(f"--phred must be auto, 33 or 64 but got {phred}")
     if rule is not None and rule not in RULES:
         raise UsageError(f"--rule must be one of {', '.join(RULES)} but got {rule}")
+    if rule is not None and model != CHAMPION:
+        raise UsageError("--rule and --model exclude each other")
     if paired and interleaved:
         raise UsageError("--paired and --interleaved exclude each other")
     layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
     with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            stack.callback(signal.signal, number, signal.signal(number, _end))
         if rule is None:
             scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model))
         else:
@@ -62,10 +67,14 @@ def score(
             max_records,
             progress=sys.stderr.isatty(),
         )
-    if as_json:
-        print_json(found.as_json())
-    else:
-        print(_told(found), file=sys.stderr if str(out) == "-" else sys.stdout)
+    taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
+    with redirect_stdout(sys.stderr if taken else sys.stdout):
+        print_json(found.as_json()) if as_json else print(_told(found))
+
+
+def _end(number: int, frame: object) -> None:
+    """End in order, so that what is half written is taken away."""
+    raise SystemExit(128 + number)
 
 
 def _sources(given: list[str]) -> list[Path | str]:

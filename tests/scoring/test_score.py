@@ -122,7 +122,8 @@ def test_mates_stay_in_step_in_two_files_and_in_one(home: Path, tmp_path: Path) 
         (made(99, 2, "/2"), ["--paired"], r"R2\.fq: ends after 99 records, but .*R1\.fq has more"),
         (made(101, 2, "/2"), ["--paired"], r"R1\.fq: ends after 100 records, but .*R2\.fq has more"),
         ([*made(50, 2, "/2"), ("other", "A", "I"), *made(49, 3)], ["--paired"], r"R2\.fq: record 51 is other, but its"),
-        ([], ["--interleaved"], r"R1\.fq: record 2 is lib:1/1, but its mate in .*R1\.fq is lib:0/1"),
+        ([], ["--interleaved"], r"R1\.fq: record 2 is marked as mate 1, and its mate in .*R1\.fq as 1"),
+        (made(100, 2, "/1"), ["--paired"], r"R2\.fq: record 1 is marked as mate 1, and its mate in .*R1\.fq as 1"),
     ],
 )
 def test_mates_out_of_step_are_refused(
@@ -150,10 +151,11 @@ def test_input_that_breaks_leaves_nothing_and_keeps_what_was_there(home: Path, r
     assert [path.name for path in out.parent.iterdir()] == ["out.tsv"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_who_is_killed_leaves_nothing_under_the_names_of_outputs(
     how: signal.Signals, home: Path, tmp_path: Path
 ) -> None:
+    """And nothing at all, but for SIGKILL, which nobody can answer."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     out = tmp_path / "out.tsv"
@@ -165,8 +167,67 @@ def test_who_is_killed_leaves_nothing_under_the_names_of_outputs(
         time.sleep(0.5)
         process.send_signal(how)
         process.wait(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode not in (0, -signal.SIGABRT)
     assert not out.exists()
+    assert how == signal.SIGKILL or [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_standard_input_that_waits_is_interrupted_in_order(home: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "anelab", "score", "-", "-o", str(tmp_path / "out.tsv"), "--workspace", str(home)]
+    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, b"Fatal" in told, (tmp_path / "out.tsv").exists()) == (130, False, False)
+
+
+def test_no_input_is_ever_an_output(home: Path, tmp_path: Path) -> None:
+    one, two = write(tmp_path / "in_1.fq", made(9, 1, "/1")), write(tmp_path / "in_2.fq", made(9, 2, "/2"))
+    before = one.read_bytes()
+    words = ["score", str(one), str(two), "--paired", "-o", str(tmp_path / "out.tsv")]
+    done = anelab(home, *words, "--fail-fastq", str(tmp_path / "in_{}.fq"))
+    assert (done.returncode, "in_1.fq: is an input; name another output" in done.stderr) == (2, True)
+    command = [sys.executable, "-m", "anelab", "score", "-", "-o", str(one), "--workspace", str(home)]
+    with one.open("rb") as given:
+        own = subprocess.run(command, stdin=given, capture_output=True, cwd=ROOT, check=False)
+    assert (own.returncode, b"is an input" in own.stderr) == (2, True)
+    assert one.read_bytes() == before
+    done = anelab(home, *words, "--pass-fastq", str(tmp_path / "x_{}.fq"), "--fail-fastq", str(tmp_path / "x_1.fq"))
+    assert (done.returncode, "each output needs a file of its own" in done.stderr) == (2, True)
+
+
+def test_a_link_is_written_through(home: Path, reads: Path, tmp_path: Path) -> None:
+    link, target = tmp_path / "link.tsv", tmp_path / "target.tsv"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert anelab(home, "score", str(reads), "-o", str(link)).returncode == 0
+    assert link.is_symlink()
+    assert len(table(target)) == 5001
+
+
+def test_standard_output_has_nothing_but_what_goes_there(home: Path, reads: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "anelab", "score", str(reads), "--workspace", str(home)]
+    for more, count in ((["-o", "-", "--json"], 5001), (["-o", "/dev/stdout"], 5001)):
+        with (tmp_path / "out").open("wb") as out:
+            subprocess.run([*words, *more], stdout=out, stderr=subprocess.DEVNULL, cwd=ROOT, check=True)
+        assert (tmp_path / "out").read_bytes().count(b"\n") == count
+    done = subprocess.run(
+        [*words, "-o", str(tmp_path / "t"), "--pass-fastq", "-"], capture_output=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.count(b"\n") % 4 == 0
+    assert done.stdout.endswith(b"\n") and b"reads (Phred" not in done.stdout
+
+
+def test_reads_of_another_offset_do_not_slip_in(home: Path, tmp_path: Path, real_data: Path) -> None:
+    path = tmp_path / "mixed.fq"
+    other = gzip.decompress((real_data / "fastq/sickle_phred64_150bp/test.f.fastq.gz").read_bytes())
+    path.write_bytes((text_of(made(5000)) + "\n").encode() + other)
+    done = anelab(home, "score", str(path), "-o", str(tmp_path / "out.tsv"))
+    assert done.returncode == 1
+    assert "as offset 64 has them, but offset 33 was detected" in done.stderr
+    path.write_bytes(other)
+    forced = anelab(home, "score", str(path), "-o", str(tmp_path / "out.tsv"), "--phred", "33")
+    assert (forced.returncode, "warning" in forced.stderr) == (0, True)
 
 
 def test_a_full_disk_is_told(home: Path, reads: Path) -> None:

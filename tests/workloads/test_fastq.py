@@ -126,6 +126,19 @@ def test_as_many_as_are_asked_for_and_as_many_together(tmp_path: Path, monkeypat
     assert all(len(block) % 2 == 0 for block in read_blocks(path, 10, together=2))
 
 
+def test_a_header_without_measure_is_refused_before_memory_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fq"
+    path.write_text(GOOD * 1000 + "@" + "x" * 400_000 + "\nA\n+\nI\n")
+    with pytest.raises(FastqError, match="record 1001, line 4001: a header of 400,001 bytes is longer than 4,096"):
+        list(read_blocks(path))
+
+
+def test_what_is_not_asked_for_is_not_judged(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fq"
+    path.write_text(GOOD * 10 + "@bad\nAC!T\n+\nIIII\n")
+    assert len(names(list(read_blocks(path, 10)))) == 10
+
+
 def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastq, "MOST_BYTES", 1 << 20)
     path = tmp_path / "endless.fq"

@@ -45,6 +45,8 @@ def test_bgzf_is_read_and_missed_if_its_end_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "reads.fq"
     path.write_bytes(bgzf(TEXT))
     assert b"".join(read_bytes(path)) == TEXT
+    path.write_bytes(bgzf(TEXT) + gzip.compress(TEXT))
+    assert b"".join(read_bytes(path)) == TEXT + TEXT
     path.write_bytes(bgzf(TEXT)[: -len(BGZF_END)])
     with pytest.raises(AnelabError, match=r"reads\.fq: the gzip stream is cut short"):
         list(read_bytes(path))

@@ -21,6 +21,26 @@ VERDICTS = np.frombuffer(b"FAILPASS", np.uint8).reshape(2, 4)
 STANDARD_OUTPUT = "-"
 
 
+def is_special(path: Path) -> bool:
+    """Whether it is standard output, a device or a pipe, or a name of one: such are written through, never replaced."""
+    if str(path) == STANDARD_OUTPUT or str(path).startswith(("/dev/", "/proc/")):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def files_of(path: Path, mates: bool) -> list[Path]:
+    """The file of a name, or one of each mate if it has `{}`. Raises UsageError."""
+    if path.suffix.lower() in (".bz2", ".xz", ".zst", ".zstd"):
+        raise UsageError(f"{path}: outputs are plain or .gz; name it so")
+    if not path.name:
+        raise UsageError(f"an output needs a name but got '{path}'")
+    if MATE not in str(path):
+        return [path]
+    if not mates:
+        raise UsageError(f"{path}: {MATE} stands for the mate, 1 or 2; it needs --paired or --interleaved")
+    return [Path(str(path).replace(MATE, mate)) for mate in ("1", "2")]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its name when the block succeeds; gzip if it is called so. Standard output, pipes and devices
@@ -30,9 +50,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
             return
-        special = path.exists() and not path.is_file()
-        target = path if special and not path.is_dir() else stack.enter_context(replacing(path))
-        if path.suffix == ".gz":
+        target = path if is_special(path) else stack.enter_context(replacing(path.resolve()))
+        if path.suffix.lower() == ".gz":
             from isal import igzip
 
             found: Any = igzip
@@ -112,12 +131,8 @@ def fastq_files(path: Path | None, mates: bool) -> Iterator[FastqFiles | None]:
     if path is None:
         yield None
         return
-    both = mates and MATE in str(path)
-    if MATE in str(path) and not mates:
-        raise UsageError(f"{path}: {MATE} stands for the mate, 1 or 2; it needs --paired or --interleaved")
-    paths = [Path(str(path).replace(MATE, mate)) for mate in ("1", "2")] if both else [path]
     with ExitStack() as stack:
-        yield FastqFiles([stack.enter_context(opened(one)) for one in paths])
+        yield FastqFiles([stack.enter_context(opened(one)) for one in files_of(path, mates)])
 
 
 def _record(block: Block, row: int) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.workloads.read_quality.fastq import Block
 from anelab.workloads.read_quality.phred import Phred, Reads, read_reads
 from anelab.workloads.read_quality.streams import Source, ahead, title
@@ -20,9 +20,11 @@ def singles(sources: Sequence[Source], phred: Phred, option: str, most: int | No
     for source in sources:
         if left == 0:
             return
+        seen = 0
         for reads in ahead(read_reads(source, phred, option, left)):
-            left = None if left is None else left - len(reads)
+            left, seen = None if left is None else left - len(reads), seen + len(reads)
             yield (reads,)
+        _tell_if_empty(source, seen)
 
 
 def interleaved(sources: Sequence[Source], phred: Phred, option: str, most: int | None) -> Iterator[Group]:
@@ -31,11 +33,13 @@ def interleaved(sources: Sequence[Source], phred: Phred, option: str, most: int 
     for source in sources:
         if left == 0:
             return
+        seen = 0
         for reads in ahead(read_reads(source, phred, option, left, together=2)):
-            left = None if left is None else left - len(reads)
+            left, seen = None if left is None else left - len(reads), seen + len(reads)
             first, second = reads.take(slice(0, None, 2)), reads.take(slice(1, None, 2))
             _check_names(first.block, second.block, 2, reads.block.before)
             yield first, second
+        _tell_if_empty(source, seen)
 
 
 def paired(sources: Sequence[Source], phred: Phred, option: str, most: int | None) -> Iterator[Group]:
@@ -45,9 +49,16 @@ def paired(sources: Sequence[Source], phred: Phred, option: str, most: int | Non
         if left == 0:
             return
         streams = [ahead(read_reads(source, phred, option, left)) for source in (first, second)]
+        seen = 0
         for one, other in _in_step(streams[0], streams[1], first, second):
-            left = None if left is None else left - len(one)
+            left, seen = None if left is None else left - len(one), seen + len(one)
             yield one, other
+        _tell_if_empty(first, seen)
+
+
+def _tell_if_empty(source: Source, reads: int) -> None:
+    if not reads:
+        warn(f"{title(source)}: holds no reads")
 
 
 def _in_step(
@@ -73,15 +84,30 @@ def _in_step(
 
 
 def _check_names(first: Block, second: Block, step: int, before: int) -> None:
-    """Raise AnelabError for the first pair whose names differ in more than /1 and /2."""
+    """Raise AnelabError for the first pair whose names differ in more than the mate's mark, or whose marks are not 1
+    and 2."""
+    marks = [_mark(block) for block in (first, second)]
+    if all(marks) and marks != ["1", "2"]:
+        raise AnelabError(
+            f"{title(second.source)}: record {before + step} is marked as mate {marks[1]}, and its mate in "
+            f"{title(first.source)} as {marks[0]}; give first mates first, then second ones"
+        )
     if _alike(first, second).all():
         return
     for row, (one, other) in enumerate(zip(first.names(), second.names(), strict=True)):
-        if _stem(one) != _stem(other):
+        if one != other and not _are_mates(one, other):
             raise AnelabError(
                 f"{title(second.source)}: record {before + step * (row + 1)} is {other}, but its mate in "
                 f"{title(first.source)} is {one}; mates must be in one order"
             )
+
+
+def _mark(block: Block) -> str:
+    """1 or 2 as the first header says, by /1 or 1:N:0; nothing if it does not."""
+    words = block.line(0, 0)[1:].decode("ascii", "replace").split()
+    if words and words[0].endswith(("/1", "/2")):
+        return words[0][-1]
+    return words[1][0] if len(words) > 1 and words[1].startswith(("1:", "2:")) else ""
 
 
 def _alike(first: Block, second: Block) -> NDArray[np.bool_]:
@@ -94,5 +120,6 @@ def _alike(first: Block, second: Block) -> NDArray[np.bool_]:
     return both
 
 
-def _stem(name: str) -> str:
-    return name[:-2] if name.endswith(("/1", "/2")) else name
+def _are_mates(one: str, other: str) -> bool:
+    """Names that differ in a last 1 and 2 only, after / or, as SRA's tools write them, after . or _."""
+    return one[:-1] == other[:-1] and one[-2:-1] in ("/", ".", "_") and (one[-1:], other[-1:]) == ("1", "2")

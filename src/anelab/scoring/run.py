@@ -1,5 +1,8 @@
 """Reads through a scorer into files, in bounded memory."""
 
+import os
+import stat
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from anelab.errors import UsageError
-from anelab.scoring.outputs import fastq_files, lines, opened
+from anelab.scoring.outputs import STANDARD_OUTPUT, fastq_files, files_of, is_special, lines, opened
 from anelab.scoring.pairs import Group, interleaved, paired, singles
 from anelab.scoring.scorer import Scorer
 from anelab.workloads.read_quality.fastq import WIDTH
@@ -101,13 +104,27 @@ def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
         raise UsageError(f"--paired needs files in pairs, R1 R2, but got {len(sources)}")
     if sum(str(source) == STANDARD_INPUT for source in sources) > 1:
         raise UsageError("standard input (-) can be read once only")
-    named = [path for path in (outputs.table, outputs.passing, outputs.failing) if path is not None]
-    if len(set(named)) < len(named):
+    inputs = [_identity(source) for source in sources]
+    for source, identity in zip(sources, inputs, strict=True):
+        if identity is not None and inputs.count(identity) > 1:
+            raise UsageError(f"{source}: is named twice; its reads would count twice")
+    given = [path for path in (outputs.table, outputs.passing, outputs.failing) if path is not None]
+    named = [file for path in given for file in files_of(path, layout != "single")]
+    places = [path if str(path) == STANDARD_OUTPUT else path.resolve() for path in named if str(path) != os.devnull]
+    if len(set(places)) < len(places):
         raise UsageError("each output needs a file of its own")
-    inputs = {Path(source).resolve() for source in sources if str(source) != STANDARD_INPUT}
     for path in named:
-        if path.is_file() and path.resolve() in inputs:
+        if path.is_file() and not is_special(path) and _identity(path) in inputs:
             raise UsageError(f"{path}: is an input; name another output")
+
+
+def _identity(source: Source) -> tuple[int, int] | None:
+    """Device and inode of a regular file, also of one that is standard input; None of anything else."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if str(source) == STANDARD_INPUT else Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _bar() -> Any:

@@ -108,7 +108,7 @@ def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:
         told,
         rule,
         encode.expected_errors,
-        lambda values, raw: (values <= most) & (encode.lengths_of(raw) >= data.min_length),
+        lambda values, raw: (values <= most + encode.ROUNDING) & (encode.lengths_of(raw) >= data.min_length),
     )
 
 

@@ -47,7 +47,7 @@ def _folder_of(database: Path, model: str, reference: str) -> Path:
         raise AnelabError(
             f"there is no MLflow store at {database}; run `make repro`, or give a folder or an .onnx file"
         )
-    number = int(reference) if reference.isdigit() else None
+    number = int(reference) if reference.isascii() and reference.isdecimal() and len(reference) < 10 else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute(QUERY, (reference, model, number)).fetchone()

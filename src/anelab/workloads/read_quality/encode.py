@@ -49,6 +49,10 @@ def phred_scores(raw: Bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return total / np.maximum(lengths, 1), lengths
 
 
+ROUNDING = 1e-9
+"""By so much sums of chances may be off."""
+
+
 def expected_errors(raw: Bytes) -> NDArray[np.float64]:
     """Sum of the error probabilities that the scores state (Edgar & Flyvbjerg 2015), pads left out."""
     chances = (10.0 ** (-np.arange(256) / 10)).astype(np.float64)

@@ -40,6 +40,8 @@ def _codes() -> bytes:
 CODES = _codes()
 LETTERS = bytes(letter for letter in range(1, 256) if CODES[letter] != ODD)
 
+MOST_HEADER = 4096
+"""Bytes of a header; names are gathered in rows as long as the longest."""
 MULTI_LINE = "multi-line FASTQ is not read; `seqtk seq -l0` joins its lines"
 
 Bytes = NDArray[np.uint8]
@@ -131,20 +133,25 @@ def read_blocks(source: Source, max_records: int | None = None, together: int = 
     carry, records = b"", 0
     for chunk in _whole_lines(source):
         data = carry + chunk
-        block = _parse(data, source, records, together)
+        left = None if max_records is None else max_records - records
+        block = _parse(data, source, records, together, left)
         if block is None:
-            carry = data
+            carry = data if data.strip(b"\r\n") else _few(data)
         else:
             carry = data[block.ends[-1] :]
-            if max_records is not None and records + len(block) >= max_records:
-                yield block.take(slice(max_records - records))
-                return
             records += len(block)
             yield block
+            if len(block) == left:
+                return
         if len(carry) > MOST_BYTES:
             raise FastqError(source, records + 1, records * 4 + 1, f"is longer than {MOST_BYTES:,} bytes: no FASTQ")
     if carry.strip(b"\r\n"):
         _cut(carry, source, records, together)
+
+
+def _few(blank: bytes) -> bytes:
+    """As many blank lines as tell that they are more than the end of a file."""
+    return blank[-8:]
 
 
 def _whole_lines(source: Source) -> Iterator[bytes]:
@@ -157,8 +164,8 @@ def _whole_lines(source: Source) -> Iterator[bytes]:
         yield b"\n"
 
 
-def _parse(data: bytes, source: Source, before: int, together: int = 1) -> Block | None:
-    """The whole records at the start of `data`, a multiple of `together`."""
+def _parse(data: bytes, source: Source, before: int, together: int = 1, most: int | None = None) -> Block | None:
+    """The whole records at the start of `data`, a multiple of `together`, and `most` at most."""
     text = np.frombuffer(data + bytes(WIDTH), np.uint8)
     ends = np.flatnonzero(text[: len(data)] == NEWLINE)
     ends = ends[: ends.size // 4 * 4]
@@ -167,7 +174,7 @@ def _parse(data: bytes, source: Source, before: int, together: int = 1) -> Block
     starts, stops, ends = starts.reshape(-1, 4), stops.reshape(-1, 4), ends[3::4] + 1
     filled = np.flatnonzero((stops != starts).any(axis=1))
     whole = int(filled[-1]) + 1 if filled.size else 0  # blank lines at the end are none, unless more follows
-    whole -= whole % together
+    whole = min(whole - whole % together, whole if most is None else most)
     if not whole:
         return None
     block = Block(source, text, starts[:whole], stops[:whole], ends[:whole], before)
@@ -179,6 +186,12 @@ def _check(block: Block) -> None:
     """Raise FastqError for the first record that breaks the format."""
     text, starts, lengths = block.text, block.starts, block.stops - block.starts
     wrong = (text[starts[:, 0]] != AT) | (text[starts[:, 2]] != PLUS) | (lengths[:, 1] != lengths[:, 3])
+    long = lengths[:, 0] > MOST_HEADER
+    if long.any():
+        record = int(long.argmax())
+        raise block.error(
+            record, 0, f"a header of {lengths[record, 0]:,} bytes is longer than {MOST_HEADER:,}: no FASTQ"
+        )
     if int(lengths[:, 2].max()) > 1:
         wrong |= ~_repeated(block, lengths)
     first = int(wrong.argmax()) if wrong.any() else len(block)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from anelab.learning.base import Array
 from anelab.workloads.read_quality.config import ReadsDataConfig
-from anelab.workloads.read_quality.encode import expected_errors, lengths_of, phred_scores
+from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
 from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes
 
 PADS = {"codes": PAD_CODE, "scores": PAD_SCORE, "wrong": 0}
@@ -22,7 +22,7 @@ def by_rule(raw: Bytes, data: ReadsDataConfig) -> NDArray[np.bool_] | None:
     long_enough = lengths_of(raw) >= data.min_length
     if data.label == "mean_quality":
         return (phred_scores(raw)[0] >= data.min_mean_quality) & long_enough
-    return (expected_errors(raw) <= data.max_expected_errors) & long_enough
+    return (expected_errors(raw) <= data.max_expected_errors + ROUNDING) & long_enough
 
 
 def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
@@ -30,7 +30,7 @@ def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
     if data.label == "mean_quality":
         good = scores.mean() >= data.min_mean_quality
     else:
-        good = (10.0 ** (-scores.astype(float) / 10)).sum() <= data.max_expected_errors
+        good = (10.0 ** (-scores.astype(float) / 10)).sum() <= data.max_expected_errors + ROUNDING
     return bool(good) and len(scores) >= data.min_length
 
 

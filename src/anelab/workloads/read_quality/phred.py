@@ -6,7 +6,7 @@ from typing import Literal, NoReturn
 
 import numpy as np
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH, Block, Bytes, Integers, read_blocks
 from anelab.workloads.read_quality.streams import Source, title
 
@@ -14,6 +14,9 @@ Phred = Literal["auto", 33, 64]
 HIGHEST_SCORE, HIGHEST_CHARACTER = 93, 126
 LEAST_OF_64 = 59
 """Solexa's scale, written at offset 64, begins at -5."""
+TELLING = 200
+"""Reads of a block from which on their qualities tell of their offset."""
+LOOKS_LIKE_64 = 80
 ENOUGH = 100_000
 """Reads after which an offset that is still in doubt stays so."""
 
@@ -69,7 +72,7 @@ def detect(lowest: int, highest: int) -> int | None:
     at most Q5 and the best Q16 to Q44, for at offset 33 not one base of the file would be below Q31."""
     if lowest < LEAST_OF_64 or highest > HIGHEST_CHARACTER:
         return 33
-    return 64 if 64 <= lowest <= 69 and 80 <= highest <= 108 else None
+    return 64 if 64 <= lowest <= 69 and LOOKS_LIKE_64 <= highest <= 108 else None
 
 
 def _refuse_doubt(lowest: int, highest: int, source: Source, option: str) -> NoReturn:
@@ -84,10 +87,26 @@ def _reads(block: Block, offset: int, origin: str, option: str) -> Reads:
     raw[:, :WIDTH] = block.codes
     qualities = block.qualities(offset + PAD_SCORE)
     top = min(offset + HIGHEST_SCORE, HIGHEST_CHARACTER)
+    if offset == 33 and len(block) >= TELLING and int(qualities.max()) >= LOOKS_LIKE_64:
+        _check_still_33(block, origin, option)
     if len(block) and (qualities.min() < offset or qualities.max() > top or _odd_beyond(block, offset, top)):
         _refuse_character(block, offset, top, origin, option)
     np.subtract(qualities, np.uint8(offset), out=raw[:, WIDTH:])
     return Reads(block, raw, offset)
+
+
+def _check_still_33(block: Block, origin: str, option: str) -> None:
+    """Reads by the hundred that look like offset 64 are of another file. Raises FastqError, or warns if the offset was
+    set."""
+    lowest, highest = _extreme(block, 0), _extreme(block, 1)
+    if detect(lowest, highest) == 64:
+        told = (
+            f"from here on quality characters span {lowest} to {highest}, as offset 64 has them, but offset 33 {origin}"
+        )
+        if origin.startswith("is set"):
+            warn(f"{title(block.source)}: record {block.before + 1}: {told}")
+        else:
+            raise block.error(0, 3, f"{told}; give files of different offsets one by one, or set {_name(option)}")
 
 
 def _odd_beyond(block: Block, offset: int, top: int) -> bool:

@@ -4,6 +4,7 @@ gzip (bgzf too), bzip2, xz and zstandard, of any number of members. Cut or damag
 member must be another one, so that nothing is dropped in silence.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,10 +55,8 @@ def read_bytes(source: Source) -> Iterator[bytes]:
     kind = b""
     try:
         with _opened(source) as raw:
-            head = raw.read(READ_BYTES)
+            head = _more(b"", raw)
             kind = next((kind for kind in KINDS if head.startswith(kind)), b"")
-            if kind == GZIP and head[12:16] == BGZF_EXTRA:
-                _check_end(source, raw)
             parts = _members(head, raw, KINDS[kind]) if kind else _plain(head, raw)
             yield from parts
     except AnelabError:
@@ -73,8 +72,9 @@ def read_bytes(source: Source) -> Iterator[bytes]:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
-    if str(source) == STANDARD_INPUT:
-        yield sys.stdin.buffer
+    if str(source) == STANDARD_INPUT:  # unbuffered: a lock held by a read that waits would abort Python's end
+        with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as handle:
+            yield handle
     else:
         with Path(source).open("rb") as handle:
             yield handle
@@ -86,15 +86,25 @@ def _plain(data: bytes, raw: BinaryIO) -> Iterator[bytes]:
         data = raw.read(BLOCK_BYTES)
 
 
+def _more(data: bytes, raw: BinaryIO) -> bytes:
+    """`data` and what follows it, as much as a first look needs: a pipe may give less."""
+    while len(data) < len(BGZF_END) and (found := raw.read(READ_BYTES)):
+        data += found
+    return data
+
+
 def _members(data: bytes, raw: BinaryIO, make: Callable[[], Decompressor]) -> Iterator[bytes]:
-    """Member after member. Raises EOFError if the last one is not whole, and what the library raises for damage."""
+    """Member after member. Raises EOFError if the last one is not whole, or is one of bgzf that does not end the file,
+    and what the library raises for damage."""
     member: Decompressor | None = None
+    first = b""
     while data or (data := raw.read(READ_BYTES)):
         if member is None:
             if not data.strip(b"\0"):  # tapes and xz pad with zeros
                 data = b""
                 continue
-            member = make()
+            data = _more(data, raw)
+            member, first = make(), data[: len(BGZF_END)]
         while not member.eof:
             if out := member.decompress(data, BLOCK_BYTES):
                 yield out
@@ -103,19 +113,8 @@ def _members(data: bytes, raw: BinaryIO, make: Callable[[], Decompressor]) -> It
                 break
         if member.eof:
             data, member = member.unused_data, None
-    if member is not None:
+    if member is not None or (first[12:16] == BGZF_EXTRA and first != BGZF_END):
         raise EOFError
-
-
-def _check_end(source: Source, raw: BinaryIO) -> None:
-    """A bgzf file may be cut between members, which only its missing end tells. Raises EOFError."""
-    if raw.seekable():
-        place = raw.tell()
-        raw.seek(-len(BGZF_END), 2)
-        whole = raw.read() == BGZF_END
-        raw.seek(place)
-        if not whole:
-            raise EOFError
 
 
 def _igzip() -> Decompressor:
