@@ -43,7 +43,7 @@ def model_scorer(workspace: "Callable[[], Workspace]", model: str, rows: int = R
     path = Path(model)
     if path.is_dir():
         yield _of_folder(path, str(path), rows)
-    elif path.is_file() or path.suffix == ".onnx":
+    elif path.is_file() or path.suffix == ".onnx" or model.startswith(("/", ".", "~")):
         yield _of_file(path, path.name, rows)
     else:
         from anelab.tracking.lookup import version_folder
