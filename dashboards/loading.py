@@ -89,20 +89,17 @@ def training_runs(found: Sequence[VersionRow]) -> dict[str, RunRow]:
     return there
 
 
-@st.cache_resource(show_spinner=False, ttl="1h", max_entries=256)
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=256, refresh_mode="background")
 def _replicates(model: str, version: int, test_digest: str) -> Replicates | None:
-    return replicates.of_version(store(), model, version)
+    return replicates.of_version(store(), model, version, test_digest)
 
 
 def judged(found: Sequence[VersionRow]) -> list[Judged]:
     """Versions with their training runs, and how sure their figures are."""
     there = training_runs(found)
-    rows = []
-    for one in found:
-        drawn = _replicates(one.model, one.version, one.test_digest)
-        fitting = drawn is not None and drawn.plan.startswith(f"{one.test_digest} ")
-        rows.append(Judged(one, there.get(one.run_id or ""), drawn if fitting else None))
-    return rows
+    return [
+        Judged(one, there.get(one.run_id or ""), _replicates(one.model, one.version, one.test_digest)) for one in found
+    ]
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")

@@ -40,12 +40,13 @@ def score(
 ) -> None:
     """Score reads: PASS or FAIL for each, by a model or a rule."""
     from anelab.scoring.run import Layout, Outputs, score_reads
-    from anelab.scoring.scorer import RULES, model_scorer, rule_scorer
+    from anelab.scoring.scorer import model_scorer, rule_scorer
+    from anelab.workloads.read_quality.labels import SCORES
 
     if phred not in ("auto", "33", "64"):
         raise UsageError(f"--phred must be auto, 33 or 64 but got {phred}")
-    if rule is not None and rule not in RULES:
-        raise UsageError(f"--rule must be one of {', '.join(RULES)} but got {rule}")
+    if rule is not None and rule not in SCORES:
+        raise UsageError(f"--rule must be one of {', '.join(SCORES)} but got {rule}")
     if rule is not None and model != CHAMPION:
         raise UsageError("--rule and --model exclude each other")
     if paired and interleaved:

@@ -13,6 +13,7 @@ from anelab.errors import AnelabError
 from anelab.files import file_digest, read_json
 from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.fastq import Bytes
+from anelab.workloads.read_quality.labels import SCORES, passes
 
 if TYPE_CHECKING:
     from anelab.workloads.read_quality.config import ReadsDataConfig
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 """Rows a call: more of them leave the core's cache."""
 THRESHOLD = 0.5
-RULES = ("mean_quality", "expected_errors")
 
 Values = NDArray[np.floating[Any]]
 
@@ -99,18 +99,12 @@ def _of_file(path: Path, name: str, rows: int) -> Scorer:
 
 def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:
     """A plain filter, at the thresholds of params.yaml."""
-    if rule == "mean_quality":
-        told = f"mean_quality >= {data.min_mean_quality:g}, length >= {data.min_length}"
-        return Scorer(told, rule, lambda raw: encode.phred_scores(raw)[0], _at_least(data.min_mean_quality, data))
-    told = f"expected_errors <= {data.max_expected_errors:g}, length >= {data.min_length}"
-    most = data.max_expected_errors
-    return Scorer(
-        told,
-        rule,
-        encode.expected_errors,
-        lambda values, raw: (values <= most + encode.ROUNDING) & (encode.lengths_of(raw) >= data.min_length),
-    )
+    told = {
+        "mean_quality": f"mean_quality >= {data.min_mean_quality:g}",
+        "expected_errors": f"expected_errors <= {data.max_expected_errors:g}",
+    }[rule]
 
+    def judge(values: Values, raw: Bytes) -> NDArray[np.bool_]:
+        return passes(rule, values, encode.lengths_of(raw), data)
 
-def _at_least(least: float, data: "ReadsDataConfig") -> Callable[[Values, Bytes], NDArray[np.bool_]]:
-    return lambda values, raw: (values >= least) & (encode.lengths_of(raw) >= data.min_length)
+    return Scorer(f"{told}, length >= {data.min_length}", rule, SCORES[rule], judge)

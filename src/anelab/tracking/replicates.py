@@ -52,8 +52,8 @@ def save_all(path: Path, plan: str, owners: Mapping[str, Mapping[str, NDArray[np
         np.savez_compressed(target, allow_pickle=False, **{PLAN: np.array(plan), **arrays})
 
 
-def of_version(store: Store, model: str, version: int) -> Replicates | None:
-    """A registered version's; None if it has none, as those of older anelabs."""
+def of_version(store: Store, model: str, version: int, test_digest: str) -> Replicates | None:
+    """A registered version's on that test set; None if it has none, as those of older anelabs."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             found = download_artifacts(
@@ -61,7 +61,8 @@ def of_version(store: Store, model: str, version: int) -> Replicates | None:
             )
         except (MlflowException, OSError):
             return None
-        return Replicates.load(Path(found))
+        drawn = Replicates.load(Path(found))
+        return drawn if drawn is not None and drawn.plan.startswith(f"{test_digest} ") else None
 
 
 def plan_of(test_digest: str, seed: int, resamples: int) -> str:

@@ -1,6 +1,7 @@
 """PASS or FAIL, by rules of the bases that the model sees; and reads of lengths that no library had."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,30 +9,40 @@ from numpy.typing import NDArray
 from anelab.learning.base import Array
 from anelab.workloads.read_quality.config import ReadsDataConfig
 from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
-from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes
+from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
 
+Values = NDArray[np.floating[Any]]
 PADS = {"codes": PAD_CODE, "scores": PAD_SCORE, "wrong": 0}
 PIECES = 4
 """Reads that are joined at most: four of 38 bases make one of 150."""
 
 
+SCORES: Mapping[str, Callable[[Bytes], Values]] = {
+    "mean_quality": lambda raw: phred_scores(raw)[0],
+    "expected_errors": expected_errors,
+}
+"""What each rule judges, [n], of raw bytes."""
+
+
+def passes(rule: str, values: Values, lengths: Integers, data: ReadsDataConfig) -> NDArray[np.bool_]:
+    """True is PASS, [n], by a rule's values and the lengths of the reads."""
+    long_enough = lengths >= data.min_length
+    if rule == "mean_quality":
+        return (values >= data.min_mean_quality) & long_enough
+    return (values <= data.max_expected_errors + ROUNDING) & long_enough
+
+
 def by_rule(raw: Bytes, data: ReadsDataConfig) -> NDArray[np.bool_] | None:
     """True is PASS; None if the label follows from no rule of bases and qualities."""
-    if data.label == "true_errors":
+    if data.label not in SCORES:
         return None
-    long_enough = lengths_of(raw) >= data.min_length
-    if data.label == "mean_quality":
-        return (phred_scores(raw)[0] >= data.min_mean_quality) & long_enough
-    return (expected_errors(raw) <= data.max_expected_errors + ROUNDING) & long_enough
+    return passes(data.label, SCORES[data.label](raw), lengths_of(raw), data)
 
 
 def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
     """What the rule says of all Phred scores of a read, however long."""
-    if data.label == "mean_quality":
-        good = scores.mean() >= data.min_mean_quality
-    else:
-        good = (10.0 ** (-scores.astype(float) / 10)).sum() <= data.max_expected_errors + ROUNDING
-    return bool(good) and len(scores) >= data.min_length
+    value = scores.mean() if data.label == "mean_quality" else (10.0 ** (-scores.astype(float) / 10)).sum()
+    return bool(passes(data.label, np.array([value]), np.array([len(scores)]), data)[0])
 
 
 Rows = Mapping[str, Array]

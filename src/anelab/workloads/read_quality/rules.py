@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anelab.learning.base import Arrays, Rule, Split
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.encode import expected_errors, lengths_of, phred_scores
+from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
 from anelab.workloads.read_quality.fastq import Bytes
 
 Values = NDArray[np.float64]
@@ -30,5 +30,5 @@ def rules(config: Config, prepared: Path) -> Mapping[str, Rule]:
 
     return {
         "mean_quality": rule(lambda raw: phred_scores(raw)[0] - data.min_mean_quality),
-        "expected_errors": rule(lambda raw: data.max_expected_errors - expected_errors(raw)),
+        "expected_errors": rule(lambda raw: data.max_expected_errors + ROUNDING - expected_errors(raw)),
     }
