@@ -17,12 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from torch import nn
 
 from anelab import workloads
 from anelab.config import load_params
+from anelab.learning.base import Graph
 from anelab.learning.metrics import expected_calibration_error, roc_auc
 from anelab.training.fit import fit
 from anelab.workloads.read_quality import encode
+from anelab.workloads.read_quality.filters import kept_at, residual_rate
 from anelab.workloads.read_quality.phred import read_reads
 from anelab.workloads.read_quality.simulate import READS_NAME, TRUTH_NAME
 from anelab.workloads.read_quality.truth import read_truth
@@ -60,12 +63,13 @@ def library(folder: Path, given: list[str]) -> tuple[NDArray[np.uint8], NDArray[
     )
 
 
-def kept_at_equal_rate(score: Values, errors: NDArray[np.int64], rate: float, lengths: NDArray[np.int64]) -> float:
-    """The largest share of reads, best first, whose errors a base stay at most at `rate`."""
-    order = np.argsort(score, kind="stable")
-    residual = np.cumsum(errors[order]) / np.maximum(np.cumsum(lengths[order]), 1)
-    below = np.flatnonzero(residual <= rate)
-    return (below[-1] + 1) / len(score) if below.size else 0.0
+def probability_of_none(net: nn.Module, raw: NDArray[np.uint8]) -> Values:
+    """What a trained network says of reads, [n]."""
+    workload = workloads.get("read_quality")
+    form = workload.deployed(net, Graph("model", (), ()))
+    with torch.no_grad():
+        parts = [form(torch.from_numpy(encode.encode(raw[at : at + 4096]))) for at in range(0, len(raw), 4096)]
+    return torch.cat(parts)[:, 0].double().numpy()
 
 
 def measure(scratch: Path, seed: int, kind: str, given: list[str]) -> dict[str, float]:
@@ -74,8 +78,7 @@ def measure(scratch: Path, seed: int, kind: str, given: list[str]) -> dict[str, 
     raw, errors, none = library(scratch / "judged", [*common, f"seed={seed + 1000}"])
     label, lengths = errors > 0, encode.lengths_of(raw)
     stated = encode.expected_errors(raw)
-    order = np.argsort(stated, kind="stable")[: round(KEPT * len(raw))]
-    rate = errors[order].sum() / lengths[order].sum()
+    rate = residual_rate(stated, errors, lengths, KEPT)
     found = {"expected errors": roc_auc(stated, label), "Bayes": roc_auc(-none, label)}
     library(scratch / "trained", [*common, f"seed={seed}"])
     workload = workloads.get("read_quality")
@@ -86,13 +89,10 @@ def measure(scratch: Path, seed: int, kind: str, given: list[str]) -> dict[str, 
         prepared.mkdir()
         workload.prepare(config, sorted((scratch / "trained").iterdir()), prepared)
         net = fit(workload, config, prepared, scratch / f"work {name}", ()).module
-        form = workload.deployed(net, workload.graphs(config)[0])
-        with torch.no_grad():
-            parts = [form(torch.from_numpy(encode.encode(raw[at : at + 4096]))) for at in range(0, len(raw), 4096)]
-        passing = torch.cat(parts)[:, 0].double().numpy()
+        passing = probability_of_none(net, raw)
         found[name] = roc_auc(-passing, label)
         found[f"ECE {name}"] = expected_calibration_error(passing, ~label)
-        found[f"kept {name}"] = kept_at_equal_rate(-passing, errors, rate, lengths)
+        found[f"kept {name}"] = float(kept_at(-passing, errors, lengths, rate).mean())
         if kind == "planted":
             gap = found["Bayes"] - found["expected errors"]
             found[f"of the gap {name}"] = (found[name] - found["expected errors"]) / gap

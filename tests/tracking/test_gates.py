@@ -13,6 +13,7 @@ from anelab.tracking.champion import KEPT, Promotion, Standing, read_standing, w
 from anelab.tracking.gates import (
     champion_gate,
     debug_gate,
+    limit_gates,
     not_compared,
     parity_gate,
     passed,
@@ -99,6 +100,19 @@ def test_simple_gates_give_figures_and_a_sentence() -> None:
     assert debug_gate({"debug": "limit"}).verdict == "fail"
     assert passed([not_compared("first"), debug_gate({})])
     assert not passed([low])
+
+
+def test_limits_of_other_figures_are_gates_of_their_own() -> None:
+    config = configured(limits={"nll": 0.4, "macro_f1": 0.8})
+    held = limit_gates(config, {"nll": 0.4, "macro_f1": 0.8})
+    assert [(gate.name, gate.verdict) for gate in held] == [("macro_f1", "pass"), ("nll", "pass")]
+    broken = limit_gates(config, {"nll": 0.41})
+    assert [gate.verdict for gate in broken] == ["fail", "fail"]
+    assert [gate.reason for gate in broken] == [
+        "macro_f1 is undefined on the test set, at least 0.8 is asked",
+        "nll is 0.41, at most 0.4 is asked",
+    ]
+    assert limit_gates(configured(), {}) == []
 
 
 def test_parity_is_asked_of_every_executor() -> None:

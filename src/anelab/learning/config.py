@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.errors import AnelabError
+from anelab.learning.figures import direction
 from anelab.sources import SIMULATE
 
 
@@ -210,6 +211,7 @@ class RegistryConfig(Section):
     max_size_bytes: int = Field(gt=0)
     variant: EligibleConfig = EligibleConfig()
     resamples: int = Field(1000, ge=100)
+    limits: dict[str, float] = Field(default_factory=dict)
 
 
 class WorkloadConfig(Section):
@@ -235,6 +237,14 @@ class WorkloadConfig(Section):
         if direction not in ("max", "min") or name not in cls.figures:
             raise ValueError(f"must be max: or min: and one of {', '.join(cls.figures)}")
         return metric
+
+    @field_validator("registry")
+    @classmethod
+    def _limits_of_figures_with_a_direction(cls, registry: RegistryConfig) -> RegistryConfig:
+        allowed = [name for name in cls.figures if direction(name)]
+        if unknown := sorted(registry.limits.keys() - set(allowed)):
+            raise ValueError(f"limits has {', '.join(unknown)}, but must have some of {', '.join(allowed)}")
+        return registry
 
     @model_validator(mode="after")
     def _an_exported_variant_is_eligible(self) -> "WorkloadConfig":

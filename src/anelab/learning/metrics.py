@@ -13,17 +13,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any] | np.bool_]
 
-HIGHER_IS_BETTER = frozenset(
-    {"accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "macro_f1", "roc_auc"}
-    | {"average_precision"}
-)
-LOWER_IS_BETTER = frozenset({"nll", "ece", "loss"})
-
-
-def direction(name: str) -> int:
-    """1 if higher is better, -1 if lower is, 0 for what is neither or not known here, such as a prevalence."""
-    return (name in HIGHER_IS_BETTER) - (name in LOWER_IS_BETTER)
-
 
 def binary_figures(probability: Floats, label: Labels) -> dict[str, float]:
     """At 0.5: accuracy, balanced accuracy, precision, recall, specificity, F1; then ROC-AUC, average

@@ -203,6 +203,7 @@ def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_
         gates.quality_gate(config, contender.metrics),
         gates.parity_gate(parities, tolerances, config.sign),
         gates.size_gate(config, entry["size_bytes"]),
+        *gates.limit_gates(config, contender.metrics),
         against_champion,
     ]
     return {

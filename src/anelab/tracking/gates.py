@@ -9,6 +9,7 @@ import numpy as np
 from anelab.export.parity import Parity
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import Tolerance, WorkloadConfig
+from anelab.learning.figures import direction
 from anelab.statistics import Interval, grouped_bootstrap
 
 Verdict = Literal["pass", "fail", "not compared", "not eligible"]
@@ -38,6 +39,20 @@ def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> Gate:
     wanted = "at least" if config.sign > 0 else "at most"
     reason = f"{config.metric_name} is {value:.6g}, {wanted} {threshold:g} is asked"
     return Gate("quality", "pass" if ok else "fail", reason, {"value": value, "threshold": threshold})
+
+
+def limit_gates(config: WorkloadConfig, metrics: Mapping[str, float]) -> list[Gate]:
+    """One for each of registry.limits: at most so much of a figure of which less is better, else at least."""
+    return [_limit_gate(name, limit, metrics.get(name)) for name, limit in sorted(config.registry.limits.items())]
+
+
+def _limit_gate(name: str, limit: float, value: float | None) -> Gate:
+    sign = direction(name)
+    wanted = f"{'at least' if sign > 0 else 'at most'} {limit:g} is asked"
+    if value is None:
+        return Gate(name, "fail", f"{name} is undefined on the test set, {wanted}", {"limit": limit})
+    verdict: Verdict = "pass" if sign * value >= sign * limit else "fail"
+    return Gate(name, verdict, f"{name} is {value:.6g}, {wanted}", {"value": value, "limit": limit})
 
 
 def size_gate(config: WorkloadConfig, size_bytes: int) -> Gate:

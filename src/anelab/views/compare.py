@@ -8,7 +8,7 @@ import pandas as pd
 from anelab.bench.compare import Change, Differences, level, significance
 from anelab.bench.quality import Difference, difference, interval
 from anelab.bench.schema import Comparison, Report
-from anelab.learning.metrics import direction
+from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen

@@ -6,7 +6,7 @@ import pandas as pd
 
 from anelab.bench import trend
 from anelab.bench.schema import Report
-from anelab.learning.metrics import direction
+from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.look import host_name, moment
 

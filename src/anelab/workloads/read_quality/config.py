@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from anelab.learning.config import DataConfig, Section, SplitConfig, WorkloadConfig
-from anelab.learning.figures import BINARY_FIGURES
+from anelab.learning.figures import BINARY_FIGURES, FILTER_FIGURES
 
 Effect = Literal["ggc", "homopolymer", "overstated"]
 
@@ -16,6 +16,7 @@ class SimulationConfig(Section):
     max_length: int = Field(ge=1, le=150)
     profile: Literal["unbinned", "binned", "declining"] = "unbinned"
     pairs: bool = False
+    amplicons: int = Field(0, ge=0)
     adapters: float = Field(0.0, ge=0, le=1)
     n_runs: float = Field(0.0, ge=0, le=1)
     effects: list[Effect] = Field(default_factory=list)
@@ -24,6 +25,8 @@ class SimulationConfig(Section):
     def _ordered(self) -> "SimulationConfig":
         if self.min_length > self.max_length:
             raise ValueError(f"min_length must not exceed max_length={self.max_length} but is {self.min_length}")
+        if self.amplicons and not self.pairs:
+            raise ValueError("amplicons are simulated as fragments whose both ends are read; set pairs: true")
         return self
 
 
@@ -32,13 +35,14 @@ class ReadsSplitConfig(SplitConfig):
 
 
 class ReadsDataConfig(DataConfig):
-    label: Literal["mean_quality", "expected_errors", "true_errors"]
+    label: Literal["mean_quality", "expected_errors", "true_errors", "overlap"]
     phred: Literal["auto", 33, 64]
     max_records: int | None = Field(ge=1)
     min_length: int = Field(50, ge=0)
     min_mean_quality: float = Field(20.0, ge=0, le=93)
     max_expected_errors: float = Field(1.0, gt=0)
     max_errors: int = Field(0, ge=0)
+    min_trusted: float = Field(0.5, ge=0, le=1)
     simulation: SimulationConfig
 
 
@@ -52,7 +56,7 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
-    figures: ClassVar[tuple[str, ...]] = BINARY_FIGURES
+    figures: ClassVar[tuple[str, ...]] = BINARY_FIGURES + FILTER_FIGURES
 
     data: ReadsDataConfig
     split: ReadsSplitConfig
@@ -60,6 +64,17 @@ class Config(WorkloadConfig):
 
     @model_validator(mode="after")
     def _errors_are_known_where_they_are_learned(self) -> "Config":
-        if self.model.architecture == "errors" and self.data.label != "true_errors":
-            raise ValueError("model.architecture=errors learns each base's error, and needs data.label=true_errors")
+        if self.model.architecture == "errors" and self.data.label not in ("true_errors", "overlap"):
+            raise ValueError(
+                "model.architecture=errors learns each base's error, and needs data.label=true_errors or overlap"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _who_sees_bases_may_not_delete_the_rare(self) -> "Config":
+        if self.model.context and self.data.label == "overlap" and "rare_discarded" not in self.registry.limits:
+            raise ValueError(
+                "model.context=true learns abundant amplicons by heart and may discard rare ones; with label=overlap "
+                "say how often at most, in times of expected errors: registry.limits.rare_discarded=1.2"
+            )
         return self

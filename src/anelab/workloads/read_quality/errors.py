@@ -5,21 +5,25 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, poisson_nll_loss, relu, softplus
 
 from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, SCORE_SCALE
 from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH
 
-KERNEL = 7
+KERNEL, FAR = 7, 4
+"""Bases that a convolution sees, and by how many the second one's are apart."""
 LARGEST = 0.97
 """Of a stated chance: Q0 states 1, of which there are no odds."""
 KINDS = (4.0, 5.0, 6.0, 7.0)
+NUMBER_WEIGHT = 0.03
+"""Of the loss of a read's number beside that of a base."""
 
 
 class ErrorNet(nn.Module):
-    """300 floats of reads/3 to the logit of each base's error, [n, WIDTH]. Without `context` it sees qualities and
-    places only, and is a recalibration; with it also the bases around, which it may learn by heart. A read is PASS
-    that has at most `most` errors."""
+    """300 floats of reads/3 to the logit of each base's error, [n, WIDTH], by what is near, by what is up to 15 bases
+    away, and by what the whole read is like. Without `context` it sees qualities and places only, and is a
+    recalibration; with it also the bases around, which it may learn by heart. A read is PASS that has at most `most`
+    errors."""
 
     place: torch.Tensor
     sees: torch.Tensor
@@ -27,17 +31,14 @@ class ErrorNet(nn.Module):
     def __init__(self, channels: int, context: bool, most: int) -> None:
         super().__init__()
         self.most = most
-        self.layers = nn.Sequential(
-            nn.Conv1d(len(KINDS) + 3, channels, KERNEL, padding=KERNEL // 2),
-            nn.ReLU(),
-            nn.Conv1d(channels, channels, 1),
-            nn.ReLU(),
-            nn.Conv1d(channels, 1, 1),
-        )
-        last = self.layers[-1]
-        assert isinstance(last, nn.Conv1d) and last.bias is not None
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.near = nn.Conv1d(len(KINDS) + 3, channels, KERNEL, padding=KERNEL // 2)
+        self.far = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2 * FAR, dilation=FAR)
+        self.base = nn.Conv1d(channels, channels, 1)
+        self.read = nn.Conv1d(channels, channels, 1, bias=False)
+        self.last = nn.Conv1d(channels, 1, 1)
+        assert self.last.bias is not None
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
         self.register_buffer("place", (torch.arange(WIDTH) / (WIDTH / 2) - 1)[None, None])
         self.register_buffer("sees", torch.full((1, len(KINDS), 1), float(context)))
 
@@ -49,10 +50,20 @@ class ErrorNet(nn.Module):
         inside = codes.clamp(0.0, 1.0)[:, None]
         kinds = torch.cat([(1 - (codes - kind).abs()).clamp(0.0, 1.0)[:, None] for kind in KINDS], dim=1)
         given = torch.cat([kinds * self.sees, inside, scores[:, None] * 0.1, self.place * inside], dim=1)
+        around = relu(self.far(relu(self.near(given))))
+        mean = (around * inside).sum(dim=2, keepdim=True) / inside.sum(dim=2, keepdim=True).clamp(min=1.0)
+        learned: torch.Tensor = self.last(relu(self.base(around) + self.read(mean)))[:, 0]
         chance = torch.exp((scores + PAD_SCORE) * (-math.log(10) / 10)).clamp(max=LARGEST)
-        stated = torch.log(chance + 1e-7) - torch.log(1 - chance)
-        learned: torch.Tensor = self.layers(given)[:, 0]
-        return stated + learned
+        return torch.log(chance + 1e-7) - torch.log(1 - chance) + learned
+
+
+def error_loss(logits: torch.Tensor, wrong: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Of the logits of each base's error, all [n, WIDTH]: cross entropy a base, and Poisson's loss of the number a
+    read, without which the reads that have most errors, few of all, are ranked poorly."""
+    each = binary_cross_entropy_with_logits(logits, wrong, reduction="none") * inside
+    expected = (torch.sigmoid(logits) * inside).sum(dim=1)
+    number = poisson_nll_loss(expected, (wrong * inside).sum(dim=1), log_input=False, eps=1e-4)
+    return each.sum() / inside.sum().clamp(min=1.0) + NUMBER_WEIGHT * number
 
 
 def _whole(floats: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

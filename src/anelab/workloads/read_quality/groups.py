@@ -26,6 +26,16 @@ def groups_of(names: Sequence[str], raw: Bytes, lengths: Integers) -> Integers:
     return _joined(fragment[told], sequence[told], len(names))[fragment]
 
 
+def mates_of(names: Sequence[str]) -> tuple[Integers, Integers]:
+    """Rows of first and of second mates, [pairs] each: names that occur twice, /1 and /2 left out."""
+    fragment = _fragments(names)
+    order = np.argsort(fragment, kind="stable")
+    count = np.bincount(fragment, minlength=1)
+    starts = np.cumsum(count) - count
+    first = starts[count == 2]
+    return order[first], order[first + 1]
+
+
 def libraries_of(names: Sequence[str], file: Integers, files: Sequence[str]) -> Integers:
     """A number for each read's library, [n]. Files that hold mates of each other are one."""
     return _joined(file, _fragments(names), max(len(files), len(names)))[file]

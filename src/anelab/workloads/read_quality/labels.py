@@ -55,6 +55,12 @@ def rows_of(raw: Bytes, wrong: Array | None = None) -> dict[str, Array]:
     return parts if wrong is None else {**parts, "wrong": wrong}
 
 
+def flush_left(reads: Rows) -> dict[str, Array]:
+    """Each read moved to its row's beginning, for pieces of reads may lie anywhere."""
+    order = np.argsort(reads["codes"] == PAD_CODE, axis=1, kind="stable")
+    return {name: np.take_along_axis(array, order, axis=1) for name, array in reads.items()}
+
+
 def join_and_crop(reads: Rows, pool: Rows, rng: np.random.Generator) -> dict[str, Array]:
     """Reads of every length from 1 to WIDTH alike: each of `reads` is joined with others of `pool` until there is
     enough, and a piece is cut out at random."""

@@ -32,6 +32,8 @@ AFTER_GGC, IN_HOMOPOLYMER, OVERSTATED_BY, OVERSTATED_FROM = 8.0, 4.0, 6.0, 100
 LONG_RUN = 5
 FRAGMENT, SPREAD = 190, 30
 """Mean length of fragments whose both ends are read, and its standard deviation: most mates overlap."""
+UNEVEN = 1.5
+"""Standard deviation of the logarithm of amplicons' shares: few are abundant, many are rare."""
 
 Numbers = NDArray[np.int64]
 Chances = NDArray[np.float64]
@@ -73,8 +75,12 @@ def _single(rng: np.random.Generator, config: SimulationConfig) -> Sequenced:
 
 def _mates(rng: np.random.Generator, config: SimulationConfig) -> list[Sequenced]:
     """Both ends of fragments; where a fragment is shorter than the read, the adapter follows."""
-    size = np.clip(rng.normal(FRAGMENT, SPREAD, config.reads).round(), 30, None).astype(np.int64)
-    fragment = _bases(rng, config.reads, int(size.max()))
+    size = np.clip(rng.normal(FRAGMENT, SPREAD, config.amplicons or config.reads).round(), 30, None).astype(np.int64)
+    fragment = _bases(rng, len(size), int(size.max()))
+    if config.amplicons:
+        share = rng.lognormal(0.0, UNEVEN, config.amplicons)
+        chosen = rng.choice(config.amplicons, config.reads, p=share / share.sum())
+        size, fragment = size[chosen], fragment[chosen]
     cycles = np.arange(config.max_length)
     inside = cycles < size[:, None]
     adapter = ADAPTER[np.clip(cycles - size[:, None], 0, len(ADAPTER) - 1)]

@@ -23,11 +23,11 @@ from anelab.learning.base import (
     Workload,
     shuffled_batches,
 )
-from anelab.learning.metrics import binary_figures, calibration_table, confusion_table
-from anelab.workloads.read_quality import encode, simulate
+from anelab.learning.metrics import binary_figures, calibration_table, confusion_table, defined
+from anelab.workloads.read_quality import encode, filters, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, inside_of
-from anelab.workloads.read_quality.labels import Rows, by_rule, join_and_crop, rows_of
+from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, error_loss, inside_of
+from anelab.workloads.read_quality.labels import Rows, by_rule, flush_left, join_and_crop, rows_of
 from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet
 from anelab.workloads.read_quality.prepare import prepare
 
@@ -50,11 +50,12 @@ class ReadQuality(Workload[Config]):
         return prepare(config, files, out)
 
     def load(self, config: Config, prepared: Path, split: str) -> Split:
-        raw, label, group = (np.load(prepared / f"{split}.{part}.npy") for part in ("raw", "label", "group"))
-        inputs = {"model": {"input": encode.encode(raw)}, "raw": {"input": raw}}
-        wrong = prepared / f"{split}.wrong.npy"
-        known = {"wrong": np.load(wrong)} if wrong.is_file() else {}
-        return Split(inputs, {"label": label, **known}, group)
+        arrays = {path.name.split(".")[1]: np.load(path) for path in sorted(prepared.glob(f"{split}.*.npy"))}
+        raw, group = arrays.pop("raw"), arrays.pop("group")
+        if "wrong" in arrays:
+            arrays |= {"errors": arrays["wrong"].sum(axis=1), "bases": encode.lengths_of(raw)}
+            arrays["stated"] = encode.expected_errors(raw)
+        return Split({"model": {"input": encode.encode(raw)}, "raw": {"input": raw}}, arrays, group)
 
     def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
         return {
@@ -74,6 +75,8 @@ class ReadQuality(Workload[Config]):
             raise AnelabError(
                 "read_quality.model.architecture=errors needs the places of errors; give truth tables a column `places`"
             )
+        if config.data.label == "overlap" and config.model.architecture == "mlp":
+            reads = flush_left(reads)
         for rows in shuffled_batches(config, len(train), epoch, rank):
             chosen, passes = _augmented(config, reads, label, rows, rng)
             raw = np.concatenate([chosen["codes"], chosen["scores"]], axis=1)
@@ -89,9 +92,7 @@ class ReadQuality(Workload[Config]):
         if answer.dim() == 1:
             loss = binary_cross_entropy_with_logits(answer, batch["label"])
         else:
-            inside = inside_of(batch["input"])
-            each = binary_cross_entropy_with_logits(answer, batch["wrong"], reduction="none")
-            loss = (each * inside).sum() / inside.sum().clamp(min=1.0)
+            loss = error_loss(answer, batch["wrong"], inside_of(batch["input"]))
         backward(loss)
         return {"loss": loss.detach()}
 
@@ -119,7 +120,10 @@ class ReadQuality(Workload[Config]):
         return {"probability": probability, "decision": (probability >= 0.5).astype(np.int64)}
 
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
-        return binary_figures(rows["probability"], split.targets["label"])
+        figures = binary_figures(rows["probability"], split.targets["label"])
+        if "errors" in split.targets:
+            figures |= defined(filters.figures(-rows["probability"], split.targets))
+        return figures
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         label = split.targets["label"]

@@ -1,0 +1,238 @@
+"""Does learning pay on real libraries? Errors are known where mates overlap; no reference is needed.
+
+    python benchmarks/overlap_errors.py [R1 R2]... [--simulated N] [--seeds 1 2 3 4 5] [--resamples 500] [-S K=V]
+
+Each pair of files is a library; without any, the MiFish library in the folder that ANELAB_TEST_DATA names is the one.
+--simulated adds libraries of N pairs each (6,000; 0 adds none): `planted`, whose qualities are wrong in all
+planted ways, and `binned`, of four qualities that are too high after cycle 100. Error networks are trained on every
+library, from qualities and places only and with bases too, once a seed, and judge the test reads of every library.
+Printed for each library judged, as Markdown:
+
+- mean quality, expected errors and every network: AUROC and its difference from expected errors', average precision
+  (both of reads with an error), ECE, and how many more or fewer reads are kept where expected errors keep 50, 80 and
+  90 %, at as many errors a base;
+- error-free reads discarded there, by the abundance of their amplicon.
+
+Brackets are 95 % intervals of a grouped bootstrap that draws a training seed with each resample; the figure before them
+is the mean over the seeds.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from planted_effects import PROJECT, SETTINGS, Values, probability_of_none
+
+from anelab import workloads
+from anelab.config import load_params
+from anelab.errors import AnelabError
+from anelab.learning.base import Arrays, Split
+from anelab.learning.metrics import average_precision, expected_calibration_error, roc_auc
+from anelab.statistics import grouped_bootstrap
+from anelab.training.fit import fit
+from anelab.workloads.read_quality.config import Config
+from anelab.workloads.read_quality.encode import phred_scores
+from anelab.workloads.read_quality.filters import KEPT, RARE, kept_at, residual_rate
+
+MIFISH = "fastq/mifish_edna_150bp/DRR126155_{}.fastq.gz"
+SIMULATED = {
+    "planted": ("effects=[ggc, homopolymer, overstated]",),
+    "binned": ("profile=binned", "effects=[overstated]"),
+}
+PAIRS = ("pairs=true", "amplicons=60", "min_length=120")
+OVERLAP = (
+    *SETTINGS,
+    "read_quality.data.label=overlap",
+    "read_quality.split.test=0.4",
+    "read_quality.training.max_epochs=16",
+)
+SEEING = {"qualities": "false", "bases": "true"}
+CLASSES = {"rare": (0.0, RARE), "between": (RARE, 0.1), "abundant": (0.1, np.inf)}
+"""Amplicons by their share of the library's fragments."""
+
+WORKLOAD = workloads.get("read_quality")
+Figure = Callable[[Values, Arrays], float]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A library's prepared reads and its test set."""
+
+    name: str
+    prepared: Path
+    test: Split
+    rules: Mapping[str, Values]
+    """Scores of the plain filters, higher is worse."""
+
+
+def settings(*more: str) -> Config:
+    return load_params(PROJECT / "params.yaml", [*OVERLAP, *more]).section("read_quality")
+
+
+def prepare(name: str, files: Sequence[Path], out: Path, given: Sequence[str]) -> Judged:
+    out.mkdir()
+    card = WORKLOAD.prepare(settings(*given), files, out)
+    (facts,) = card.facts["overlaps"]
+    print(f"- {name}: {facts['pairs']} pairs, {facts['trusted']} trusted, {facts['undecided']} of them undecided")
+    test = WORKLOAD.load(settings(*given), out, "test")
+    raw = test.inputs["raw"]["input"]
+    return Judged(name, out, test, {"expected errors": test.targets["stated"], "mean quality": -phred_scores(raw)[0]})
+
+
+def libraries(pairs: Sequence[Path], simulated: int, scratch: Path, given: Sequence[str]) -> list[Judged]:
+    found = []
+    for first, second in zip(pairs[::2], pairs[1::2], strict=True):
+        name = first.name.partition(".")[0]
+        found.append(prepare(name, [first, second], scratch / name, given))
+    for name, kind in SIMULATED.items() if simulated else ():
+        files = scratch / f"{name} files"
+        files.mkdir()
+        made = [f"read_quality.data.simulation.{one}" for one in (*kind, *PAIRS, f"reads={simulated}")]
+        WORKLOAD.simulate(settings(*made), files)
+        found.append(prepare(name, sorted(files.glob("*.fastq.gz")), scratch / name, given))
+    return found
+
+
+def trained(
+    library: Judged, context: str, seeds: Sequence[int], given: Sequence[str]
+) -> list[Callable[[Split], Values]]:
+    """What each seed's network says of a split: the chance of an error, [n]."""
+    nets = []
+    for seed in seeds:
+        config = settings(
+            *given,
+            f"seed={seed}",
+            f"read_quality.model.context={context}",
+            "read_quality.registry.limits.rare_discarded=1.2",
+        )
+        with tempfile.TemporaryDirectory() as work:
+            nets.append(fit(WORKLOAD, config, library.prepared, Path(work), ()).module)
+    return [lambda split, net=net: 1 - probability_of_none(net, split.inputs["raw"]["input"]) for net in nets]
+
+
+def kept_more(share: int) -> Figure:
+    """By how many per cent a score keeps more reads than expected errors, which keep so many per cent."""
+
+    def figure(score: Values, known: Arrays) -> float:
+        errors, bases = known["errors"], known["bases"]
+        rate = residual_rate(known["stated"], errors, bases, share / 100)
+        theirs = kept_at(known["stated"], errors, bases, rate).sum()
+        return float(100 * (kept_at(score, errors, bases, rate).sum() / theirs - 1))
+
+    return figure
+
+
+def over_expected_errors(score: Values, known: Arrays) -> float:
+    bad = known["errors"] > 0
+    return roc_auc(score, bad) - roc_auc(known["stated"], bad)
+
+
+def calibration(score: Values, known: Arrays) -> float:
+    return expected_calibration_error(score, known["errors"] > 0)
+
+
+FIGURES: Mapping[str, Figure] = {
+    "AUROC": lambda score, known: roc_auc(score, known["errors"] > 0),
+    "over expected errors": over_expected_errors,
+    "AP": lambda score, known: average_precision(score, known["errors"] > 0),
+    **{f"kept more at {share} %": kept_more(share) for share in KEPT},
+}
+
+
+def with_interval(figure: Figure, scores: Sequence[Values], judged: Judged, resamples: int, digits: int) -> str:
+    known, rng = judged.test.targets, np.random.default_rng(1)
+
+    def drawn(rows: Rows) -> float:
+        score = scores[rng.integers(len(scores))]
+        return figure(score[rows], {name: known[name][rows] for name in ("errors", "bases", "stated")})
+
+    mean = np.mean([figure(score, known) for score in scores])
+    interval = grouped_bootstrap(drawn, judged.test.groups, resamples, 1)
+    return f"{mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def discarded(score: Values, known: Arrays, share: int, chosen: NDArray[np.bool_]) -> float:
+    errors, bases = known["errors"], known["bases"]
+    rate = residual_rate(known["stated"], errors, bases, share / 100)
+    return float((~kept_at(score, errors, bases, rate))[chosen].mean())
+
+
+def tell(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int) -> None:
+    """Both tables of one library. `filters`: scores of each seed, or one, by name."""
+    known = judged.test.targets
+    ratio = known["errors"].sum() / known["stated"].sum()
+    print(
+        f"\n## {judged.name}: {len(judged.test)} test reads, {(known['errors'] > 0).mean():.1%} with an error; ", end=""
+    )
+    print(f"true errors are {ratio:.2f} times the expected ones\n")
+    print(f"| filter | {' | '.join(FIGURES)} | ECE |\n|{'---|' * (len(FIGURES) + 2)}")
+    for name, scores in filters.items():
+        cells = [
+            with_interval(figure, scores, judged, resamples, 1 if "kept" in title else 4)
+            for title, figure in FIGURES.items()
+        ]
+        chances = len(scores) > 1
+        ece = f"{np.mean([calibration(score, known) for score in scores]):.4f}" if chances else ""
+        print(f"| {name} | {' | '.join(cells)} | {ece} |", flush=True)
+    free = known["errors"] == 0
+    print(
+        f"\nError-free reads discarded where expected errors keep {', '.join(map(str, KEPT))} %, at as many errors a "
+        "base, %\n"
+    )
+    print("| amplicons | reads | error-free | " + " | ".join(filters) + f" |\n|{'---|' * (len(filters) + 3)}")
+    for name, (low, high) in CLASSES.items():
+        there = (known["abundance"] >= low) & (known["abundance"] < high)
+        if not (there & free).any():
+            continue
+        cells = [
+            " / ".join(
+                f"{100 * np.mean([discarded(score, known, share, there & free) for score in scores]):.1f}"
+                for share in KEPT
+            )
+            for scores in filters.values()
+        ]
+        print(f"| {name} | {there.sum()} | {(there & free).sum()} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*", metavar="R1 R2")
+    parser.add_argument("--simulated", type=int, default=6000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("-S", dest="overrides", action="append", default=[])
+    given = parser.parse_args()
+    files = given.files
+    if not files:
+        folder = os.environ.get("ANELAB_TEST_DATA")
+        if folder is None:
+            parser.error("give mates' files, R1 R2, or set ANELAB_TEST_DATA to the folder of real data")
+        files = [Path(folder) / MIFISH.format(mate) for mate in (1, 2)]
+    if len(files) % 2:
+        parser.error("files are of mates, R1 R2 in turn, and so must be even in number")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            found = libraries(files, given.simulated, Path(scratch), given.overrides)
+        except AnelabError as error:
+            parser.exit(1, f"{error}\n")
+        nets = {
+            (library.name, kind): trained(library, context, given.seeds, given.overrides)
+            for kind, context in SEEING.items()
+            for library in found
+        }
+        for judged in found:
+            filters: dict[str, Sequence[Values]] = {name: [score] for name, score in judged.rules.items()}
+            for (source, kind), seeds in nets.items():
+                where = "same library" if source == judged.name else f"trained on {source}"
+                filters[f"{kind}, {where}"] = [net(judged.test) for net in seeds]
+            tell(judged, filters, given.resamples)
+
+
+if __name__ == "__main__":
+    main()

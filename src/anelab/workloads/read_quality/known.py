@@ -1,0 +1,139 @@
+"""What is known of the reads: the label, and for labels of errors which bases are wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.learning.base import Array
+from anelab.workloads.read_quality.config import ReadsDataConfig
+from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.groups import mates_of
+from anelab.workloads.read_quality.labels import by_rule
+from anelab.workloads.read_quality.library import ReadSet
+from anelab.workloads.read_quality.overlap import Overlaps, find_overlaps
+from anelab.workloads.read_quality.truth import TRUTH_SUFFIX, Truth, read_truth, wrong_bases
+
+
+@dataclass(frozen=True)
+class Known:
+    """Of m reads: `rows` [m] among all; `raw` as the model sees them; `label` [m], True is PASS; `targets`, more arrays
+    of the same rows; `facts` for the data card."""
+
+    rows: Integers
+    raw: Bytes
+    label: NDArray[np.bool_]
+    targets: dict[str, Array] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def what_is_known(reads: ReadSet, truths: Sequence[Path], data: ReadsDataConfig) -> Known:
+    """Raises AnelabError where a label asks for what is not there."""
+    if data.label == "true_errors":
+        return _of_truth(reads, truths, data)
+    if data.label == "overlap":
+        return _of_overlaps(reads, data)
+    label = by_rule(reads.raw, data)
+    assert label is not None
+    return Known(np.arange(len(label)), reads.raw, label)
+
+
+def _of_truth(reads: ReadSet, paths: Sequence[Path], data: ReadsDataConfig) -> Known:
+    truths = _truths(reads, paths)
+    label = np.array([truth.errors for truth in truths]) <= data.max_errors
+    wrong = wrong_bases(truths)
+    return Known(np.arange(len(label)), reads.raw, label, {} if wrong is None else {"wrong": wrong})
+
+
+def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
+    """What the tables say of each read."""
+    if not paths:
+        raise AnelabError(
+            f"read_quality.data.label=true_errors needs a truth table (*{TRUTH_SUFFIX}: read_id, errors) among "
+            "read_quality.data.source; without one use label: mean_quality, or, for mates that overlap, label: overlap"
+        )
+    cut = int((reads.lengths > WIDTH).sum())
+    if cut:
+        raise AnelabError(
+            f"read_quality.data.label=true_errors counts the errors of whole reads, but {cut} reads are longer than "
+            f"the {WIDTH} bases that the model sees; cut them and their truth table first"
+        )
+    known: dict[str, Truth] = {}
+    for path in paths:
+        table = read_truth(path)
+        if twice := known.keys() & table.keys():
+            raise AnelabError(f"{path}: has read {min(twice)}, which another truth table has too")
+        known |= table
+    missing = [name for name in reads.names if name not in known]
+    if missing:
+        raise AnelabError(f"{paths[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")
+    return [known[name] for name in reads.names]
+
+
+def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
+    """Each read's piece that overlaps its mate, in its place among pads: what lies outside is not known, so the model
+    does not see it."""
+    first, second = mates_of(reads.names)
+    parts, facts = [], []
+    for library in np.unique(reads.library).tolist():
+        inside = np.flatnonzero(reads.library == library)
+        ours = reads.library[first] == library
+        files = reads.files_of(library)
+        _check_mates(int(ours.sum()), files)
+        place = np.searchsorted(inside, [first[ours], second[ours]])
+        found = find_overlaps(reads.raw[inside, :WIDTH], place[0], place[1])
+        _check_trusted(found, files, data)
+        share = found.abundance / len(inside)
+        parts.append((inside[found.rows], found.known, found.wrong, share))
+        facts.append(_facts(found, files))
+    rows, known, wrong, share = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = np.argsort(rows, kind="stable")
+    rows, known, wrong, share = rows[order], known[order], wrong[order], share[order]
+    raw = np.concatenate(
+        [
+            np.where(known, reads.raw[rows, :WIDTH], np.uint8(PAD_CODE)),
+            np.where(known, reads.raw[rows, WIDTH:], np.uint8(PAD_SCORE)),
+        ],
+        axis=1,
+    )
+    label = wrong.sum(axis=1) <= data.max_errors
+    return Known(
+        rows,
+        raw,
+        label,
+        {"wrong": wrong, "abundance": share},
+        {"overlaps": facts, "reads_left_out": len(reads.names) - len(rows)},
+    )
+
+
+def _facts(found: Overlaps, files: list[str]) -> dict[str, Any]:
+    return {
+        "files": files,
+        "pairs": found.pairs,
+        "trusted": found.trusted,
+        "undecided": found.undecided,
+        "bases": int(found.known.sum()),
+        "wrong_bases": int(found.wrong.sum()),
+    }
+
+
+def _check_mates(pairs: int, files: list[str]) -> None:
+    if not pairs:
+        raise AnelabError(
+            f"read_quality.data.label=overlap needs mates, but there are none in {' and '.join(files)}: their names "
+            "must differ in /1 and /2 at most, and read_quality.data.max_records must reach to the second ones"
+        )
+
+
+def _check_trusted(found: Overlaps, files: list[str], data: ReadsDataConfig) -> None:
+    share = found.trusted / found.pairs
+    if share < data.min_trusted:
+        raise AnelabError(
+            f"{' and '.join(files)}: {found.trusted} of {found.pairs} pairs ({share:.1%}) overlap so that it can be "
+            f"trusted, at least {data.min_trusted:.0%} is asked: where few mates overlap, many of these overlaps are false ones, "
+            "as in RNA-seq. Leave this library out, or lower read_quality.data.min_trusted if you know better"
+        )

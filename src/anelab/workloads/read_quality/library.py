@@ -1,0 +1,80 @@
+"""All reads of all files, and where each comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from anelab.errors import AnelabError
+from anelab.workloads.read_quality.config import ReadsDataConfig
+from anelab.workloads.read_quality.fastq import WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.groups import groups_of, libraries_of
+from anelab.workloads.read_quality.labels import by_rule, of_whole_read
+from anelab.workloads.read_quality.phred import Reads, read_reads
+
+PHRED_OPTION = "-S read_quality.data.phred="
+
+
+@dataclass(frozen=True)
+class ReadSet:
+    """`raw` uint8 [n, 2 WIDTH] of reads/3, `lengths` of the uncut reads, `names` as in the headers, `file` the place of
+    each read's among `files`. `changed` counts long reads of which the rule says another thing than of what the model
+    sees."""
+
+    raw: Bytes
+    lengths: Integers
+    names: list[str]
+    file: Integers
+    files: list[str]
+    changed: int
+
+    @cached_property
+    def group(self) -> Integers:
+        """What must stay in one split, [n]."""
+        return groups_of(self.names, self.raw, self.lengths)
+
+    @cached_property
+    def library(self) -> Integers:
+        """A number for each read's library, [n]."""
+        return libraries_of(self.names, self.file, self.files)
+
+    def files_of(self, library: int) -> list[str]:
+        return [self.files[file] for file in np.unique(self.file[self.library == library])]
+
+
+def read_all(files: Sequence[Path], data: ReadsDataConfig) -> ReadSet:
+    """Raises AnelabError for no file, one without reads, and what cannot be read."""
+    if not files:
+        raise AnelabError("read_quality.data.source names no FASTQ file")
+    parts: list[Reads] = []
+    counts: list[int] = []
+    left = data.max_records
+    for path in files:
+        if left == 0:
+            break
+        found = list(read_reads(path, data.phred, PHRED_OPTION, left))
+        count = sum(map(len, found))
+        if not count:
+            raise AnelabError(f"{path}: holds no reads")
+        left = None if left is None else left - count
+        parts += found
+        counts.append(count)
+    return ReadSet(
+        np.concatenate([part.raw for part in parts]),
+        np.concatenate([part.block.lengths for part in parts]),
+        [name for part in parts for name in part.block.names()],
+        np.repeat(np.arange(len(counts)), counts),
+        [path.name for path in files[: len(counts)]],
+        sum(_changed_by_cutting(part, data) for part in parts),
+    )
+
+
+def _changed_by_cutting(reads: Reads, data: ReadsDataConfig) -> int:
+    seen = by_rule(reads.raw, data)
+    if seen is None:
+        return 0
+    long = np.flatnonzero(reads.block.lengths > WIDTH).tolist()
+    whole = (np.frombuffer(reads.block.line(row, 3), np.uint8) - np.uint8(reads.offset) for row in long)
+    return sum(of_whole_read(scores, data) != seen[row] for row, scores in zip(long, whole, strict=True))
