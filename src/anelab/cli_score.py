@@ -39,6 +39,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score reads: PASS or FAIL for each, by a model or a rule."""
+    from anelab.scoring.memory import keep_memory
     from anelab.scoring.run import Layout, Outputs, score_reads
     from anelab.scoring.scorer import model_scorer, rule_scorer
     from anelab.workloads.read_quality.labels import SCORES
@@ -51,6 +52,7 @@ def score(
         raise UsageError("--rule and --model exclude each other")
     if paired and interleaved:
         raise UsageError("--paired and --interleaved exclude each other")
+    keep_memory()
     layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
@@ -38,6 +37,7 @@ def _codes() -> bytes:
 
 
 CODES = _codes()
+BASES = np.frombuffer(b"ACGT", np.uint8)
 LETTERS = bytes(letter for letter in range(1, 256) if CODES[letter] != ODD)
 
 MOST_HEADER = 4096
@@ -95,17 +95,17 @@ class Block:
 
     def windows(self, width: int, line: int) -> Bytes:
         """uint8 [n, width]: the text from the start of a line of each record on."""
-        room = len(self.text) - width
-        starts = self.starts[:, line]
-        if room < 0 or (len(starts) and int(starts[-1]) > room):
-            return sliding_window_view(np.append(self.text, np.zeros(width, np.uint8)), width)[starts]
-        return sliding_window_view(self.text, width)[starts]
+        text, starts = self.text, self.starts[:, line]
+        if len(starts) and int(starts[-1]) + width > len(text):
+            text = np.append(text, np.zeros(width, np.uint8))
+        places = max(len(text) - width + 1, 0)
+        found: Bytes = np.ndarray((places, width), np.uint8, text, 0, (1, 1))[starts]  # quicker than NumPy's own view
+        return found
 
     @cached_property
     def codes(self) -> Bytes:
         """uint8 [n, WIDTH]: codes of the bases, cut or padded with PAD_CODE; ODD for what is no nucleotide code."""
-        rows = self._padded(1, PAD_CODE)
-        return np.frombuffer(rows.tobytes().translate(CODES), np.uint8).reshape(rows.shape)
+        return _coded(self._padded(1, PAD_CODE))
 
     def qualities(self, pad: int) -> Bytes:
         """uint8 [n, WIDTH]: the source's own quality characters, cut or padded."""
@@ -125,6 +125,21 @@ class Block:
         """Of the block's own record and line, counted from 0."""
         number = self.before + record
         return FastqError(self.source, number + 1, number * 4 + line + 1, problem)
+
+
+def _coded(rows: Bytes) -> Bytes:
+    """Characters to codes: by arithmetic, a quarter of the time of the table, in rows of A, C, G and T alone."""
+    common = rows == BASES[0]
+    for base in BASES[1:]:
+        common |= rows == base
+    found: Bytes = rows >> 1
+    found &= 3
+    found ^= found >> 1
+    found += 4
+    if not common.all():
+        other = np.flatnonzero(~common.all(axis=1))
+        found[other] = np.frombuffer(rows[other].tobytes().translate(CODES), np.uint8).reshape(-1, WIDTH)
+    return found
 
 
 def read_blocks(source: Source, max_records: int | None = None, together: int = 1) -> Iterator[Block]:
@@ -166,8 +181,8 @@ def _whole_lines(source: Source) -> Iterator[bytes]:
 
 def _parse(data: bytes, source: Source, before: int, together: int = 1, most: int | None = None) -> Block | None:
     """The whole records at the start of `data`, a multiple of `together`, and `most` at most."""
-    text = np.frombuffer(data + bytes(WIDTH), np.uint8)
-    ends = np.flatnonzero(text[: len(data)] == NEWLINE)
+    text = np.frombuffer(data + bytes(WIDTH + -len(data) % 8), np.uint8)
+    ends = _newlines(text[: len(data) + -len(data) % 8])
     ends = ends[: ends.size // 4 * 4]
     starts = np.append(0, ends[:-1] + 1) if ends.size else ends
     stops = ends - ((text[ends - 1] == RETURN) & (ends > starts))
@@ -180,6 +195,15 @@ def _parse(data: bytes, source: Source, before: int, together: int = 1, most: in
     block = Block(source, text, starts[:whole], stops[:whole], ends[:whole], before)
     _check(block)
     return block
+
+
+def _newlines(text: Bytes) -> Integers:
+    """Where they are, in bytes that are a multiple of eight: first in which eights, for they are few."""
+    found = text == NEWLINE
+    eights = np.flatnonzero(found.view(np.uint64) != 0)
+    inside = np.flatnonzero(found.reshape(-1, 8)[eights])
+    places: Integers = eights[inside >> 3] * 8 + (inside & 7)
+    return places
 
 
 def _check(block: Block) -> None:

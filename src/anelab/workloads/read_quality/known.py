@@ -134,6 +134,7 @@ def _check_trusted(found: Overlaps, files: list[str], data: ReadsDataConfig) -> 
     if share < data.min_trusted:
         raise AnelabError(
             f"{' and '.join(files)}: {found.trusted} of {found.pairs} pairs ({share:.1%}) overlap so that it can be "
-            f"trusted, at least {data.min_trusted:.0%} is asked: where few mates overlap, many of these overlaps are false ones, "
-            "as in RNA-seq. Leave this library out, or lower read_quality.data.min_trusted if you know better"
+            f"trusted, at least {data.min_trusted:.0%} is asked: where few mates overlap, many of these overlaps are "
+            "false ones, as in RNA-seq. Leave this library out, or lower read_quality.data.min_trusted if you know "
+            "better"
         )

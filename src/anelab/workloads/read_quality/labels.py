@@ -1,15 +1,17 @@
 """PASS or FAIL, by rules of the bases that the model sees; and reads of lengths that no library had."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anelab.learning.base import Array
-from anelab.workloads.read_quality.config import ReadsDataConfig
 from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
 from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
+
+if TYPE_CHECKING:
+    from anelab.workloads.read_quality.config import ReadsDataConfig
 
 Values = NDArray[np.floating[Any]]
 PADS = {"codes": PAD_CODE, "scores": PAD_SCORE, "wrong": 0}
@@ -24,7 +26,7 @@ SCORES: Mapping[str, Callable[[Bytes], Values]] = {
 """What each rule judges, [n], of raw bytes."""
 
 
-def passes(rule: str, values: Values, lengths: Integers, data: ReadsDataConfig) -> NDArray[np.bool_]:
+def passes(rule: str, values: Values, lengths: Integers, data: "ReadsDataConfig") -> NDArray[np.bool_]:
     """True is PASS, [n], by a rule's values and the lengths of the reads."""
     long_enough = lengths >= data.min_length
     if rule == "mean_quality":
@@ -32,14 +34,14 @@ def passes(rule: str, values: Values, lengths: Integers, data: ReadsDataConfig) 
     return (values <= data.max_expected_errors + ROUNDING) & long_enough
 
 
-def by_rule(raw: Bytes, data: ReadsDataConfig) -> NDArray[np.bool_] | None:
+def by_rule(raw: Bytes, data: "ReadsDataConfig") -> NDArray[np.bool_] | None:
     """True is PASS; None if the label follows from no rule of bases and qualities."""
     if data.label not in SCORES:
         return None
     return passes(data.label, SCORES[data.label](raw), lengths_of(raw), data)
 
 
-def of_whole_read(scores: NDArray[np.uint8], data: ReadsDataConfig) -> bool:
+def of_whole_read(scores: NDArray[np.uint8], data: "ReadsDataConfig") -> bool:
     """What the rule says of all Phred scores of a read, however long."""
     value = scores.mean() if data.label == "mean_quality" else (10.0 ** (-scores.astype(float) / 10)).sum()
     return bool(passes(data.label, np.array([value]), np.array([len(scores)]), data)[0])

@@ -12,19 +12,25 @@ from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH
 
 FACTS = 3
 SKIP_WIDTH = 16
+PER_PHRED = -math.log(10) / 10
+"""Of the logarithm of an error's chance."""
 LEAST_ERRORS = 1e-3
 """Added to expected errors before their logarithm, which an empty read would else not have."""
 
 
 def facts(inside: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """What is known to matter, [n, 3], scaled so that a threshold is learned sharply: mean Phred, log expected errors,
-    length. `inside`, [n, WIDTH], is 1 at a base and 0 at a pad; `scores`, [n, WIDTH], are Phred minus PAD_SCORE, 0 at
-    a pad."""
+    """What is known to matter, [n, 3]. `inside`, [n, WIDTH], is 1 at a base and 0 at a pad; `scores`, [n, WIDTH], are
+    Phred minus PAD_SCORE, 0 at a pad."""
+    chances = (torch.exp(scores * PER_PHRED) * inside).sum(dim=1, keepdim=True)
+    return _scaled(inside, scores.sum(dim=1, keepdim=True), chances * math.exp(PAD_SCORE * PER_PHRED))
+
+
+def _scaled(inside: torch.Tensor, total: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+    """Mean Phred, log expected errors and length, scaled so that a threshold is learned sharply. `total`, [n, 1], is
+    the sum of all scores minus PAD_SCORE."""
     length = inside.sum(dim=1, keepdim=True)
-    mean = scores.sum(dim=1, keepdim=True) / length.clamp(min=1.0)
-    chances = torch.exp(scores * (-math.log(10) / 10)) * (inside * 10 ** (-PAD_SCORE / 10))
-    errors = torch.log(chances.sum(dim=1, keepdim=True) + LEAST_ERRORS)
-    return torch.cat([mean * 0.8, errors, length * 0.04 - 2.0], dim=1)
+    mean = total / length.clamp(min=1.0)
+    return torch.cat([mean * 0.8, torch.log(errors + LEAST_ERRORS), length * 0.04 - 2.0], dim=1)
 
 
 def _centred() -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,4 +128,7 @@ class RawForm(_Form):
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         values = raw.to(torch.float32)
-        return self.probability(values, facts(values[:, :WIDTH].clamp(0.0, 1.0), values[:, WIDTH:] - PAD_SCORE))
+        inside, phred = values[:, :WIDTH].clamp(0.0, 1.0), values[:, WIDTH:]
+        total = phred.sum(dim=1, keepdim=True) - PAD_SCORE * WIDTH  # a pad's is PAD_SCORE
+        errors = (torch.exp(phred * PER_PHRED) * inside).sum(dim=1, keepdim=True)
+        return self.probability(values, _scaled(inside, total, errors))
