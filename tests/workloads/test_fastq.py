@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import dnaio
@@ -92,12 +93,36 @@ def test_the_first_fault_of_a_file_is_the_one_that_is_told(tmp_path: Path) -> No
         list(read_blocks(path))
 
 
+@pytest.mark.parametrize("start", fastq.OTHER_FORMATS)
+def test_other_formats_are_called_by_their_names(start: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "r.fq"
+    path.write_bytes(start + bytes(200))
+    with pytest.raises(FastqError, match=r"r\.fq: record 1, line 1: this is (BAM|CRAM|SAM|a zip archive|HDF5)"):
+        list(read_blocks(path))
+    path.write_bytes(gzip.compress(start + bytes(200), mtime=0))
+    with pytest.raises(FastqError, match="this is"):
+        list(read_blocks(path))
+
+
 def test_every_letter_has_its_code(tmp_path: Path) -> None:
     letters = "ACGTUacgtuNRYSWKMBDHVnryswkmbdhv."
     path = write(tmp_path / "reads.fq", [("r", letters, "I" * len(letters))])
     (block,) = read_blocks(path)
     known = dict(zip("ACGTU", (4, 5, 6, 7, 7), strict=True))
     assert block.codes[0, : len(letters)].tolist() == [known.get(letter.upper(), 8) for letter in letters]
+
+
+@pytest.mark.parametrize("others", [0, 1, 40])
+def test_codes_by_arithmetic_are_those_of_the_table(others: int, tmp_path: Path) -> None:
+    """In blocks of A, C, G and T alone, and where some reads have other letters or are short."""
+    rng = np.random.default_rng(others)
+    reads = ["".join(rng.choice(list("ACGT"), WIDTH + 10)) for _ in range(50)]
+    for row in rng.permutation(50)[:others].tolist():
+        reads[row] = "".join(rng.choice(list("acgtuNRY.ACGT"), int(rng.integers(1, WIDTH + 10))))
+    path = write(tmp_path / "r.fq", [(f"r{n}", read, "I" * len(read)) for n, read in enumerate(reads)])
+    (block,) = read_blocks(path)
+    expected = [read[:WIDTH].encode().translate(CODES).ljust(WIDTH, b"\0") for read in reads]
+    assert block.codes.tobytes() == b"".join(expected)
 
 
 def test_a_header_may_be_repeated_whole_or_by_its_first_word(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_the_model_sees_what_is_known_in_its_place_and_the_card_counts_the_rest(
     config, files = simulated(tmp_path)
     card = prepare(config, files, tmp_path)
     (facts,) = card.facts["overlaps"]
-    assert facts["files"] == list(MATE_NAMES)
+    assert facts["files"] == " and ".join(MATE_NAMES)
     assert facts["trusted"] > 0.7 * facts["pairs"] == 1050
     assert card.facts["reads_left_out"] == 3000 - 2 * (facts["trusted"] - facts["undecided"])
     raw, wrong = (
@@ -197,12 +197,37 @@ def test_each_library_decides_for_itself(tmp_path: Path) -> None:
             files.append(write(tmp_path / f"{library}_{mate + 1}.fq", reads))
     reads = read_all(files, config.data)
     found = what_is_known(reads, [], config.data)
-    assert [facts["files"] for facts in found.facts["overlaps"]] == [["a_1.fq", "a_2.fq"], ["b_1.fq", "b_2.fq"]]
+    assert [facts["files"] for facts in found.facts["overlaps"]] == ["a_1.fq and a_2.fq", "b_1.fq and b_2.fq"]
     assert [facts["wrong_bases"] for facts in found.facts["overlaps"]] == [3, 3]
     assert found.targets["abundance"].tolist() == [1.0] * 48
     apart = [write(tmp_path / f"c_{mate}.fq", [(f"c/{mate}", made(mate, 80), "+I" * 40)]) for mate in (1, 2)]
     with pytest.raises(AnelabError, match=r"c_1\.fq and c_2\.fq: 0 of 1 pairs"):
         what_is_known(read_all([*files, *apart], config.data), [], config.data)
+
+
+def test_whole_reads_tell_of_each_other_and_the_model_sees_its_part(tmp_path: Path) -> None:
+    """Of a fragment of 260 bases, reads of 250 overlap in 240; in the first 150 bases of each, ten are not known."""
+    fragment = made(3, 260)
+    ends = (fragment[:250], other_strand(fragment)[:250])
+    pairs = [(changed(ends[0], 140, 200) if n == 0 else ends[0], ends[1]) for n in range(8)]
+    files = [
+        write(tmp_path / f"{mate}.fq", [(f"r{n}/{mate}", pair[mate - 1], "+I" * 125) for n, pair in enumerate(pairs)])
+        for mate in (1, 2)
+    ]
+    found = what_is_known(read_all(files, configured().data), [], configured().data)
+    assert len(found.rows) == 16
+    assert all(np.flatnonzero(row).tolist() == list(range(10, WIDTH)) for row in found.raw[:, :WIDTH])
+    assert [np.flatnonzero(row).tolist() for row in found.targets["wrong"][:2]] == [[140], []]
+    far = made(4, 430)
+    apart = [(far[:250], other_strand(far)[:250])] * 4
+    files = [
+        write(
+            tmp_path / f"far{mate}.fq", [(f"f{n}/{mate}", pair[mate - 1], "+I" * 125) for n, pair in enumerate(apart)]
+        )
+        for mate in (1, 2)
+    ]
+    with pytest.raises(AnelabError, match=r"overlap in far1\.fq, far2\.fq, but nowhere .* within the first 150 bases"):
+        what_is_known(read_all(files, configured().data), [], configured().data)
 
 
 def test_who_sees_bases_must_say_how_many_rare_reads_may_be_discarded() -> None:

@@ -99,7 +99,10 @@ def test_what_is_not_there_is_told_by_name(tmp_path: Path) -> None:
         list(read_bytes(tmp_path / "absent.fq"))
 
 
-def test_items_come_ahead_in_their_order_and_so_do_errors() -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+def test_items_come_ahead_in_their_order_and_so_do_errors(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_cores", lambda: cores)
+
     def items() -> Iterator[int]:
         yield from range(20)
         raise AnelabError("it broke")

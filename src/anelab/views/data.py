@@ -104,6 +104,9 @@ def _flat(card: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
             found.append((key, value))
             if isinstance(value, Mapping):
                 found += _flat(value, f"{key}.")
+            elif isinstance(value, list):
+                parts = [(number, part) for number, part in enumerate(value, start=1) if isinstance(part, Mapping)]
+                found += [one for number, part in parts for one in _flat(part, f"{key}.{number}.")]
     return found
 
 

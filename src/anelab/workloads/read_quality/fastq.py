@@ -42,6 +42,15 @@ LETTERS = bytes(letter for letter in range(1, 256) if CODES[letter] != ODD)
 
 MOST_HEADER = 4096
 """Bytes of a header; names are gathered in rows as long as the longest."""
+OTHER_FORMATS = {
+    b"BAM\1": "BAM; `samtools fastq` writes it as FASTQ",
+    b"CRAM": "CRAM; `samtools fastq` writes it as FASTQ",
+    b"@HD\tVN:": "SAM; `samtools fastq` writes it as FASTQ",
+    b"@SQ\tSN:": "SAM; `samtools fastq` writes it as FASTQ",
+    b"PK\3\4": "a zip archive; unpack it",
+    b"\x89HDF": "HDF5, as of FAST5; a basecaller makes FASTQ of it",
+}
+"""By their first bytes."""
 MULTI_LINE = "multi-line FASTQ is not read; `seqtk seq -l0` joins its lines"
 
 Bytes = NDArray[np.uint8]
@@ -105,17 +114,21 @@ class Block:
     @cached_property
     def codes(self) -> Bytes:
         """uint8 [n, WIDTH]: codes of the bases, cut or padded with PAD_CODE; ODD for what is no nucleotide code."""
-        return _coded(self._padded(1, PAD_CODE))
+        return _coded(self._padded(1, PAD_CODE, WIDTH))
+
+    def whole_codes(self, width: int) -> Bytes:
+        """uint8 [n, width]: as `codes`, of so many bases."""
+        return _coded(self._padded(1, PAD_CODE, width))
 
     def qualities(self, pad: int) -> Bytes:
         """uint8 [n, WIDTH]: the source's own quality characters, cut or padded."""
-        return self._padded(3, pad)
+        return self._padded(3, pad, WIDTH)
 
-    def _padded(self, line: int, pad: int) -> Bytes:
-        rows, lengths = self.windows(WIDTH, line), self.lengths
-        short = np.flatnonzero(lengths < WIDTH)
+    def _padded(self, line: int, pad: int, width: int) -> Bytes:
+        rows, lengths = self.windows(width, line), self.lengths
+        short = np.flatnonzero(lengths < width)
         if short.size:
-            rows[short] = np.where(np.arange(WIDTH) < lengths[short, None], rows[short], np.uint8(pad))
+            rows[short] = np.where(np.arange(width) < lengths[short, None], rows[short], np.uint8(pad))
         return rows
 
     def line(self, record: int, line: int) -> bytes:
@@ -132,22 +145,24 @@ def _coded(rows: Bytes) -> Bytes:
     common = rows == BASES[0]
     for base in BASES[1:]:
         common |= rows == base
-    found: Bytes = rows >> 1
-    found &= 3
-    found ^= found >> 1
-    found += 4
+    found = rows >> np.uint8(1)
+    found &= np.uint8(3)
+    found ^= found >> np.uint8(1)
+    found += np.uint8(4)
     if not common.all():
         other = np.flatnonzero(~common.all(axis=1))
-        found[other] = np.frombuffer(rows[other].tobytes().translate(CODES), np.uint8).reshape(-1, WIDTH)
+        found[other] = np.frombuffer(rows[other].tobytes().translate(CODES), np.uint8).reshape(len(other), -1)
     return found
 
 
 def read_blocks(source: Source, max_records: int | None = None, together: int = 1) -> Iterator[Block]:
-    """The source's records, or the first `max_records`, about a MiB at a time, so many `together` in one block at
+    """The source's records, or the first `max_records`, some MiB at a time, so many `together` in one block at
     least. Raises FastqError and AnelabError."""
     carry, records = b"", 0
     for chunk in _whole_lines(source):
         data = carry + chunk
+        if not records:
+            _refuse_other_formats(data, source)
         left = None if max_records is None else max_records - records
         block = _parse(data, source, records, together, left)
         if block is None:
@@ -162,6 +177,12 @@ def read_blocks(source: Source, max_records: int | None = None, together: int = 
             raise FastqError(source, records + 1, records * 4 + 1, f"is longer than {MOST_BYTES:,} bytes: no FASTQ")
     if carry.strip(b"\r\n"):
         _cut(carry, source, records, together)
+
+
+def _refuse_other_formats(data: bytes, source: Source) -> None:
+    for start, told in OTHER_FORMATS.items():
+        if data.startswith(start):
+            raise FastqError(source, 1, 1, f"this is {told}")
 
 
 def _few(blank: bytes) -> bytes:
@@ -181,8 +202,9 @@ def _whole_lines(source: Source) -> Iterator[bytes]:
 
 def _parse(data: bytes, source: Source, before: int, together: int = 1, most: int | None = None) -> Block | None:
     """The whole records at the start of `data`, a multiple of `together`, and `most` at most."""
-    text = np.frombuffer(data + bytes(WIDTH + -len(data) % 8), np.uint8)
-    ends = _newlines(text[: len(data) + -len(data) % 8])
+    spare = -len(data) % 8
+    text = np.frombuffer(data + bytes(WIDTH + spare), np.uint8)
+    ends = _newlines(text[: len(data) + spare])
     ends = ends[: ends.size // 4 * 4]
     starts = np.append(0, ends[:-1] + 1) if ends.size else ends
     stops = ends - ((text[ends - 1] == RETURN) & (ends > starts))

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import WIDTH, Bytes
+from anelab.workloads.read_quality.fastq import Bytes
 
 K = 21
-PLACES = WIDTH - K + 1
 CHUNK = 4096
 """Reads at a time, for the numbers of their 21-mers are 30 times as large as they."""
 
@@ -25,12 +24,12 @@ class KmerTable(NamedTuple):
 
     @classmethod
     def of(cls, codes: Bytes) -> "KmerTable":
-        """Of base codes [n, WIDTH]. What holds a letter that is none of ACGT does not count."""
+        """Of base codes [n, width]. What holds a letter that is none of ACGT does not count."""
         parts = (_kmers(codes[part]) for part in chunks(len(codes)))
         return cls(*np.unique(np.concatenate([kmers[told] for kmers, told in parts]), return_counts=True))
 
     def look_up(self, codes: Bytes) -> Counts:
-        """How often each read's 21-mers occur, [n, PLACES]; 0 where there is none."""
+        """How often each read's 21-mers occur, [n, places]; 0 where there is none."""
         kmers, told = _kmers(codes)
         if not len(self.kmers):
             return np.zeros(kmers.shape, np.int64)
@@ -38,11 +37,11 @@ class KmerTable(NamedTuple):
         return np.where(told & (self.kmers[place] == kmers), self.counts[place], 0)
 
     def support(self, codes: Bytes) -> Counts:
-        """Of each base, [n, WIDTH]: how often the commonest of the 21-mers over it occurs."""
+        """Of each base, [n, width]: how often the commonest of the 21-mers over it occurs."""
         counts = self.look_up(codes)
         best = np.zeros(codes.shape, np.int64)
         for shift in range(K):
-            part = best[:, shift : shift + PLACES]
+            part = best[:, shift : shift + counts.shape[1]]
             np.maximum(part, counts, out=part)
         return best
 
@@ -51,9 +50,9 @@ class KmerTable(NamedTuple):
         medians = np.zeros(len(codes))
         for part in chunks(len(codes)):
             counts = np.sort(self.look_up(codes[part]), axis=1)
-            there = np.count_nonzero(counts, axis=1)
-            middle = PLACES - there + there // 2
-            medians[part] = np.where(there > 0, counts[np.arange(len(counts)), np.minimum(middle, PLACES - 1)], 0)
+            there, places = np.count_nonzero(counts, axis=1), counts.shape[1]
+            middle = np.minimum(places - there + there // 2, places - 1)
+            medians[part] = np.where(there > 0, counts[np.arange(len(counts)), middle], 0)
         return medians
 
 
@@ -63,13 +62,14 @@ def chunks(count: int) -> Iterator[slice]:
 
 
 def _kmers(codes: Bytes) -> tuple[Kmers, NDArray[np.bool_]]:
-    """21-mers as numbers, the lesser of both strands, [n, PLACES], and whether all their bases are told."""
+    """21-mers as numbers, the lesser of both strands, [n, width - 20], and whether all their bases are told."""
     bits, told = (codes - np.uint8(4)).astype(np.uint64) & np.uint64(3), (codes >= 4) & (codes <= 7)
-    forward, backward = (np.zeros((len(codes), PLACES), np.uint64) for _ in range(2))
-    whole = np.ones((len(codes), PLACES), bool)
+    places = codes.shape[1] - K + 1
+    forward, backward = (np.zeros((len(codes), places), np.uint64) for _ in range(2))
+    whole = np.ones((len(codes), places), bool)
     for shift in range(K):
-        base = bits[:, shift : shift + PLACES]
+        base = bits[:, shift : shift + places]
         forward = forward << np.uint64(2) | base
         backward |= (np.uint64(3) - base) << np.uint64(2 * shift)
-        whole &= told[:, shift : shift + PLACES]
+        whole &= told[:, shift : shift + places]
     return np.minimum(forward, backward), whole

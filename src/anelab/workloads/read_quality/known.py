@@ -76,7 +76,8 @@ def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
 
 def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
     """Each read's piece that overlaps its mate, in its place among pads: what lies outside is not known, so the model
-    does not see it."""
+    does not see it. Whole reads tell of each other, also of what they cover beyond the bases that the model sees."""
+    assert reads.codes is not None
     first, second = mates_of(reads.names)
     parts, facts = [], []
     for library in np.unique(reads.library).tolist():
@@ -85,40 +86,32 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
         files = reads.files_of(library)
         _check_mates(int(ours.sum()), files)
         place = np.searchsorted(inside, [first[ours], second[ours]])
-        found = find_overlaps(reads.raw[inside, :WIDTH], place[0], place[1])
+        found = find_overlaps(reads.codes[inside], place[0], place[1])
         _check_trusted(found, files, data)
-        share = found.abundance / len(inside)
-        parts.append((inside[found.rows], found.known, found.wrong, share))
-        facts.append(_facts(found, files))
-    rows, known, wrong, share = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        known, wrong = found.known[:, :WIDTH], found.wrong[:, :WIDTH]
+        seen = known.any(axis=1)
+        parts.append((inside[found.rows], known, wrong, found.abundance / len(inside), seen))
+        facts.append(_facts(found, files) | {"bases": int(known.sum()), "wrong_bases": int(wrong.sum())})
+    rows, known, wrong, share, seen = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(rows, kind="stable")
+    order = order[seen[order]]
+    if not order.size:
+        raise AnelabError(
+            f"read_quality.data.label=overlap: mates overlap in {', '.join(reads.files)}, but nowhere both decided and "
+            f"within the first {WIDTH} bases, which are all that the model sees"
+        )
     rows, known, wrong, share = rows[order], known[order], wrong[order], share[order]
-    raw = np.concatenate(
-        [
-            np.where(known, reads.raw[rows, :WIDTH], np.uint8(PAD_CODE)),
-            np.where(known, reads.raw[rows, WIDTH:], np.uint8(PAD_SCORE)),
-        ],
-        axis=1,
-    )
+    raw = reads.raw[rows]
+    raw[:, :WIDTH][~known], raw[:, WIDTH:][~known] = PAD_CODE, PAD_SCORE
     label = wrong.sum(axis=1) <= data.max_errors
+    left_out = len(reads.names) - len(rows)
     return Known(
-        rows,
-        raw,
-        label,
-        {"wrong": wrong, "abundance": share},
-        {"overlaps": facts, "reads_left_out": len(reads.names) - len(rows)},
+        rows, raw, label, {"wrong": wrong, "abundance": share}, {"overlaps": facts, "reads_left_out": left_out}
     )
 
 
 def _facts(found: Overlaps, files: list[str]) -> dict[str, Any]:
-    return {
-        "files": files,
-        "pairs": found.pairs,
-        "trusted": found.trusted,
-        "undecided": found.undecided,
-        "bases": int(found.known.sum()),
-        "wrong_bases": int(found.wrong.sum()),
-    }
+    return {"files": " and ".join(files), "pairs": found.pairs, "trusted": found.trusted, "undecided": found.undecided}
 
 
 def _check_mates(pairs: int, files: list[str]) -> None:

@@ -14,6 +14,8 @@ from anelab.workloads.read_quality.groups import groups_of, libraries_of
 from anelab.workloads.read_quality.labels import by_rule, of_whole_read
 from anelab.workloads.read_quality.phred import Reads, read_reads
 
+MOST_WHOLE = 600
+"""Bases of a read in which its mate is looked for; what is longer has no mates."""
 PHRED_OPTION = "-S read_quality.data.phred="
 
 
@@ -21,7 +23,7 @@ PHRED_OPTION = "-S read_quality.data.phred="
 class ReadSet:
     """`raw` uint8 [n, 2 WIDTH] of reads/3, `lengths` of the uncut reads, `names` as in the headers, `file` the place of
     each read's among `files`. `changed` counts long reads of which the rule says another thing than of what the model
-    sees."""
+    sees. `codes` uint8 [n, longest], of whole reads up to MOST_WHOLE bases, for the label `overlap` only."""
 
     raw: Bytes
     lengths: Integers
@@ -29,6 +31,7 @@ class ReadSet:
     file: Integers
     files: list[str]
     changed: int
+    codes: Bytes | None = None
 
     @cached_property
     def group(self) -> Integers:
@@ -68,7 +71,14 @@ def read_all(files: Sequence[Path], data: ReadsDataConfig) -> ReadSet:
         np.repeat(np.arange(len(counts)), counts),
         [path.name for path in files[: len(counts)]],
         sum(_changed_by_cutting(part, data) for part in parts),
+        _whole_codes(parts) if data.label == "overlap" else None,
     )
+
+
+def _whole_codes(parts: Sequence[Reads]) -> Bytes:
+    longest = max(int(part.block.lengths.max(initial=0)) for part in parts)
+    width = min(max(longest, WIDTH), MOST_WHOLE)
+    return np.concatenate([part.block.whole_codes(width) for part in parts])
 
 
 def _changed_by_cutting(reads: Reads, data: ReadsDataConfig) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.fastq import PAD_CODE, Bytes, Integers
 from anelab.workloads.read_quality.kmers import KmerTable, chunks
 
 LEAST_OVERLAP = 30
@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Overlaps:
     """Of the m reads whose overlap with their mate is trusted and decided: `rows` [m] among those given; `known` and
-    `wrong` [m, WIDTH], where the overlap is and where the read errs in it; `abundance` [m], how often the median 21-mer
+    `wrong` [m, width], where the overlap is and where the read errs in it; `abundance` [m], how often the median 21-mer
     of that piece, put right, occurs in the library. Of its `pairs`, so many are `trusted`; so many of these are
     `undecided`."""
 
@@ -44,7 +44,7 @@ class Overlaps:
 
 
 class _Judged(NamedTuple):
-    """Of n pairs: whether every difference is `decided`, [n]; then of first and second mates, [2, n, WIDTH], what is
+    """Of n pairs: whether every difference is `decided`, [n]; then of first and second mates, [2, n, width], what is
     `known`, what is `wrong`, and the codes that are `right`, with pads where nothing is known."""
 
     decided: Mask
@@ -54,7 +54,7 @@ class _Judged(NamedTuple):
 
 
 def find_overlaps(codes: Bytes, first: Integers, second: Integers) -> Overlaps:
-    """Of all base codes [n, WIDTH] of one library, in which `first` and `second` [pairs] are rows of mates."""
+    """Of all base codes [n, width] of one library, in which `first` and `second` [pairs] are rows of mates."""
     places = [_placed(codes[first[part]], codes[second[part]]) for part in chunks(len(first))]
     start, sure = (np.concatenate(parts) for parts in zip(*places, strict=True))
     mates = np.stack([first, second])[:, sure]
@@ -63,7 +63,7 @@ def find_overlaps(codes: Bytes, first: Integers, second: Integers) -> Overlaps:
     found = [_judged(codes[mates[0, part]], codes[mates[1, part]], start[part], table) for part in chunks(len(start))]
     decided = np.concatenate([part.decided for part in found])
     known, wrong, right = (
-        np.concatenate(parts, axis=1)[:, decided].reshape(-1, WIDTH)
+        np.concatenate(parts, axis=1)[:, decided].reshape(-1, codes.shape[1])
         for parts in zip(*(part[1:] for part in found), strict=True)
     )
     return Overlaps(
@@ -78,19 +78,19 @@ def find_overlaps(codes: Bytes, first: Integers, second: Integers) -> Overlaps:
 
 
 def reverse_complement(codes: Bytes) -> Bytes:
-    """Base codes [n, WIDTH], pads at the end, of the other strand."""
-    place = np.count_nonzero(codes, axis=1)[:, None] - 1 - np.arange(WIDTH)
+    """Base codes [n, width], pads at the end, of the other strand."""
+    place = np.count_nonzero(codes, axis=1)[:, None] - 1 - np.arange(codes.shape[1])
     turned = COMPLEMENT[np.take_along_axis(codes, np.maximum(place, 0), axis=1)]
     return np.where(place >= 0, turned, np.uint8(PAD_CODE))
 
 
 def _placed(one: Bytes, two: Bytes) -> tuple[Integers, Mask]:
     """Where in the first mate the second, turned round, begins, [n], and whether that can be trusted."""
-    turned = reverse_complement(two)
-    starts = np.arange(LEAST_OVERLAP - WIDTH, WIDTH - LEAST_OVERLAP + 1)
+    turned, width = reverse_complement(two), one.shape[1]
+    starts = np.arange(LEAST_OVERLAP - width, width - LEAST_OVERLAP + 1)
     share = np.ones((len(one), len(starts)))
     for column, start in enumerate(starts.tolist()):
-        left, right = one[:, max(start, 0) : WIDTH + min(start, 0)], turned[:, max(-start, 0) : WIDTH - max(start, 0)]
+        left, right = one[:, max(start, 0) : width + min(start, 0)], turned[:, max(-start, 0) : width - max(start, 0)]
         both = (left != PAD_CODE) & (right != PAD_CODE)
         count, differing = both.sum(axis=1), ((left != right) & both).sum(axis=1)
         share[:, column] = np.where(count >= LEAST_OVERLAP, (differing + 1) / (count + 2), 1.0)
@@ -102,11 +102,11 @@ def _placed(one: Bytes, two: Bytes) -> tuple[Integers, Mask]:
 
 def _judged(one: Bytes, two: Bytes, start: Integers, table: KmerTable) -> _Judged:
     """Base by base which mate errs. What is decided is put right, which may decide its neighbours."""
-    one, two = one.copy(), two.copy()
+    one, two, width = one.copy(), two.copy(), one.shape[1]
     last = np.count_nonzero(two, axis=1)[:, None] - 1
-    place = last - np.arange(WIDTH) + start[:, None]  # in the second mate, of each base of the first
+    place = last - np.arange(width) + start[:, None]  # in the second mate, of each base of the first
     common = (place >= 0) & (place <= last) & (one != PAD_CODE)
-    place = np.clip(place, 0, WIDTH - 1)
+    place = np.clip(place, 0, width - 1)
     other = COMPLEMENT[np.take_along_axis(two, place, axis=1)]
     wrong = np.stack([one == UNREAD, other == UNREAD]) & common
     unsure = common & (one != other) & ~wrong.any(axis=0)
