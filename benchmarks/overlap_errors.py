@@ -49,6 +49,7 @@ OVERLAP = (
     *SETTINGS,
     "read_quality.data.label=overlap",
     "read_quality.split.test=0.4",
+    "read_quality.registry.limits.rare_discarded=1.2",
     "read_quality.training.max_epochs=16",
 )
 SEEING = {"qualities": "false", "bases": "true"}
@@ -88,7 +89,7 @@ def prepare(name: str, files: Sequence[Path], out: Path, given: Sequence[str]) -
 def libraries(pairs: Sequence[Path], simulated: int, scratch: Path, given: Sequence[str]) -> list[Judged]:
     found = []
     for first, second in zip(pairs[::2], pairs[1::2], strict=True):
-        name = first.name.partition(".")[0]
+        name = f"{len(found) + 1} {first.name.partition('.')[0]}"
         found.append(prepare(name, [first, second], scratch / name, given))
     for name, kind in SIMULATED.items() if simulated else ():
         files = scratch / f"{name} files"
@@ -109,7 +110,6 @@ def trained(
             *given,
             f"seed={seed}",
             f"read_quality.model.context={context}",
-            "read_quality.registry.limits.rare_discarded=1.2",
         )
         with tempfile.TemporaryDirectory() as work:
             nets.append(fit(WORKLOAD, config, library.prepared, Path(work), ()).module)

@@ -54,7 +54,7 @@ def test_the_opset_is_exactly_the_one_asked_and_the_file_tells_nothing_of_this_m
     model = onnx.load(first)
     assert opset_of(model) == 13
     found = operators(model)
-    assert (found["Gemm"], found["Relu"], found["Sigmoid"]) == (5, 3, 1)  # no dropout, centring folded into the first
+    assert (found["Gemm"], found["Relu"], found["Sigmoid"]) == (4, 2, 1)  # no dropout, centring folded into the first
     assert not {"Dropout", "BatchNormalization", "Cast"} & set(found)
     assert {item.key: item.value for item in model.metadata_props} == META
     for trace in (b"anelab/", b"site-packages", b".py", str(Path.home()).encode(), str(tmp_path).encode()):
@@ -218,6 +218,18 @@ def test_scores_that_are_no_probabilities_are_quantised_whole(split: Split) -> N
     small = quantize_int8(export_onnx(net, graph, 13, {}), graph, rows, {})
     producer = {name: node.op_type for node in small.graph.node for name in node.output}
     assert producer["output"] == "DequantizeLinear"
+
+
+def test_int8_leaves_arithmetic_and_what_is_precise_in_float(module: nn.Module, split: Split) -> None:
+    """The skip path is given a mean, a logarithm and a length, and one layer's 8 bits cannot hold all three."""
+    small = quantize_int8(export_onnx(module, GRAPH, 13, {}), GRAPH, calibration_rows(split.inputs["model"], 50, 0), {})
+    made_by = {name: node for node in small.graph.node for name in node.output}
+    layers = {node.name: node for node in small.graph.node if node.op_type == "Gemm"}
+    rounded = {name: made_by[node.input[0]].op_type == "DequantizeLinear" for name, node in layers.items()}
+    assert rounded
+    assert all(is_rounded != ("/skip/" in name) for name, is_rounded in rounded.items())
+    exp = next(node for node in small.graph.node if node.op_type == "Exp")
+    assert made_by[exp.input[0]].op_type == "Mul"
 
 
 def test_inputs_on_a_grid_are_not_rounded(module: nn.Module, split: Split) -> None:

@@ -254,7 +254,12 @@ def test_a_data_card_gives_counts_profiles_and_facts() -> None:
         "origin": "somewhere",
         "rows": {"train": 3, "test": 1},
         "classes": {"train": {"PASS": 2, "FAIL": 1}, "test": {"PASS": 1}},
-        "facts": {"lengths": {"50": 3, "75": 1}, "quality": [30.0, 31.0, 29.0], "duplicates": 4},
+        "facts": {
+            "lengths": {"50": 3, "75": 1},
+            "quality": [30.0, 31.0, 29.0],
+            "duplicates": 4,
+            "overlaps": [{"files": "a and b", "pairs": 7}],
+        },
         "warnings": ["mind"],
     }
     counts = data.counts(card)
@@ -262,7 +267,12 @@ def test_a_data_card_gives_counts_profiles_and_facts() -> None:
     series = data.series(card)
     assert list(series) == ["lengths", "quality"]
     assert list(series["lengths"]["at"]) == [50, 75]
-    assert dict(data.facts(card).to_numpy()) == {"origin": "somewhere", "duplicates": "4"}
+    assert dict(data.facts(card).to_numpy()) == {
+        "origin": "somewhere",
+        "duplicates": "4",
+        "overlaps.1.files": "a and b",
+        "overlaps.1.pairs": "7",
+    }
     for name, frame in series.items():
         assert json.loads(data.series_chart(name, frame).to_json())["$schema"]
 

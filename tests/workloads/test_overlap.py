@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.workloads.read_quality import filters
 from anelab.workloads.read_quality.fastq import CODES, PAD_CODE, PAD_SCORE, WIDTH, Bytes
+from anelab.workloads.read_quality.groups import mates_of
 from anelab.workloads.read_quality.kmers import KmerTable
 from anelab.workloads.read_quality.known import what_is_known
 from anelab.workloads.read_quality.labels import flush_left
@@ -22,7 +24,8 @@ from anelab.workloads.read_quality.truth import read_truth
 from tests.conftest import tiny
 from tests.workloads.made_fastq import write
 
-OVERLAP = ("read_quality.data.label=overlap", "read_quality.data.max_errors=0")
+LIMIT = "read_quality.registry.limits.rare_discarded=1.2"
+OVERLAP = ("read_quality.data.label=overlap", LIMIT)
 OTHER_STRAND = str.maketrans("ACGTN", "TGCAN")
 
 
@@ -124,9 +127,12 @@ def test_a_difference_that_the_library_does_not_decide_leaves_its_pair_out() -> 
         (made(3, 90), made(4, 90)),
         (MATES[0], other_strand(FRAGMENT[70:130])),
         ("ACG" * 30, other_strand("ACG" * 30)),
+        ("ACG" * 10, other_strand("ACG" * 10)),
+        ("A" * 30, "T" * 30),
+        ("N" * 40, "N" * 40),
         (MATES[0], ""),
     ],
-    ids=["unrelated", "too little", "repeats", "empty"],
+    ids=["unrelated", "too little", "repeats", "short repeats", "homopolymer", "unread", "empty"],
 )
 def test_what_is_no_sure_overlap_is_not_trusted(pair: tuple[str, str]) -> None:
     found = overlaps_of(pair, *[MATES] * 3)
@@ -186,6 +192,22 @@ def test_libraries_without_overlaps_are_refused(tmp_path: Path) -> None:
         prepare(configured(), apart[:1], tmp_path)
 
 
+def test_a_library_too_shallow_to_decide_is_refused(tmp_path: Path) -> None:
+    """Without what is not decided, reads without errors would remain."""
+    config, files = simulated(tmp_path, "amplicons=0")
+    with pytest.raises(
+        AnelabError, match=r"pairs that differ the library's own 21-mers do not decide .* free of errors"
+    ):
+        prepare(config, files, tmp_path)
+
+
+def test_who_is_whose_mate_is_told_by_marks_and_never_guessed(tmp_path: Path) -> None:
+    one, other = mates_of(["a/1", "b", "a/2", "c/1", "b", "c/1", "d"])
+    assert (one.tolist(), other.tolist()) == ([0, 1], [2, 4])
+    with pytest.raises(AnelabError, match=r"2 names occur more than twice, the first is x/1, .* one at a time"):
+        mates_of(["x/1", "x/2", "y", "y", "x/1", "y", "z/1", "z/2"])
+
+
 def test_each_library_decides_for_itself(tmp_path: Path) -> None:
     """Two libraries differ in one base, and in each three mates are wrong about another."""
     files, config = [], configured()
@@ -226,42 +248,55 @@ def test_whole_reads_tell_of_each_other_and_the_model_sees_its_part(tmp_path: Pa
         )
         for mate in (1, 2)
     ]
-    with pytest.raises(AnelabError, match=r"overlap in far1\.fq, far2\.fq, but nowhere .* within the first 150 bases"):
+    with pytest.raises(AnelabError, match=r"overlap in far1\.fq, far2\.fq, but not in 30 of the first 150 bases"):
         what_is_known(read_all(files, configured().data), [], configured().data)
 
 
 def test_who_sees_bases_must_say_how_many_rare_reads_may_be_discarded() -> None:
-    context = ("read_quality.model.architecture=errors", "read_quality.model.context=true")
-    with pytest.raises(AnelabError, match=r"may discard rare ones; .* registry\.limits\.rare_discarded=1\.2"):
-        configured(*context)
-    limited = configured(*context, "read_quality.registry.limits.rare_discarded=1.2")
-    assert limited.registry.limits == {"rare_discarded": 1.2}
+    label, errors, context = OVERLAP[0], "read_quality.model.architecture=errors", "read_quality.model.context=true"
+    for sees_bases in ([label], [label, errors, context]):
+        with pytest.raises(AnelabError, match=r"may discard rare ones; .* registry\.limits\.rare_discarded=1\.2"):
+            tiny(*sees_bases)
+    tiny(label, errors)
+    assert configured(errors, context).registry.limits == {"rare_discarded": 1.2}
+    with pytest.raises(AnelabError, match=r"model\.context is of model\.architecture=errors"):
+        configured(context)
     with pytest.raises(AnelabError, match="limits has prevalence, but must have some of accuracy, "):
         configured("read_quality.registry.limits.prevalence=0.5")
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "errors"])
 def test_either_network_learns_from_overlaps(architecture: str, tmp_path: Path) -> None:
-    config, files = simulated(tmp_path)
+    config, files = simulated(tmp_path, "effects=[overstated]")
     config = config.model_copy(update={"model": config.model.model_copy(update={"architecture": architecture})})
     prepare(config, files, tmp_path)
     workload = workloads.get("read_quality")
     train = workload.load(config, tmp_path, "train")
+    first = train.inputs["raw"]["input"][:, 0] != PAD_CODE
+    assert first.all() if architecture == "mlp" else not first.all()  # the mlp's pieces begin where reads begin
     net = workload.build(config, tmp_path)
-    for batch in list(workload.batches(config, train, 0))[:3]:
-        losses: list[Any] = []
-        workload.step(net, batch, losses.append)
-        assert losses[0].isfinite()
-    if architecture == "mlp":
-        assert (batch["input"][:, 0] > -1).float().mean() > 0.99  # joined and cropped pieces begin at the first base
+    optimiser = torch.optim.Adam(net.parameters(), 0.01)
+    seen = list(workload.batches(config, train, 0))
+
+    def loss() -> float:
+        return sum(float(workload.step(net.eval(), batch, lambda loss: None)["loss"]) for batch in seen) / len(seen)
+
+    before = loss()
+    for epoch in range(1, 4):
+        for batch in workload.batches(config, train, epoch):
+            optimiser.zero_grad()
+            workload.step(net.train(), batch, torch.Tensor.backward)
+            optimiser.step()
+    assert loss() < 0.9 * before
 
 
 def test_pieces_move_to_the_left_with_all_that_belongs_to_them() -> None:
-    codes = np.array([[0, 0, 4, 5, 0], [6, 7, 0, 0, 0]], np.uint8)
-    moved = flush_left({"codes": codes, "scores": codes * 3, "wrong": codes == 5})
-    assert moved["codes"].tolist() == [[4, 5, 0, 0, 0], [6, 7, 0, 0, 0]]
-    assert moved["scores"].tolist() == [[12, 15, 0, 0, 0], [18, 21, 0, 0, 0]]
-    assert moved["wrong"].tolist() == [[False, True, False, False, False], [False] * 5]
+    codes = codes_of("ACGT", "GT")
+    codes[0] = np.roll(codes[0], 7)
+    raw, wrong = flush_left(np.concatenate([codes, codes * 3], axis=1), codes == 5)
+    assert np.array_equal(raw[:, :WIDTH], codes_of("ACGT", "GT"))
+    assert np.array_equal(raw[:, WIDTH:], codes_of("ACGT", "GT") * 3)
+    assert [np.flatnonzero(row).tolist() for row in wrong] == [[1], []]
 
 
 def test_a_filter_keeps_as_many_as_the_residual_errors_allow() -> None:
@@ -270,6 +305,10 @@ def test_a_filter_keeps_as_many_as_the_residual_errors_allow() -> None:
     assert filters.kept_at(score, errors, bases, 1 / 40).tolist() == [True, True, True, True, False]
     assert filters.kept_at(score, errors, bases, 0.0).tolist() == [True, False, False, False, False]
     assert not filters.kept_at(-score, errors, bases, 0.1).any()
+    flat = np.zeros(5)
+    assert not filters.kept_at(flat, errors, bases, 0.1).any()  # a threshold keeps all reads of one score, or none
+    assert filters.kept_at(flat, errors, bases, 0.2).all()
+    assert filters.residual_rate(flat, errors, bases, 0.4) == pytest.approx(0.2)
 
 
 def test_the_best_threshold_tells_most_of_both_kinds() -> None:
@@ -288,11 +327,14 @@ def test_error_free_reads_of_rare_amplicons_are_counted_against_expected_errors(
     abundance = np.full(100, 0.5)
     without = filters.figures(known["stated"], known | {"abundance": abundance})
     assert np.isnan(without["rare_discarded"])
+    innocent = np.full(100, 0.5)
+    innocent[:5] = 0.001
+    assert filters.figures(known["stated"], known | {"abundance": innocent})["rare_discarded"] == 1.0
     abundance[rare] = 0.0099
     known["abundance"] = abundance
     assert filters.figures(known["stated"], known)["rare_discarded"] == 1.0
     deletes = filters.figures(np.where(abundance < 0.01, 1000.0, known["stated"]), known)
-    assert (deletes["kept_50"], deletes["rare_discarded"]) == (0.4, 10.5)
+    assert (deletes["kept_50"], deletes["rare_discarded"]) == (0.4, (21 + 1) / (2 + 1))
 
 
 def test_rules_stand_at_their_best_thresholds_where_errors_are_known(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from anelab.learning.base import Array, Arrays, Graph
 
 ROWS_AT_ONCE = 64
+LAYERS = frozenset(
+    {"Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool"}
+    | {"Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+)
+"""ONNX operators with weights, and what lies between two of them in 8 bits alike."""
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]  # the base is untyped
@@ -41,25 +46,26 @@ def quantize_int8(
     Inputs on a grid keep it. Rounded to a grid of its own, a Phred score would be off by a third, and by
     the same for each base of that score, which no mean over the read takes out again.
 
-    A final Softmax or Sigmoid stays float: it costs nothing, and in 8 bits it would round every
-    probability to 1/256.
+    Arithmetic between layers stays float, and so does what the graph calls precise: it costs little, and in 8 bits a
+    final Sigmoid alone would round every probability to 1/256.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, ready, done = (Path(folder, f"{name}.onnx") for name in ("float", "ready", "int8"))
         onnx.save(model, source)  # a path, because the pre-processing empties a model that it is given
         quant_pre_process(source, ready, skip_symbolic_shape=True)
-        _quietly(ready, done, calibration, _final_probabilities(model), _grids(graph))
+        _quietly(ready, done, calibration, _float_nodes(onnx.load(ready), graph), _grids(graph))
         result = onnx.load(done)
     onnx.helper.set_model_props(result, {key: metadata[key] for key in sorted(metadata)})
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
-def _final_probabilities(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that make probabilities of scores as the very last thing."""
-    outputs = {output.name for output in model.graph.output}
+def _float_nodes(model: onnx.ModelProto, graph: Graph) -> list[str]:
+    """Names of the nodes that are no layers, and of those in modules that the graph calls precise."""
     return [
-        node.name for node in model.graph.node if node.op_type in ("Softmax", "Sigmoid") and outputs & {*node.output}
+        node.name
+        for node in model.graph.node
+        if node.op_type not in LAYERS or any(module in node.name.split("/") for module in graph.precise)
     ]
 
 

@@ -49,13 +49,15 @@ class Tensor:
 class Graph:
     """One exported computation. "model" always exists; "raw" takes bytes and is ONNX only.
 
-    `buckets` are the lengths that "L" may have, where a format needs fixed ones."""
+    `buckets` are the lengths that "L" may have, where a format needs fixed ones. `precise` names modules that INT8
+    leaves in float, for what they are given has several units, and one of them decides."""
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     formats: frozenset[str] = frozenset({"onnx", "coreml"})
     buckets: tuple[int, ...] = ()
+    precise: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's mallopt(3)."""
-KEPT_BYTES = 256 << 20
+LARGEST_BLOCK, KEPT_BYTES = 32 << 20, 256 << 20
+"""The former is the most that glibc allows."""
 
 
 def keep_memory() -> None:
@@ -13,5 +14,5 @@ def keep_memory() -> None:
     page, which takes a tenth of the time of scoring. Where there is no mallopt, nothing is done."""
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        if library.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK):
+            library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -71,10 +71,18 @@ class Config(WorkloadConfig):
         return self
 
     @model_validator(mode="after")
+    def _context_is_of_the_error_network(self) -> "Config":
+        if self.model.context and self.model.architecture == "mlp":
+            raise ValueError("model.context is of model.architecture=errors; the mlp always sees bases")
+        return self
+
+    @model_validator(mode="after")
     def _who_sees_bases_may_not_delete_the_rare(self) -> "Config":
-        if self.model.context and self.data.label == "overlap" and "rare_discarded" not in self.registry.limits:
+        sees_bases = self.model.architecture == "mlp" or self.model.context
+        if sees_bases and self.data.label == "overlap" and "rare_discarded" not in self.registry.limits:
             raise ValueError(
-                "model.context=true learns abundant amplicons by heart and may discard rare ones; with label=overlap "
-                "say how often at most, in times of expected errors: registry.limits.rare_discarded=1.2"
+                "a network that sees bases (model.architecture=mlp, or model.context=true) learns abundant amplicons "
+                "by heart and may discard rare ones; with label=overlap say how often at most, in times of expected "
+                "errors: registry.limits.rare_discarded=1.2"
             )
         return self

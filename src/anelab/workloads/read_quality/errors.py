@@ -62,7 +62,7 @@ def error_loss(logits: torch.Tensor, wrong: torch.Tensor, inside: torch.Tensor) 
     read, without which the reads that have most errors, few of all, are ranked poorly."""
     each = binary_cross_entropy_with_logits(logits, wrong, reduction="none") * inside
     expected = (torch.sigmoid(logits) * inside).sum(dim=1)
-    number = poisson_nll_loss(expected, (wrong * inside).sum(dim=1), log_input=False, eps=1e-4)
+    number = poisson_nll_loss(expected, (wrong * inside).sum(dim=1), log_input=False, full=True, eps=1e-4)
     return each.sum() / inside.sum().clamp(min=1.0) + NUMBER_WEIGHT * number
 
 

@@ -14,23 +14,23 @@ from anelab.learning.base import Arrays
 KEPT = (50, 80, 90)
 """Per cent of the reads that expected errors keep where another filter is compared with them."""
 RARE = 0.01
-"""An amplicon is rare that has less than this share of its library's fragments."""
+"""An amplicon is rare whose 21-mers have less than this share of its library's reads."""
 
 Numbers = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 
 def residual_rate(score: Numbers, errors: Numbers, bases: Numbers, share: float) -> float:
-    """Errors a base of the best `share` of the reads."""
-    best = np.argsort(score, kind="stable")[: round(share * len(score))]
+    """Errors a base of the best `share` of the reads, and of those that score like the last of them."""
+    best = score <= np.sort(score)[max(round(share * len(score)), 1) - 1]
     return float(errors[best].sum() / max(bases[best].sum(), 1))
 
 
 def kept_at(score: Numbers, errors: Numbers, bases: Numbers, rate: float) -> Mask:
-    """Which reads the filter keeps, [n], that keeps the most of them with at most `rate` errors a base."""
+    """Which reads the threshold keeps, [n], that keeps the most of them with at most `rate` errors a base."""
     order = np.argsort(score, kind="stable")
     residual = np.cumsum(errors[order]) / np.maximum(np.cumsum(bases[order]), 1)
-    below = np.flatnonzero(residual <= rate)
+    below = np.flatnonzero((residual <= rate) & _last_of_its_value(score[order]))
     kept = np.zeros(len(score), bool)
     kept[order[: below[-1] + 1 if below.size else 0]] = True
     return kept
@@ -41,14 +41,19 @@ def best_threshold(score: Numbers, bad: Mask) -> float:
     order = np.argsort(score, kind="stable")
     good_kept = np.cumsum(~bad[order]) / max(int((~bad).sum()), 1)
     bad_kept = np.cumsum(bad[order]) / max(int(bad.sum()), 1)
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # of each value
-    return float(score[order][last[np.argmax((good_kept - bad_kept)[last])]])
+    last = _last_of_its_value(score[order])
+    return float(score[order][last][np.argmax((good_kept - bad_kept)[last])])
+
+
+def _last_of_its_value(ordered: Numbers) -> Mask:
+    """A threshold keeps all reads of one score, or none."""
+    return np.append(ordered[1:] != ordered[:-1], True)
 
 
 def figures(score: Numbers, known: Arrays) -> dict[str, float]:
     """Shares of reads kept where expected errors keep 50, 80 and 90 % of them, at as many errors a base; and, where the
     abundance of their amplicons is known, `rare_discarded`: how often error-free reads of rare amplicons are discarded
-    there, in times of how often expected errors discard them (NaN if these discard none)."""
+    there, in times of how often expected errors discard them, one added to either number (NaN if there are none)."""
     errors, bases, stated = known["errors"], known["bases"], known["stated"]
     found: dict[str, float] = {}
     ours = theirs = 0
@@ -61,5 +66,5 @@ def figures(score: Numbers, known: Arrays) -> dict[str, float]:
             ours += int((innocent & ~kept).sum())
             theirs += int((innocent & ~kept_at(stated, errors, bases, rate)).sum())
     if innocent is not None:
-        found["rare_discarded"] = ours / theirs if theirs else float("nan")
+        found["rare_discarded"] = (ours + 1) / (theirs + 1) if innocent.any() else float("nan")
     return found

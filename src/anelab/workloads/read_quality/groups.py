@@ -27,13 +27,22 @@ def groups_of(names: Sequence[str], raw: Bytes, lengths: Integers) -> Integers:
 
 
 def mates_of(names: Sequence[str]) -> tuple[Integers, Integers]:
-    """Rows of first and of second mates, [pairs] each: names that occur twice, /1 and /2 left out."""
+    """Rows of first and of second mates, [pairs] each: names that occur twice, with /1 and /2 or with neither. Raises
+    AnelabError for a name that occurs more often."""
     fragment = _fragments(names)
     order = np.argsort(fragment, kind="stable")
     count = np.bincount(fragment, minlength=1)
     starts = np.cumsum(count) - count
-    first = starts[count == 2]
-    return order[first], order[first + 1]
+    if many := int((count > 2).sum()):
+        name = names[order[starts[count > 2][0]]]
+        raise AnelabError(
+            f"{many} names occur more than twice, the first is {name}, so it is not known who is whose mate; read "
+            "libraries that share names one at a time"
+        )
+    mark = np.array([name[-2:] if name.endswith(("/1", "/2")) else "" for name in names])
+    first, second = order[starts[count == 2]], order[starts[count == 2] + 1]
+    mates = (mark[first] != mark[second]) | (mark[first] == "")
+    return first[mates], second[mates]
 
 
 def libraries_of(names: Sequence[str], file: Integers, files: Sequence[str]) -> Integers:

@@ -15,8 +15,11 @@ from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Byte
 from anelab.workloads.read_quality.groups import mates_of
 from anelab.workloads.read_quality.labels import by_rule
 from anelab.workloads.read_quality.library import ReadSet
-from anelab.workloads.read_quality.overlap import Overlaps, find_overlaps
+from anelab.workloads.read_quality.overlap import LEAST_OVERLAP, Overlaps, find_overlaps
 from anelab.workloads.read_quality.truth import TRUTH_SUFFIX, Truth, read_truth, wrong_bases
+
+MOST_UNDECIDED = 0.5
+"""Share of the pairs that differ. Where they are left out, reads without errors remain."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
         found = find_overlaps(reads.codes[inside], place[0], place[1])
         _check_trusted(found, files, data)
         known, wrong = found.known[:, :WIDTH], found.wrong[:, :WIDTH]
-        seen = known.any(axis=1)
+        seen = known.sum(axis=1) >= LEAST_OVERLAP
         parts.append((inside[found.rows], known, wrong, found.abundance / len(inside), seen))
         facts.append(_facts(found, files) | {"bases": int(known.sum()), "wrong_bases": int(wrong.sum())})
     rows, known, wrong, share, seen = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -97,8 +100,8 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
     order = order[seen[order]]
     if not order.size:
         raise AnelabError(
-            f"read_quality.data.label=overlap: mates overlap in {', '.join(reads.files)}, but nowhere both decided and "
-            f"within the first {WIDTH} bases, which are all that the model sees"
+            f"read_quality.data.label=overlap: mates overlap in {', '.join(reads.files)}, but not in {LEAST_OVERLAP} "
+            f"of the first {WIDTH} bases, which are all that the model sees"
         )
     rows, known, wrong, share = rows[order], known[order], wrong[order], share[order]
     raw = reads.raw[rows]
@@ -130,4 +133,10 @@ def _check_trusted(found: Overlaps, files: list[str], data: ReadsDataConfig) -> 
             f"trusted, at least {data.min_trusted:.0%} is asked: where few mates overlap, many of these overlaps are "
             "false ones, as in RNA-seq. Leave this library out, or lower read_quality.data.min_trusted if you know "
             "better"
+        )
+    if found.undecided > MOST_UNDECIDED * found.differing:
+        raise AnelabError(
+            f"{' and '.join(files)}: of {found.differing} pairs that differ the library's own 21-mers do not decide "
+            f"{found.undecided}; without these it would look free of errors. They decide where the same sequences are "
+            "read again and again, as of amplicons: give more of its reads, or leave it out"
         )

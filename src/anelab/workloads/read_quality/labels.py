@@ -57,10 +57,11 @@ def rows_of(raw: Bytes, wrong: Array | None = None) -> dict[str, Array]:
     return parts if wrong is None else {**parts, "wrong": wrong}
 
 
-def flush_left(reads: Rows) -> dict[str, Array]:
-    """Each read moved to its row's beginning, for pieces of reads may lie anywhere."""
-    order = np.argsort(reads["codes"] == PAD_CODE, axis=1, kind="stable")
-    return {name: np.take_along_axis(array, order, axis=1) for name, array in reads.items()}
+def flush_left(raw: Bytes, wrong: Array) -> tuple[Bytes, Array]:
+    """Pieces of reads, which may lie anywhere, each moved to its row's beginning: bytes, and where they are wrong."""
+    order = np.argsort(raw[:, :WIDTH] == PAD_CODE, axis=1, kind="stable")
+    moved = np.concatenate([order, order + WIDTH], axis=1)
+    return np.take_along_axis(raw, moved, axis=1), np.take_along_axis(wrong, order, axis=1)
 
 
 def join_and_crop(reads: Rows, pool: Rows, rng: np.random.Generator) -> dict[str, Array]:

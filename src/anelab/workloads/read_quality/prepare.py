@@ -62,7 +62,7 @@ def _card(config: Config, reads: ReadSet, known: Known, parts: dict[str, NDArray
     cut = int((lengths > WIDTH).sum())
     warnings = [f"{cut} reads are longer than {WIDTH} bases; the model sees the first {WIDTH}"] if cut else []
     if left_out := len(reads.names) - len(known.rows):
-        warnings.append(f"{left_out} reads have no overlap that can be trusted and decided; they are left out")
+        warnings.append(f"{left_out} reads have no overlap that is trusted, decided, and within what the model sees")
     rare, fewest = min(_counts(label[parts["test"]]).items(), key=lambda item: item[1])
     if fewest < FEW:
         warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")

@@ -39,6 +39,9 @@ GOLDEN_READS = (
 )
 
 
+PRECISE = ("skip", "near", "last")
+
+
 class ReadQuality(Workload[Config]):
     name = "read_quality"
     preprocessing = encode.VERSION
@@ -52,6 +55,8 @@ class ReadQuality(Workload[Config]):
     def load(self, config: Config, prepared: Path, split: str) -> Split:
         arrays = {path.name.split(".")[1]: np.load(path) for path in sorted(prepared.glob(f"{split}.*.npy"))}
         raw, group = arrays.pop("raw"), arrays.pop("group")
+        if config.data.label == "overlap" and config.model.architecture == "mlp":
+            raw, arrays["wrong"] = flush_left(raw, arrays["wrong"])
         if "wrong" in arrays:
             arrays |= {"errors": arrays["wrong"].sum(axis=1), "bases": encode.lengths_of(raw)}
             arrays["stated"] = encode.expected_errors(raw)
@@ -75,8 +80,6 @@ class ReadQuality(Workload[Config]):
             raise AnelabError(
                 "read_quality.model.architecture=errors needs the places of errors; give truth tables a column `places`"
             )
-        if config.data.label == "overlap" and config.model.architecture == "mlp":
-            reads = flush_left(reads)
         for rows in shuffled_batches(config, len(train), epoch, rank):
             chosen, passes = _augmented(config, reads, label, rows, rng)
             raw = np.concatenate([chosen["codes"], chosen["scores"]], axis=1)
@@ -103,7 +106,7 @@ class ReadQuality(Workload[Config]):
         output = (Tensor("output", "float32", ("n", 1), meaning="probability of PASS"),)
         shape, meaning = ("n", encode.FEATURES), "150 bases, then 150 Phred scores, encoded as reads/3"
         return (
-            Graph("model", (Tensor("input", "float32", shape, (-1.0, 1 / 93), meaning),), output),
+            Graph("model", (Tensor("input", "float32", shape, (-1.0, 1 / 93), meaning),), output, precise=PRECISE),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
