@@ -46,8 +46,8 @@ class Overlaps:
 
 
 class _Judged(NamedTuple):
-    """Of n pairs: whether every difference is `decided`, [n], and whether there is any; then of first and second mates, [2, n, width], what is
-    `known`, what is `wrong`, and the codes that are `right`, with pads where nothing is known."""
+    """Of n pairs: whether every difference is `decided`, [n], and whether there is any; then of first and second mates,
+    [2, n, width], what is `known`, what is `wrong`, and the codes that are `right`, pads where none is known."""
 
     decided: Mask
     differing: Mask
