@@ -17,6 +17,7 @@ os.environ["ANELAB_BENCH_LOCK"] = f"/tmp/anelab-test-{os.environ.get('PYTEST_XDI
 
 TINY = (
     "read_quality.data.simulation.reads=600",
+    "read_quality.model.hidden=[128, 64]",
     "read_quality.search.n_trials=2",
     "read_quality.search.max_epochs=1",
     "read_quality.training.max_epochs=2",

@@ -96,17 +96,19 @@ def _reads(block: Block, offset: int, origin: str, option: str) -> Reads:
 
 
 def _check_still_33(block: Block, origin: str, option: str) -> None:
-    """Reads by the hundred that look like offset 64 are of another file. Raises FastqError, or warns if the offset was
-    set."""
-    lowest, highest = _extreme(block, 0), _extreme(block, 1)
-    if detect(lowest, highest) == 64:
-        told = (
-            f"from here on quality characters span {lowest} to {highest}, as offset 64 has them, but offset 33 {origin}"
-        )
-        if origin.startswith("is set"):
-            warn(f"{title(block.source)}: record {block.before + 1}: {told}")
-        else:
-            raise block.error(0, 3, f"{told}; give files of different offsets one by one, or set {_name(option)}")
+    """TELLING reads in a row that look like offset 64 are of another file. Raises FastqError, or warns if the offset
+    was set."""
+    for start in range(0, len(block) - TELLING + 1, TELLING):
+        part = block.take(slice(start, start + TELLING))
+        lowest, highest = _extreme(part, 0), _extreme(part, 1)
+        if detect(lowest, highest) != 64:
+            continue
+        told = f"quality characters span {lowest} to {highest}, as offset 64 has them, but offset 33 {origin}"
+        if not origin.startswith("is set"):
+            fix = f"give files of different offsets one by one, or set {_name(option)}"
+            raise block.error(start, 3, f"from here on {told}; {fix}")
+        warn(f"{title(block.source)}: record {block.before + start + 1}: from here on {told}")
+        return
 
 
 def _odd_beyond(block: Block, offset: int, top: int) -> bool:
