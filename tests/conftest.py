@@ -39,7 +39,6 @@ TINY = (
 """Overrides that make every stage quick; the models they give are poor on purpose."""
 
 LONG = (
-    "export/test_coreml.py",  # in a process that has converted nothing: see its test of equal bytes
     "pipeline/test_dvc.py",
     "tracking/test_registry.py",
     "pipeline/test_real_data.py",

@@ -94,6 +94,23 @@ def test_equal_models_are_equal_bytes_and_tell_nothing_of_this_machine(
         assert trace not in content, trace
 
 
+class Wrapped(nn.Module):
+    """The first rung fails at its padding, half-way through the conversion."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(torch.relu(tokens[:, :3] + 1), (1, 1), mode="circular")[:, :3]
+
+
+def test_a_failed_conversion_leaves_no_trace_in_the_next(tmp_path: Path) -> None:
+    converter = Converter({"fp16": Wrapped().eval()}, GRAPH, CONFIG, METADATA)
+    fails, works = LADDER[:2]
+    for name in ("before", "after"):
+        converter.write(tmp_path / name, works, fixed_size(GRAPH), "fp16")
+        with pytest.raises(ValueError, match="Pad mode"):
+            converter.write(tmp_path / "failed", fails, fixed_size(GRAPH), "fp16")
+    assert path_digest(tmp_path / "before") == path_digest(tmp_path / "after")
+
+
 def test_the_manifest_is_one_that_coremltools_opens(packages: Path) -> None:
     manifest = json.loads((packages / "model.mlpackage" / "Manifest.json").read_text())
     paths = {item["path"] for item in manifest["itemInfoEntries"].values()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from anelab.errors import AnelabError, warn
 from anelab.export.mlpackage import large_weights, write_package
-from anelab.export.toolkit import toolkit
+from anelab.export.toolkit import forget_names, toolkit
 from anelab.learning.config import CoreMLConfig
 
 PALETTES = {"palette4": 4, "palette6": 6}
@@ -20,6 +20,7 @@ def compress(source: Path, target: Path, variant: str, config: CoreMLConfig, met
     """
     with toolkit() as ct:
         model = ct.models.MLModel(str(source), skip_model_load=True)
+        forget_names()
         smaller = _compressed(ct.optimize.coreml, model, variant, config)
         write_package(smaller, target, metadata)
     weights = large_weights(target, config.weight_threshold)

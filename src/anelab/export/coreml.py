@@ -23,7 +23,7 @@ from anelab.errors import AnelabError, UsageError
 from anelab.export.conversions import register_conversions
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mlpackage import write_package
-from anelab.export.toolkit import toolkit
+from anelab.export.toolkit import forget_names, toolkit
 from anelab.learning.base import Arrays, Graph, Tensor
 from anelab.learning.config import CoreMLConfig
 
@@ -167,6 +167,7 @@ class Converter:
 
     def _converted(self, ct: Any, rung: Rung, size: Size, precision: str) -> Any:
         register_conversions()
+        forget_names()
         example = tuple(example_of(tensor, size) for tensor in self.graph.inputs)
         inputs = [
             ct.TensorType(name=tensor.name, shape=size.shape(tensor), dtype=_core_type(tensor))

@@ -32,6 +32,17 @@ def toolkit() -> Iterator[Any]:
         logger.setLevel(level)
 
 
+def forget_names() -> None:
+    """Have the next conversion count names from zero, as in a fresh process.
+
+    coremltools numbers its operators process-wide and forgets the numbers only after a conversion that
+    succeeds: without this, a model's bytes tell of failures before it.
+    """
+    from coremltools.converters.mil.converter import _reset_conversion_state
+
+    _reset_conversion_state()
+
+
 def native_library(name: str) -> str | None:
     """What is wrong with one of coremltools' compiled parts; None if it loads."""
     with toolkit():
