@@ -11,7 +11,8 @@ Printed for each library judged, as Markdown:
 - mean quality, expected errors and every network: AUROC and its difference from expected errors', average precision
   (both of reads with an error), ECE, and how many more or fewer reads are kept where expected errors keep 50, 80 and
   90 %, at as many errors a base;
-- error-free reads discarded there, by the abundance of their amplicon.
+- error-free reads discarded there, by the abundance of their amplicon;
+- how many of its own networks' verdicts INT8 changes, and how far from 0.5 their probabilities are at most.
 
 Brackets are 95 % intervals of a grouped bootstrap that draws a training seed with each resample; the figure before them
 is the mean over the seeds.
@@ -27,6 +28,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from planted_effects import PROJECT, SETTINGS, Values, probability_of_none
+from read_lengths import onnx_variants
+from torch import nn
 
 from anelab import workloads
 from anelab.config import load_params
@@ -100,20 +103,30 @@ def libraries(pairs: Sequence[Path], simulated: int, scratch: Path, given: Seque
     return found
 
 
-def trained(
-    library: Judged, context: str, seeds: Sequence[int], given: Sequence[str]
-) -> list[Callable[[Split], Values]]:
-    """What each seed's network says of a split: the chance of an error, [n]."""
+@dataclass(frozen=True)
+class Network:
+    """Of one seed, and the two verdicts of each read of its own library's test set where INT8 changes them: the
+    probabilities of PASS [n, 2], of fp32 and of INT8."""
+
+    module: nn.Module
+    changed: Values
+
+    def __call__(self, split: Split) -> Values:
+        """The chance of an error, [n]."""
+        return 1 - probability_of_none(self.module, split.inputs["raw"]["input"])
+
+
+def trained(library: Judged, context: str, seeds: Sequence[int], given: Sequence[str]) -> list[Network]:
     nets = []
     for seed in seeds:
-        config = settings(
-            *given,
-            f"seed={seed}",
-            f"read_quality.model.context={context}",
-        )
+        config = settings(*given, f"seed={seed}", f"read_quality.model.context={context}")
         with tempfile.TemporaryDirectory() as work:
-            nets.append(fit(WORKLOAD, config, library.prepared, Path(work), ()).module)
-    return [lambda split, net=net: 1 - probability_of_none(net, split.inputs["raw"]["input"]) for net in nets]
+            module = fit(WORKLOAD, config, library.prepared, Path(work, "fit"), ()).module
+            variants = onnx_variants(config, library.prepared, module, Path(work))
+            floats = library.test.inputs["model"]
+            both = np.stack([variants[name](floats)["output"][:, 0] for name in ("fp32", "int8")], axis=1)
+        nets.append(Network(module, both[(both[:, 0] >= 0.5) != (both[:, 1] >= 0.5)]))
+    return nets
 
 
 def kept_more(share: int) -> Figure:
@@ -200,6 +213,14 @@ def tell(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int
         print(f"| {name} | {there.sum()} | {(there & free).sum()} | {' | '.join(cells)} |")
 
 
+def tell_int8(kind: str, nets: Sequence[Network], reads: int) -> None:
+    changed = np.concatenate([net.changed for net in nets])
+    farthest = f", at most {np.abs(changed - 0.5).max():.4f} from 0.5" if len(changed) else ""
+    print(
+        f"\nINT8 changes {len(changed)} of {reads * len(nets):,} verdicts of networks of {kind}{farthest}", flush=True
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*", metavar="R1 R2")
@@ -232,6 +253,8 @@ def main() -> None:
                 where = "same library" if source == judged.name else f"trained on {source}"
                 filters[f"{kind}, {where}"] = [net(judged.test) for net in seeds]
             tell(judged, filters, given.resamples)
+            for kind in SEEING:
+                tell_int8(kind, nets[judged.name, kind], len(judged.test))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from anelab import workloads
 from anelab.config import load_params
 from anelab.export.artifacts import Source, write_onnx
 from anelab.export.runtime import onnx_predictor
+from anelab.learning.base import Predictor
 from anelab.training.fit import fit
 from anelab.workloads.read_quality import encode
+from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes
 from anelab.workloads.read_quality.labels import by_rule
 from anelab.workloads.read_quality.phred import read_reads
@@ -49,6 +52,15 @@ def judged(verdicts: NDArray[np.bool_], label: NDArray[np.bool_]) -> str:
     return f"{right.mean():.4f} ({np.mean(recalls):.4f})"
 
 
+def onnx_variants(config: Config, prepared: Path, module: nn.Module, out: Path) -> dict[str, Predictor]:
+    """The model as ONNX, "fp32" and "int8", written into the folder `out`."""
+    workload = workloads.get("read_quality")
+    described = {"workload": workload.name, "preprocessing": workload.preprocessing}
+    source = Source(workload, config, prepared, module.eval(), described)
+    made = list(write_onnx(source, workload.graphs(config)[0], out))
+    return {one.variant: onnx_predictor(out / one.file) for one in made}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -69,11 +81,8 @@ def main() -> None:
             for folder in (prepared, out):
                 folder.mkdir()
             workload.prepare(config, files, prepared)
-            module = fit(workload, config, prepared, Path(scratch, "work"), ()).module.eval()
-            described = {"workload": workload.name, "preprocessing": workload.preprocessing}
-            write = Source(workload, config, prepared, module, described)
-            made = {one.variant: one.file for one in write_onnx(write, workload.graphs(config)[0], out)}
-            predict = {variant: onnx_predictor(out / file) for variant, file in made.items()}
+            module = fit(workload, config, prepared, Path(scratch, "work"), ()).module
+            predict = onnx_variants(config, prepared, module, out)
             judge = {"held-out reads": workload.load(config, prepared, "test").inputs["raw"]["input"], **others}
             changed = total = 0
             print(f"seed {seed}: accuracy (balanced accuracy)")

@@ -68,6 +68,11 @@ def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no params.yaml in" in done.stderr
     assert "Traceback" not in done.stderr
+    (tmp_path / "reads.fq").write_text("@a\nACGT\n+\nIIII\n")
+    words = ("score", "reads.fq", "--rule", "mean_quality", "--phred", "33", "-o", "out.tsv")
+    assert "or name one with --workspace" in run(*words, cwd=tmp_path).stderr
+    assert run(*words, "--workspace", str(ROOT), cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out.tsv").read_text().splitlines()[1] == "a\t40.000000\tFAIL"
 
 
 @pytest.mark.parametrize("place", ["before", "after", "glued"])

@@ -15,7 +15,10 @@ def find_project(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / MARKER).is_file():
             return folder
-    raise UsageError(f"no {MARKER} in {start} or any folder above it; run anelab inside a clone of the project")
+    raise UsageError(
+        f"no {MARKER} in {start} or any folder above it; run anelab inside a clone of the project, or name one with "
+        "--workspace"
+    )
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,13 @@ class Workspace:
 
     @classmethod
     def locate(cls, root: Path | None = None) -> "Workspace":
-        project = find_project()
+        """Of the clone around the working directory; where there is none, of the one that `root` lies in."""
+        try:
+            project = find_project()
+        except UsageError:
+            if root is None:
+                raise
+            project = find_project(root)
         place = root.resolve() if root else project
         if odd := sorted(set("%?") & set(str(place))):
             raise UsageError(f"{place}: a path with {' or '.join(odd)} cannot hold the SQLite store; choose another")
