@@ -28,6 +28,15 @@ def test_globs_folders_and_paths_keep_their_order_and_count_once(project: Path) 
     assert [path.relative_to(project).as_posix() for path in found] == ["sub/c.fq", "a.fq", "b.fq"]
 
 
+def test_what_lies_deeper_in_a_folder_is_not_left_out_in_silence(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [path.name for path in expand(["."], project, "key")] == ["a.fq", "b.fq"]
+    assert "are not read (sub); name them" in capsys.readouterr().err
+    expand(["*.fq", "sub"], project, "key")
+    assert not capsys.readouterr().err
+
+
 def test_a_pattern_without_a_file_names_key_pattern_and_fix(project: Path) -> None:
     with pytest.raises(AnelabError, match=r"reads\.data\.source: 'x/\*' matches no file.*give a path"):
         expand(["x/*"], project, "reads.data.source")

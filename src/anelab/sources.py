@@ -9,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.files import file_digest, read_json, replacing, write_json
 
 SIMULATE = "simulate"
@@ -29,7 +29,8 @@ def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
     """Every file that `sources` name, in their order; a folder means the files in it, sorted.
 
     Relative paths start at the project; in a queued experiment's scratch copy, at the real project
-    for what the copy lacks. Raises AnelabError, naming `key`, for a pattern that matches nothing.
+    for what the copy lacks. Warns of folders in a folder. Raises AnelabError, naming `key`, for a
+    pattern that matches nothing.
     """
     found = [path for source in sources for path in _matches(source, project, key)]
     return list(dict.fromkeys(found))
@@ -43,6 +44,7 @@ def _matches(pattern: str, project: Path, key: str) -> list[Path]:
         hits = [literal] if literal.exists() else _glob(root, given)
         files = [file for hit in hits for file in _files(hit)]
         if files:
+            _warn_of_folders(literal, key)
             return files
     raise AnelabError(
         f"{key}: {pattern!r} matches no file, looked for from {project}; "
@@ -58,6 +60,15 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     return [path] if path.is_file() else []
+
+
+def _warn_of_folders(path: Path, key: str) -> None:
+    if not path.is_dir():
+        return
+    inside = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if inside:
+        named = ", ".join(inside[:3]) + (", ..." if len(inside) > 3 else "")
+        warn(f"{key}: the folders in {path} are not read ({named}); name them, or their files by a glob")
 
 
 def fetch(address: str, folder: Path) -> Path:
