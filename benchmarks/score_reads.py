@@ -5,8 +5,8 @@
 MODEL: the folder of an export of read_quality. The file is made: so many reads of 150 bases, qualities in
 autocorrelated chains, gzip. Every command runs pinned to one core, in turns, so that all see the same moods of the
 machine; medians over the rounds. `decompress` is igzip's reading of the file and nothing else, which no reader can
-beat; fastp and vsearch are used if they are installed, fastp at its quickest: without adapters, reports and, where it
-says so, output; compressing at level 1, as we do.
+beat; fastp and vsearch are used if they are installed, fastp as it comes, and at its quickest: without adapters, where
+it says so without output, and compressing at level 1, as we do.
 """
 
 import argparse
@@ -69,10 +69,13 @@ def commands(reads: Path, model: Path, out: Path) -> dict[str, list[str]]:
         "anelab --rule expected_errors": [*plain, "--rule", "expected_errors"],
     }
     if shutil.which("fastp"):
-        reports = ["-j", os.devnull, "-h", os.devnull, "-A", "-G", "-q", "20", "-l", "50"]
-        found["fastp -w 1, no output"] = ["fastp", "-w", "1", "-i", str(reads), *reports]
+        filtering, compressed = ["-q", "20", "-l", "50"], ["-o", f"{out}.fastp.fq.gz"]
+        reports = [f"--{kind}={out}.fastp.{kind}" for kind in ("json", "html")]
+        usual = ["fastp", "-w", "1", "-i", str(reads), *filtering, *reports]
+        found["fastp -w 1, PASS as .gz, as it comes"] = [*usual, *compressed]
+        found["fastp -w 1, no output"] = [*usual, "-A", "-G"]
         found["fastp -w 1, PASS as FASTQ"] = [*found["fastp -w 1, no output"], "-o", f"{out}.fastp.fq"]
-        found["fastp -w 1 -z 1, PASS as .gz"] = [*found["fastp -w 1, no output"], "-z", "1", "-o", f"{out}.fastp.fq.gz"]
+        found["fastp -w 1 -z 1, PASS as .gz"] = [*found["fastp -w 1, no output"], "-z", "1", *compressed]
     if shutil.which("vsearch"):
         options = ["--fastq_maxee", "1", "--fastqout", os.devnull, "--gzip_decompress"]
         found["vsearch --fastq_filter"] = ["vsearch", "--fastq_filter", str(reads), *options]
