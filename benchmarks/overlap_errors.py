@@ -8,11 +8,11 @@ planted ways, and `binned`, of four qualities that are too high after cycle 100.
 library, from qualities and places only and with bases too, once a seed, and judge the test reads of every library.
 Printed for each library judged, as Markdown:
 
-- mean quality, expected errors and every network: AUROC and its difference from expected errors', average precision
-  (both of reads with an error), ECE, and how many more or fewer reads are kept where expected errors keep 50, 80 and
-  90 %, at as many errors a base;
+- mean quality, expected errors, the Bayes optimum where errors are simulated, and every network: AUROC and its
+  difference from expected errors', average precision (both of reads with an error), ECE, and how many more or fewer
+  reads are kept where expected errors keep 50, 80 and 90 %, at as many errors a base;
 - error-free reads discarded there, by the abundance of their amplicon;
-- how many of its own networks' verdicts INT8 changes, and how far from 0.5 their probabilities are at most.
+- how many verdicts of its own networks INT8 changes, and how far from 0.5 their probabilities are at most.
 
 Brackets are 95 % intervals of a grouped bootstrap that draws a training seed with each resample; the figure before them
 is the mean over the seeds.
@@ -40,7 +40,12 @@ from anelab.statistics import grouped_bootstrap
 from anelab.training.fit import fit
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.encode import phred_scores
+from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH, Bytes
 from anelab.workloads.read_quality.filters import KEPT, RARE, kept_at, residual_rate
+from anelab.workloads.read_quality.known import what_is_known
+from anelab.workloads.read_quality.library import read_all
+from anelab.workloads.read_quality.simulate import MATE_NAMES, TRUTH_NAME, true_chances
+from anelab.workloads.read_quality.truth import read_truth
 
 MIFISH = "fastq/mifish_edna_150bp/DRR126155_{}.fastq.gz"
 SIMULATED = {
@@ -79,14 +84,30 @@ def settings(*more: str) -> Config:
     return load_params(PROJECT / "params.yaml", [*OVERLAP, *more]).section("read_quality")
 
 
-def prepare(name: str, files: Sequence[Path], out: Path, given: Sequence[str]) -> Judged:
+def prepare(name: str, files: Sequence[Path], out: Path, given: Sequence[str], truth: Path | None = None) -> Judged:
     out.mkdir()
     card = WORKLOAD.prepare(settings(*given), files, out)
     (facts,) = card.facts["overlaps"]
     print(f"- {name}: {facts['pairs']} pairs, {facts['trusted']} trusted, {facts['undecided']} of them undecided")
     test = WORKLOAD.load(settings(*given), out, "test")
     raw = test.inputs["raw"]["input"]
-    return Judged(name, out, test, {"expected errors": test.targets["stated"], "mean quality": -phred_scores(raw)[0]})
+    rules = {"expected errors": test.targets["stated"], "mean quality": -phred_scores(raw)[0]}
+    if truth is not None:
+        rules["Bayes optimum"] = bayes_optimum(files, truth, raw, settings(*given))
+    return Judged(name, out, test, rules)
+
+
+def bayes_optimum(files: Sequence[Path], truth: Path, raw: Bytes, config: Config) -> Values:
+    """The true chance of an error in what the model sees of each simulated read, [n] of `raw`. Which read that is,
+    its own bases and qualities tell."""
+    reads = read_all(files, config.data)
+    known, table = what_is_known(reads, [], config.data), read_truth(truth)
+    digits = [table[reads.names[row]].causes.ljust(WIDTH, "0") for row in known.rows.tolist()]
+    causes = np.array([[int(digit, 16) for digit in one] for one in digits], np.uint8)
+    chances = np.where(known.raw[:, :WIDTH] == PAD_CODE, 0.0, true_chances(known.raw[:, WIDTH:].astype(int), causes))
+    none = np.prod(1 - chances, axis=1)
+    place = {row.tobytes(): number for number, row in enumerate(known.raw)}
+    return 1 - none[[place[row.tobytes()] for row in raw]]
 
 
 def libraries(pairs: Sequence[Path], simulated: int, scratch: Path, given: Sequence[str]) -> list[Judged]:
@@ -99,14 +120,15 @@ def libraries(pairs: Sequence[Path], simulated: int, scratch: Path, given: Seque
         files.mkdir()
         made = [f"read_quality.data.simulation.{one}" for one in (*kind, *PAIRS, f"reads={simulated}")]
         WORKLOAD.simulate(settings(*made), files)
-        found.append(prepare(name, sorted(files.glob("*.fastq.gz")), scratch / name, given))
+        mates = [files / mate for mate in MATE_NAMES]
+        found.append(prepare(name, mates, scratch / name, given, files / TRUTH_NAME))
     return found
 
 
 @dataclass(frozen=True)
 class Network:
-    """Of one seed, and the two verdicts of each read of its own library's test set where INT8 changes them: the
-    probabilities of PASS [n, 2], of fp32 and of INT8."""
+    """Of one seed, and the probabilities of PASS, [n], of those reads of its own library's test set whose verdict INT8
+    changes."""
 
     module: nn.Module
     changed: Values
@@ -124,8 +146,8 @@ def trained(library: Judged, context: str, seeds: Sequence[int], given: Sequence
             module = fit(WORKLOAD, config, library.prepared, Path(work, "fit"), ()).module
             variants = onnx_variants(config, library.prepared, module, Path(work))
             floats = library.test.inputs["model"]
-            both = np.stack([variants[name](floats)["output"][:, 0] for name in ("fp32", "int8")], axis=1)
-        nets.append(Network(module, both[(both[:, 0] >= 0.5) != (both[:, 1] >= 0.5)]))
+            passing, in_8_bits = (variants[name](floats)["output"][:, 0] for name in ("fp32", "int8"))
+        nets.append(Network(module, passing[(passing >= 0.5) != (in_8_bits >= 0.5)]))
     return nets
 
 

@@ -297,15 +297,24 @@ def test_planted_effects_are_as_large_as_they_say_and_each_has_its_switch(
 
 
 def test_the_truth_table_has_the_true_chances(tmp_path: Path) -> None:
-    simulated(tmp_path, effects=["ggc", "overstated"], profile="declining")
+    simulated(tmp_path, effects=["ggc", "overstated"], profile="declining", n_runs=0.1, min_length=30)
     lines = gzip.decompress((tmp_path / TRUTH_NAME).read_bytes()).decode().splitlines()
     assert tuple(lines[0].split("\t")) == COLUMNS
     table = [line.split("\t") for line in lines[1:]]
-    errors, stated, true, none = np.array([[row[1], *row[3:]] for row in table], float).T
+    errors, stated, true, none = np.array([[row[1], *row[3:6]] for row in table], float).T
     assert [len(row[2].split(",")) if row[2] else 0 for row in table] == errors.tolist()
     assert errors.sum() == pytest.approx(true.sum(), rel=0.02)
     assert true.sum() > 1.3 * stated.sum()
     assert (errors == 0).mean() == pytest.approx(none.mean(), abs=0.02)
+    parts = list(read_reads(tmp_path / READS_NAME, 33, "p"))
+    raw = np.concatenate([part.raw for part in parts])
+    lengths = np.concatenate([part.block.lengths for part in parts])
+    assert [len(row[6]) for row in table] == lengths.tolist()
+    for row in range(0, len(table), 97):
+        causes = np.array([int(digit, 16) for digit in table[row][6]], np.uint8)
+        chances = simulate.true_chances(raw[row, 150 : 150 + lengths[row]].astype(np.int64), causes)
+        assert chances.sum() == pytest.approx(true[row], abs=1e-5)
+        assert np.prod(1 - chances) == pytest.approx(none[row], rel=1e-4, abs=1e-6)
 
 
 def test_mates_overlap_and_run_into_the_adapter(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.workloads.read_quality.config import SimulationConfig
-from anelab.workloads.read_quality.truth import COLUMNS, TRUTH_SUFFIX
+from anelab.workloads.read_quality.fastq import Bytes
+from anelab.workloads.read_quality.truth import COLUMNS, GGC, HOMOPOLYMER, OVERSTATED, TRUTH_SUFFIX, UNREAD
 
 READS_NAME, TRUTH_NAME = "simulated.fastq.gz", f"simulated{TRUTH_SUFFIX}"
 MATE_NAMES = ("simulated_1.fastq.gz", "simulated_2.fastq.gz")
@@ -30,6 +31,10 @@ REPEAT = 0.35
 """Chance that a base repeats the one before it, so that homopolymers of five are not rare."""
 AFTER_GGC, IN_HOMOPOLYMER, OVERSTATED_BY, OVERSTATED_FROM = 8.0, 4.0, 6.0, 100
 LONG_RUN = 5
+MOST_LIKELY = 0.75
+"""Chance of an error that says nothing at all of the base."""
+FACTORS = {GGC: AFTER_GGC, HOMOPOLYMER: IN_HOMOPOLYMER, OVERSTATED: 10 ** (OVERSTATED_BY / 10)}
+DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 FRAGMENT, SPREAD = 190, 30
 """Mean length of fragments whose both ends are read, and its standard deviation: most mates overlap."""
 UNEVEN = 1.5
@@ -42,10 +47,12 @@ Chances = NDArray[np.float64]
 @dataclass(frozen=True)
 class Sequenced:
     """Reads as an instrument gives them, all [n, cycles] but `lengths` [n]: `called` bases (0 to 4 for ACGTN), `phred`
-    scores, the true `chance` of an error and whether there is one (`wrong`), both 0 beyond a read's length."""
+    scores, what besides them causes errors (see `truth`), the true `chance` of an error and whether there is one
+    (`wrong`), both 0 beyond a read's length."""
 
     called: Numbers
     phred: Numbers
+    causes: Bytes
     chance: Chances
     wrong: NDArray[np.bool_]
     lengths: Numbers
@@ -104,25 +111,36 @@ def _sequence(rng: np.random.Generator, truth: Numbers, config: SimulationConfig
     lengths = np.asarray(rng.integers(config.min_length, config.max_length + 1, reads))
     phred = _qualities(rng, reads, cycles, config.profile)
     inside = np.arange(cycles) < lengths[:, None]
-    chance = np.where(inside, np.minimum(10 ** (-phred / 10) * _factors(truth, config.effects), 0.75), 0.0)
+    causes = _causes(truth, config.effects)
+    chance = np.where(inside, true_chances(phred, causes), 0.0)
     wrong = rng.random(phred.shape) < chance
     called = np.where(wrong, (truth + rng.integers(1, 4, phred.shape)) % 4, truth)
     unread = _runs(rng, lengths, cycles, config.n_runs)
     called, phred = np.where(unread, N, called), np.where(unread, LOWEST, phred)
-    return Sequenced(called, phred, np.where(unread, 1.0, chance), wrong | unread, lengths)
+    causes = np.where(unread, np.uint8(UNREAD), causes)
+    return Sequenced(called, phred, causes, np.where(unread, 1.0, chance), wrong | unread, lengths)
 
 
-def _factors(truth: Numbers, effects: Sequence[str]) -> Chances:
-    """By how much a base is miscalled more often than its quality states."""
-    factors = np.ones(truth.shape)
+def _causes(truth: Numbers, effects: Sequence[str]) -> Bytes:
+    """What lets a base be miscalled more often than its quality states."""
+    causes = np.zeros(truth.shape, np.uint8)
     if "ggc" in effects:
         after = (truth[:, :-3] == G) & (truth[:, 1:-2] == G) & (truth[:, 2:-1] == C)
-        factors[:, 3:] *= np.where(after, AFTER_GGC, 1.0)
+        causes[:, 3:] |= np.where(after, np.uint8(GGC), np.uint8(0))
     if "homopolymer" in effects:
-        factors *= np.where(_run_lengths(truth) >= LONG_RUN, IN_HOMOPOLYMER, 1.0)
+        causes |= np.where(_run_lengths(truth) >= LONG_RUN, np.uint8(HOMOPOLYMER), np.uint8(0))
     if "overstated" in effects:
-        factors[:, OVERSTATED_FROM:] *= 10 ** (OVERSTATED_BY / 10)
-    return factors
+        causes[:, OVERSTATED_FROM:] |= OVERSTATED
+    return causes
+
+
+def true_chances(phred: Numbers, causes: Bytes) -> Chances:
+    """Of an error, of bases with these scores and causes, both of one shape."""
+    factors = np.ones(UNREAD)
+    for cause, factor in FACTORS.items():
+        factors[(np.arange(UNREAD) & cause) > 0] *= factor
+    chance = np.minimum(10 ** (-phred / 10) * factors[causes % UNREAD], MOST_LIKELY)
+    return np.where(causes & UNREAD, 1.0, chance)
 
 
 def _run_lengths(truth: Numbers) -> Numbers:
@@ -171,9 +189,11 @@ def _table(names: Sequence[str], mark: str, reads: Sequenced) -> Iterator[str]:
     stated = np.where(inside, 10 ** (-reads.phred / 10), 0.0).sum(axis=1)
     none = np.prod(1 - reads.chance, axis=1)
     figures: Any = zip(reads.wrong.sum(axis=1).tolist(), stated, reads.chance.sum(axis=1), none, strict=True)
-    for name, (errors, expected, true, chance), wrong in zip(names, figures, reads.wrong, strict=True):
-        places = ",".join(map(str, np.flatnonzero(wrong) + 1))
-        yield f"{name}{mark}\t{errors}\t{places}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\n"
+    for name, (errors, expected, true, chance), wrong, causes, size in zip(
+        names, figures, reads.wrong, DIGITS[reads.causes], reads.lengths.tolist(), strict=True
+    ):
+        places, told = ",".join(map(str, np.flatnonzero(wrong) + 1)), causes[:size].tobytes().decode()
+        yield f"{name}{mark}\t{errors}\t{places}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\t{told}\n"
 
 
 def _write(path: Path, text: str) -> None:

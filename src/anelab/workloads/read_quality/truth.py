@@ -2,7 +2,9 @@
 
 gzip, tab-separated, with a header. `read_id` and `errors` (their number) are needed. `places` are the wrong bases,
 counted from 1, with commas between; the simulator adds `expected_errors` (of the qualities stated),
-`true_expected_errors`, and `chance_of_none`, the true probability of a read without error.
+`true_expected_errors`, `chance_of_none`, the true probability of a read without error, and `causes`: for each base a
+hexadecimal digit, the sum of what makes its true chance of an error another one than its quality states (`GGC`,
+`HOMOPOLYMER`, `OVERSTATED`, and `UNREAD`, an N).
 """
 
 import gzip
@@ -17,15 +19,17 @@ from anelab.errors import AnelabError
 from anelab.workloads.read_quality.fastq import WIDTH
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
-COLUMNS = ("read_id", "errors", "places", "expected_errors", "true_expected_errors", "chance_of_none")
+COLUMNS = ("read_id", "errors", "places", "expected_errors", "true_expected_errors", "chance_of_none", "causes")
+GGC, HOMOPOLYMER, OVERSTATED, UNREAD = 1, 2, 4, 8
 
 
 class Truth(NamedTuple):
-    """Of one read. `places` from 0; None if the table does not tell. `chance_of_none` NaN if not."""
+    """Of one read. `places` from 0; None if the table does not tell. `chance_of_none` NaN, `causes` empty if not."""
 
     errors: int
     places: tuple[int, ...] | None
     chance_of_none: float
+    causes: str
 
 
 def read_truth(path: Path) -> dict[str, Truth]:
@@ -51,7 +55,7 @@ def _truth(row: list[str], columns: dict[str, int]) -> Truth:
         if len(places) != errors or min(places, default=0) < 0:
             raise ValueError(f"{row[0]} has {errors} errors, but its places are {row[columns['places']]}")
     chance = float(row[columns["chance_of_none"]]) if "chance_of_none" in columns else float("nan")
-    return Truth(errors, places, chance)
+    return Truth(errors, places, chance, row[columns["causes"]] if "causes" in columns else "")
 
 
 def wrong_bases(truths: list[Truth]) -> NDArray[np.bool_] | None:

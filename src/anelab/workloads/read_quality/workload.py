@@ -39,7 +39,8 @@ GOLDEN_READS = (
 )
 
 
-PRECISE = ("skip", "near", "last")
+PRECISE = ("skip", "near", "far", "last")
+"""In 8 bits they would change verdicts of reads that are not near 0.5."""
 
 
 class ReadQuality(Workload[Config]):
