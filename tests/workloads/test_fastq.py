@@ -34,6 +34,7 @@ def test_reads_as_dnaio_does_whatever_the_block_size(
     path = write(tmp_path / "reads.fq", records, "\r\n" if crlf else "\n", repeat=repeat)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "BLOCK_BYTES", block)
+        patch.setattr(streams, "LEAST_BYTES", 1)
         patch.setattr(streams, "READ_BYTES", block)
         reads = list(read_reads(path, 33, "--phred "))
     with dnaio.open(path) as expected:
@@ -142,6 +143,7 @@ def test_an_empty_file_has_no_reads_and_empty_reads_are_reads(tmp_path: Path) ->
 
 def test_as_many_as_are_asked_for_and_as_many_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(streams, "LEAST_BYTES", 1)
     monkeypatch.setattr(streams, "READ_BYTES", 50)
     path = write(tmp_path / "reads.fq", [(f"r{number}", "ACGT", "IIII") for number in range(11)])
     assert len(names(list(read_blocks(path, 3)))) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
-from anelab.workloads.read_quality import encode, simulate, streams
+from anelab.workloads.read_quality import encode, phred, simulate, streams
 from anelab.workloads.read_quality.config import SimulationConfig
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
 from anelab.workloads.read_quality.fastq import read_blocks
@@ -125,8 +125,8 @@ def test_an_offset_is_found_by_later_reads_and_contradicted_by_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of blocks of a few reads: the first are flat, a later one decides, and the last does not fit."""
-    for name in ("BLOCK_BYTES", "READ_BYTES"):
-        monkeypatch.setattr(streams, name, 100)
+    small_blocks(monkeypatch)
+    monkeypatch.setattr(phred, "FIRST", 60)
     flat, low = b"".join(b"@r\nAAAA\n+\nhhhh\n" for _ in range(50)), b"@low\nAAAA\n+\nBBhh\n"
     path = tmp_path / "r.fq"
     path.write_bytes(flat + low + flat)
@@ -137,6 +137,39 @@ def test_an_offset_is_found_by_later_reads_and_contradicted_by_later_ones(
     path.write_bytes(flat)
     with pytest.raises(AnelabError, match="may be offset 33 or 64; say which: --phred 33 or --phred 64"):
         list(read_reads(path, "auto", "--phred "))
+
+
+def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int = 100) -> None:
+    for name in ("BLOCK_BYTES", "READ_BYTES", "LEAST_BYTES"):
+        monkeypatch.setattr(streams, name, size)
+
+
+LONG_64 = [f"@r\n{'A' * 150}\n+\n{'@' * 75}{'`' * 75}\n".encode() for _ in range(3000)]
+
+
+@pytest.mark.parametrize("size", [1000, 60_000, 10 << 20])
+@pytest.mark.parametrize(
+    ("records", "found"),
+    [
+        ([b"@r\nAAAA\n+\n!IJJ\n"] * 250 + LONG_64, "record 401, line 1604: from here on quality characters span 64"),
+        ([*LONG_64, b"@r\nAA\n+\n@z\n"], "quality characters span 64 to 122, which may be offset 33 or 64"),
+        (LONG_64, 64),
+        ([b"@\n\n+\n\n"] * 100_001 + LONG_64, "the first 100,000 reads are empty, which may be"),
+        ([b"@\n\n+\n\n"] * 20_000 + LONG_64, 64),
+        ([b"@\n\n+\n\n"] * 20_000, 33),
+    ],
+)
+def test_what_is_found_of_an_offset_is_the_same_whatever_the_blocks(
+    records: list[bytes], found: int | str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, size)
+    path = tmp_path / "r.fq"
+    path.write_bytes(b"".join(records))
+    if isinstance(found, int):
+        assert {part.offset for part in read_reads(path, "auto", "--phred ")} == {found}
+    else:
+        with pytest.raises(AnelabError, match=found):
+            list(read_reads(path, "auto", "--phred "))
 
 
 rows = st.tuples(st.integers(0, 150), st.integers(0, 41))

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.workloads.read_quality.streams import Source, read_bytes, title
+from anelab.workloads.read_quality.streams import OTHER_FORMATS, Source, read_bytes, title
 
 WIDTH = 150
 PAD_CODE = 0
 PAD_SCORE = 20
 """What the features are centred on."""
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 """Of a record; what is longer is no FASTQ."""
+MOST_READS = 1 << 14
+"""Of a block: a read of one base costs as much memory as one of 150."""
 NEWLINE, RETURN, AT, PLUS, SPACE = b"\n\r@+ "
 NUCLEOTIDES = b"ACGTURYSWKMBDHVN"
 ODD = 255
@@ -42,15 +44,6 @@ LETTERS = bytes(letter for letter in range(1, 256) if CODES[letter] != ODD)
 
 MOST_HEADER = 4096
 """Bytes of a header; names are gathered in rows as long as the longest."""
-OTHER_FORMATS = {
-    b"BAM\1": "BAM; `samtools fastq` writes it as FASTQ",
-    b"CRAM": "CRAM; `samtools fastq` writes it as FASTQ",
-    b"@HD\tVN:": "SAM; `samtools fastq` writes it as FASTQ",
-    b"@SQ\tSN:": "SAM; `samtools fastq` writes it as FASTQ",
-    b"PK\3\4": "a zip archive; unpack it",
-    b"\x89HDF": "HDF5, as of FAST5; a basecaller makes FASTQ of it",
-}
-"""By their first bytes."""
 MULTI_LINE = "multi-line FASTQ is not read; `seqtk seq -l0` joins its lines"
 
 Bytes = NDArray[np.uint8]
@@ -101,6 +94,11 @@ class Block:
     def take(self, rows: slice | Integers) -> "Block":
         """Some of the records. Their number in the source is known of the first ones only."""
         return replace(self, starts=self.starts[rows], stops=self.stops[rows], ends=self.ends[rows])
+
+    def parts(self) -> Iterator["Block"]:
+        """Of MOST_READS records at most."""
+        for start in range(0, len(self), MOST_READS):
+            yield replace(self.take(slice(start, start + MOST_READS)), before=self.before + start)
 
     def windows(self, width: int, line: int) -> Bytes:
         """uint8 [n, width]: the text from the start of a line of each record on."""
@@ -170,7 +168,9 @@ def read_blocks(source: Source, max_records: int | None = None, together: int = 
         else:
             carry = data[block.ends[-1] :]
             records += len(block)
-            yield block
+            for part in block.parts():
+                _check(part)
+                yield part
             if len(block) == left:
                 return
         if len(carry) > MOST_BYTES:
@@ -214,9 +214,7 @@ def _parse(data: bytes, source: Source, before: int, together: int = 1, most: in
     whole = min(whole - whole % together, whole if most is None else most)
     if not whole:
         return None
-    block = Block(source, text, starts[:whole], stops[:whole], ends[:whole], before)
-    _check(block)
-    return block
+    return Block(source, text, starts[:whole], stops[:whole], ends[:whole], before)
 
 
 def _newlines(text: Bytes) -> Integers:
@@ -313,6 +311,7 @@ def _shown(text: bytes) -> str:
 
 def _cut(carry: bytes, source: Source, before: int, together: int) -> NoReturn:
     if together > 1 and (rest := _parse(carry, source, before)) is not None:
+        _check(rest)
         raise FastqError(source, before + len(rest), (before + len(rest)) * 4 - 3, "the file ends before its mate")
     if b"\n" not in carry.rstrip(b"\n") and b"\r" in carry:
         raise FastqError(source, before + 1, before * 4 + 1, "its lines end in CR alone; write it with LF")

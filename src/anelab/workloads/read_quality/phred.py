@@ -1,7 +1,8 @@
 """The quality offset: 33 or 64. Read with the wrong one, every bad read passes, so doubt is an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -15,10 +16,12 @@ HIGHEST_SCORE, HIGHEST_CHARACTER = 93, 126
 LEAST_OF_64 = 59
 """Solexa's scale, written at offset 64, begins at -5."""
 TELLING = 200
-"""Reads of a block from which on their qualities tell of their offset."""
+"""Reads in a row from which on their qualities tell that they are of another offset than those before."""
 LOOKS_LIKE_64 = 80
-ENOUGH = 100_000
-"""Reads after which an offset that is still in doubt stays so."""
+FIRST, ENOUGH = 10_000, 100_000
+"""Reads that decide on the offset, and that do where the first ones leave it in doubt."""
+ENOUGH_BYTES = 64 << 20
+"""Of long reads; they wait in memory."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +45,46 @@ def read_reads(
     """Every read of a source, at the offset that `phred` says or that its first reads show. Raises AnelabError where
     they may have been written with either, or with another; it names the `option` that sets it ("--phred ", "-S key=").
     """
-    waiting: list[Block] = []
-    offset = None if phred == "auto" else int(phred)
-    lowest, highest, seen = 255, 0, 0
+    if phred == "auto":
+        yield from _detected(read_blocks(source, max_records, together), source, option)
+        return
+    watch = _Watch(f"is set by {_name(option)}", option)
     for block in read_blocks(source, max_records, together):
-        if offset is None:
-            waiting.append(block)
-            lowest, highest, seen = min(lowest, _extreme(block, 0)), max(highest, _extreme(block, 1)), seen + len(block)
-            offset = detect(lowest, highest)
-            if offset is None and seen < ENOUGH:
-                continue
-            offset = offset or _refuse_doubt(lowest, highest, source, option)
-            yield from (_reads(one, offset, "was detected", option) for one in waiting)
-            waiting = []
-        else:
-            yield _reads(block, offset, "was detected" if phred == "auto" else f"is set by {_name(option)}", option)
-    if waiting:
-        offset = _refuse_doubt(lowest, highest, source, option) if highest else 33  # empty reads have no qualities
-        yield from (_reads(one, offset, "was detected", option) for one in waiting)
+        yield _reads(block, int(phred), watch)
+
+
+def _detected(blocks: Iterator[Block], source: Source, option: str) -> Iterator[Reads]:
+    """At the offset of the first reads: of so many that it does not depend on how the source comes in blocks."""
+    waiting: list[Block] = []
+    seen = size = 0
+    offset = None
+    for block in blocks:
+        waiting.append(block)
+        before, seen, size = seen, seen + len(block), size + int(block.ends[-1] - block.starts[0, 0])
+        enough = seen >= ENOUGH or size >= ENOUGH_BYTES
+        if before < FIRST <= seen:
+            offset = detect(*_span(waiting, FIRST))
+        if offset is None and enough:
+            offset = detect(*_span(waiting, ENOUGH)) or _refuse_doubt(waiting, source, option)
+        if offset is not None:
+            break
+    if not waiting:
+        return
+    offset = offset or detect(*_span(waiting, FIRST)) or detect(*_span(waiting, ENOUGH))
+    if offset is None and any(block.lengths.any() for block in waiting):
+        _refuse_doubt(waiting, source, option)
+    watch = _Watch("was detected", option)
+    yield from (_reads(block, offset or 33, watch) for block in chain(waiting, blocks))  # empty reads have no qualities
+
+
+def _span(blocks: Sequence[Block], count: int) -> tuple[int, int]:
+    """The lowest and highest quality character of the first `count` reads; 255 and 0 if they have none."""
+    lowest, highest = 255, 0
+    for block in blocks:
+        part = block.take(slice(count))
+        lowest, highest = min(lowest, _extreme(part, 0)), max(highest, _extreme(part, 1))
+        count -= len(part)
+    return lowest, highest
 
 
 def _name(option: str) -> str:
@@ -75,40 +100,64 @@ def detect(lowest: int, highest: int) -> int | None:
     return 64 if 64 <= lowest <= 69 and LOOKS_LIKE_64 <= highest <= 108 else None
 
 
-def _refuse_doubt(lowest: int, highest: int, source: Source, option: str) -> NoReturn:
-    raise AnelabError(
-        f"{title(source)}: quality characters span {lowest} to {highest}, which may be offset 33 or 64; "
-        f"say which: {option}33 or {option}64"
-    )
+def _refuse_doubt(blocks: Sequence[Block], source: Source, option: str) -> NoReturn:
+    lowest, highest = _span(blocks, ENOUGH)
+    told = f"quality characters span {lowest} to {highest}" if highest else f"the first {ENOUGH:,} reads are empty"
+    raise AnelabError(f"{title(source)}: {told}, which may be offset 33 or 64; say which: {option}33 or {option}64")
 
 
-def _reads(block: Block, offset: int, origin: str, option: str) -> Reads:
+def _reads(block: Block, offset: int, watch: "_Watch") -> Reads:
     raw = np.empty((len(block), 2 * WIDTH), np.uint8)
     raw[:, :WIDTH] = block.codes
     qualities = block.qualities(offset + PAD_SCORE)
     top = min(offset + HIGHEST_SCORE, HIGHEST_CHARACTER)
-    if offset == 33 and len(block) >= TELLING and int(qualities.max()) >= LOOKS_LIKE_64:
-        _check_still_33(block, origin, option)
+    if offset == 33:
+        watch.see(block, int(qualities.max(initial=0)))
     if len(block) and (qualities.min() < offset or qualities.max() > top or _odd_beyond(block, offset, top)):
-        _refuse_character(block, offset, top, origin, option)
+        _refuse_character(block, offset, top, watch)
     np.subtract(qualities, np.uint8(offset), out=raw[:, WIDTH:])
     return Reads(block, raw, offset)
 
 
-def _check_still_33(block: Block, origin: str, option: str) -> None:
-    """TELLING reads in a row that look like offset 64 are of another file. Raises FastqError, or warns if the offset
-    was set."""
-    for start in range(0, len(block) - TELLING + 1, TELLING):
-        part = block.take(slice(start, start + TELLING))
-        lowest, highest = _extreme(part, 0), _extreme(part, 1)
-        if detect(lowest, highest) != 64:
-            continue
-        told = f"quality characters span {lowest} to {highest}, as offset 64 has them, but offset 33 {origin}"
-        if not origin.startswith("is set"):
-            fix = f"give files of different offsets one by one, or set {_name(option)}"
-            raise block.error(start, 3, f"from here on {told}; {fix}")
-        warn(f"{title(block.source)}: record {block.before + start + 1}: from here on {told}")
-        return
+class _Watch:
+    """Over reads of offset 33, which was detected or set (`origin`): TELLING of them in a row that look like offset 64
+    are of another file."""
+
+    def __init__(self, origin: str, option: str) -> None:
+        self.origin, self.option = origin, option
+        self._warned = False
+        self._count, self._lowest, self._highest = 0, 255, 0
+
+    def see(self, block: Block, highest: int) -> None:
+        """Raises FastqError, or warns if the offset was set. `highest` is the block's highest quality character."""
+        start = 0
+        while start < len(block) and not self._warned:
+            whole = (len(block) - start) // TELLING * TELLING
+            if not self._count and whole and highest < LOOKS_LIKE_64:
+                start += whole
+                continue
+            part = block.take(slice(start, start + TELLING - self._count))
+            start += len(part)
+            self._count += len(part)
+            self._lowest = min(self._lowest, _extreme(part, 0))
+            self._highest = max(self._highest, _extreme(part, 1))
+            if self._count == TELLING:
+                if detect(self._lowest, self._highest) == 64:
+                    self._tell(block, start - TELLING)
+                self._count, self._lowest, self._highest = 0, 255, 0
+
+    def _tell(self, block: Block, record: int) -> None:
+        """`record` counts from the block's first, and may lie before it."""
+        told = (
+            f"from here on quality characters span {self._lowest} to {self._highest}, as offset 64 has them, but "
+            f"offset 33 {self.origin}"
+        )
+        if self.origin.startswith("is set"):
+            self._warned = True
+            warn(f"{title(block.source)}: record {block.before + record + 1}: {told}")
+        else:
+            fix = f"give files of different offsets one by one, or set {_name(self.option)}"
+            raise block.error(record, 3, f"{told}; {fix}")
 
 
 def _odd_beyond(block: Block, offset: int, top: int) -> bool:
@@ -133,7 +182,7 @@ def _extremes(block: Block, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
     return np.minimum.reduceat(block.text, bounds)[::2], np.maximum.reduceat(block.text, bounds)[::2]
 
 
-def _refuse_character(block: Block, offset: int, top: int, origin: str, option: str) -> NoReturn:
+def _refuse_character(block: Block, offset: int, top: int, watch: _Watch) -> NoReturn:
     """Name the first record with a character that the offset does not allow."""
     for record in range(len(block)):
         for character in block.line(record, 3):
@@ -142,7 +191,7 @@ def _refuse_character(block: Block, offset: int, top: int, origin: str, option: 
                     record,
                     3,
                     f"quality character {character} is outside {offset} to {top}, the range of offset {offset}, which "
-                    f"{origin}; set {_name(option)} to the offset the file was written with, or mend the file "
-                    "(Solexa's scale is not read)",
+                    f"{watch.origin}; set {_name(watch.option)} to the offset the file was written with, or mend the "
+                    "file (Solexa's scale is not read)",
                 )
     raise AssertionError("no character is outside the range")

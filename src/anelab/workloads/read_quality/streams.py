@@ -5,6 +5,7 @@ member must be another one, so that nothing is dropped in silence.
 """
 
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,20 @@ STANDARD_INPUT = "-"
 READ_BYTES = 3 << 19
 BLOCK_BYTES = 4 << 20
 """Large enough that NumPy's calls cost little; still larger ones are no faster."""
+LEAST_BYTES = 1 << 19
+"""What is handed on together: a pipe, or a member of bgzf, gives 64 KiB at a time."""
 BGZF_EXTRA = b"\x42\x43\x02\x00"
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty member with which every whole bgzf file ends (SAM specification, 4.1.2)."""
+OTHER_FORMATS = {
+    b"BAM\1": "BAM; `samtools fastq` writes it as FASTQ",
+    b"CRAM": "CRAM; `samtools fastq` writes it as FASTQ",
+    b"@HD\tVN:": "SAM; `samtools fastq` writes it as FASTQ",
+    b"@SQ\tSN:": "SAM; `samtools fastq` writes it as FASTQ",
+    b"PK\3\4": "a zip archive; unpack it",
+    b"\x89HDF": "HDF5, as of FAST5; a basecaller makes FASTQ of it",
+}
+"""By their first bytes."""
 AHEAD = 3
 PATIENCE_S = 0.5
 
@@ -51,14 +63,13 @@ def title(source: Source) -> str:
 
 
 def read_bytes(source: Source) -> Iterator[bytes]:
-    """Decompressed bytes in parts of BLOCK_BYTES at most. Raises AnelabError, naming the source."""
+    """Decompressed bytes in parts of BLOCK_BYTES and somewhat more at most. Raises AnelabError, naming the source."""
     kind = b""
     try:
         with _opened(source) as raw:
             head = _more(b"", raw)
             kind = next((kind for kind in KINDS if head.startswith(kind)), b"")
-            parts = _members(head, raw, KINDS[kind]) if kind else _plain(head, raw)
-            yield from parts
+            yield from _gathered(_members(head, raw, KINDS[kind]) if kind else _plain(head, raw))
     except (AnelabError, ImportError):
         raise
     except Exception as error:  # each library has its own; bz2 calls damage an OSError, but without a number
@@ -67,28 +78,50 @@ def read_bytes(source: Source) -> Iterator[bytes]:
         if not kind:
             raise
         reason = "cut short" if isinstance(error, EOFError) else f"damaged ({error})"
-        raise AnelabError(f"{title(source)}: the {NAMES[kind]} stream is {reason}; fetch or copy it again") from None
+        raise AnelabError(
+            f"{title(source)}: the {NAMES[KINDS[kind]]} stream is {reason}; fetch or copy it again"
+        ) from None
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
     if str(source) == STANDARD_INPUT:  # unbuffered: a lock held by a read that waits would abort Python's end
-        with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as handle:
+        with os.fdopen(os.dup(sys.stdin.fileno() if sys.stdin else 0), "rb", buffering=0) as handle:
             yield handle
     else:
         with Path(source).open("rb") as handle:
             yield handle
 
 
+def _gathered(parts: Iterator[bytes]) -> Iterator[bytes]:
+    few: list[bytes] = []
+    size = 0
+    for part in parts:
+        few.append(part)
+        size += len(part)
+        if size >= LEAST_BYTES:
+            yield part if len(few) == 1 else b"".join(few)
+            few, size = [], 0
+    if few:
+        yield b"".join(few)
+
+
+def _read(raw: BinaryIO, size: int) -> bytes:
+    """So many bytes at most, none at the end. Input that is set not to block is waited for."""
+    while (found := raw.read(size)) is None:
+        select.select([raw], [], [])
+    return found
+
+
 def _plain(data: bytes, raw: BinaryIO) -> Iterator[bytes]:
     while data:
         yield data
-        data = raw.read(BLOCK_BYTES)
+        data = _read(raw, BLOCK_BYTES)
 
 
 def _more(data: bytes, raw: BinaryIO) -> bytes:
     """`data` and what follows it, as much as a first look needs: a pipe may give less."""
-    while len(data) < len(BGZF_END) and (found := raw.read(READ_BYTES)):
+    while len(data) < len(BGZF_END) and (found := _read(raw, READ_BYTES)):
         data += found
     return data
 
@@ -98,7 +131,7 @@ def _members(data: bytes, raw: BinaryIO, make: Callable[[], Decompressor]) -> It
     and what the library raises for damage."""
     member: Decompressor | None = None
     first = b""
-    while data or (data := raw.read(READ_BYTES)):
+    while data or (data := _read(raw, READ_BYTES)):
         if member is None:
             if not data.strip(b"\0"):  # tapes and xz pad with zeros
                 data = b""
@@ -148,8 +181,9 @@ KINDS: dict[bytes, Callable[[], Decompressor]] = {
     b"BZh": _bzip2,
     b"\xfd7zXZ\x00": _xz,
     b"\x28\xb5\x2f\xfd": _zstd,
+    **{bytes([first]) + b"\x2a\x4d\x18": _zstd for first in range(0x50, 0x60)},  # frames to be skipped, as of pzstd
 }
-NAMES = dict(zip(KINDS, ("gzip", "bzip2", "xz", "zstandard"), strict=True))
+NAMES = {_igzip: "gzip", _bzip2: "bzip2", _xz: "xz", _zstd: "zstandard"}
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
