@@ -42,11 +42,12 @@ def test_a_pattern_without_a_file_names_key_pattern_and_fix(project: Path) -> No
         expand(["x/*"], project, "reads.data.source")
 
 
-def test_names_with_brackets_broken_links_and_unknown_users(project: Path) -> None:
+def test_names_with_brackets_broken_links_and_unknown_users(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "reads[1].fq").write_text("x")
     (project / "gone.fq").symlink_to(project / "nowhere")
     assert expand(["reads[1].fq"], project, "key") == [project / "reads[1].fq"]
     assert project / "gone.fq" not in expand(["*.fq"], project, "key")
+    assert "gone.fq: is passed over, for it is a broken link" in capsys.readouterr().err
     with pytest.raises(AnelabError, match="matches no file"):
         expand(["~nobody-of-that-name/x"], project, "key")
 

@@ -56,7 +56,9 @@ def score(
     layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            stack.callback(signal.signal, number, signal.signal(number, _end))
+            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
+                stack.callback(signal.signal, number, before)
+                signal.signal(number, _end)
         if rule is None:
             scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model))
         else:

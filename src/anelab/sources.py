@@ -57,9 +57,12 @@ def _glob(root: Path, pattern: str) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-    return [path] if path.is_file() else []
+    """The file, or the files of a folder. Warns of what is neither a file nor a folder."""
+    inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
+    for odd in (p for p in inside if not p.is_file() and not p.is_dir()):
+        what = "a broken link" if odd.is_symlink() else "no file; what is named by itself is read"
+        warn(f"{odd}: is passed over, for it is {what}")
+    return [p for p in inside if p.is_file()]
 
 
 def _warn_of_folders(path: Path, key: str) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -194,6 +195,56 @@ def test_no_input_is_ever_an_output(home: Path, tmp_path: Path) -> None:
     assert one.read_bytes() == before
     done = anelab(home, *words, "--pass-fastq", str(tmp_path / "x_{}.fq"), "--fail-fastq", str(tmp_path / "x_1.fq"))
     assert (done.returncode, "each output needs a file of its own" in done.stderr) == (2, True)
+
+
+def test_no_output_takes_its_name_unless_all_are_whole(home: Path, reads: Path, tmp_path: Path) -> None:
+    words = ["score", str(reads), "--pass-fastq", str(tmp_path / "p.fq"), "-o"]
+    done = anelab(home, *words, str(tmp_path))
+    assert (done.returncode, "is a folder; name a file in it" in done.stderr) == (2, True)
+    words = [sys.executable, "-m", "anelab", *words, str(tmp_path / "out.tsv"), "--workspace", str(home)]
+    limited = ["bash", "-c", 'ulimit -f 400; "$@"', "bash", *words]  # the reads fit, what is left of the table does not
+    longer = [(f"{'n' * 3000}{number}", "ACGT" * 4, "!" * 16) for number in range(150)]
+    reads.write_bytes(gzip.compress((text_of(longer) + "\n").encode()))
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "File too large" in done.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == [reads.name]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="files in /dev are those of Linux")
+def test_a_file_in_memory_is_a_file(home: Path, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = write(Path(folder, "in.fq"), made(50))
+        before = path.read_bytes()
+        done = anelab(home, "score", str(path), "-o", str(tmp_path / "out.tsv"), "--pass-fastq", str(path))
+        assert (done.returncode, "is an input" in done.stderr) == (2, True)
+        Path(folder, "out.tsv").write_text("of another day")
+        path.write_bytes(before[:-30])
+        assert anelab(home, "score", str(path), "-o", f"{folder}/out.tsv").returncode == 1
+        assert Path(folder, "out.tsv").read_text() == "of another day"
+
+
+def test_standard_input_that_does_not_block_is_waited_for(home: Path, tmp_path: Path) -> None:
+    lines = text_of(made(300)) + "\n"
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    words = [sys.executable, "-m", "anelab", "score", "-", "-o", str(tmp_path / "out.tsv"), "--workspace", str(home)]
+    with subprocess.Popen(words, cwd=ROOT, stdin=reader, stderr=subprocess.DEVNULL) as process:
+        os.close(reader)
+        with os.fdopen(writer, "w") as feed:
+            for part in (lines[:20_000], lines[20_000:]):
+                feed.write(part)
+                feed.flush()
+                time.sleep(1.5)
+    assert (process.returncode, len(table(tmp_path / "out.tsv"))) == (0, 301)
+
+
+def test_a_signal_that_is_ignored_stays_so(home: Path, tmp_path: Path) -> None:
+    words = ["nohup", sys.executable, "-m", "anelab", "score", "-", "-o", str(tmp_path / "o"), "--workspace", str(home)]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGHUP)
+        process.communicate((text_of(made(9)) + "\n").encode(), timeout=30)
+    assert (process.returncode, len(table(tmp_path / "o"))) == (0, 10)
 
 
 def test_a_link_is_written_through(home: Path, reads: Path, tmp_path: Path) -> None:

@@ -463,13 +463,15 @@ def test_nothing_to_learn_and_no_truth_are_errors_with_a_fix(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"read_id\terrors\n", "is not a gzip table"),
-        (gzip.compress(b"read_id\terrors\nr0\tmany\n", mtime=0), "is not a gzip table"),
-        (gzip.compress(b"read_id\terrors\nr0\n", mtime=0), "is not a gzip table"),
+        (b"read_id\terrors\n", "must be a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\tmany\n", mtime=0), "must be a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\n", mtime=0), "must be a gzip table"),
         (gzip.compress(b"read_id\terrors\nr0\t1\nr0\t2\n", mtime=0), "2 rows but only 1 different reads"),
-        (gzip.compress(b"read_id\terrors\nr0\t1\n", mtime=0)[:-9], "is not a gzip table"),
+        (gzip.compress(b"read_id\terrors\nr0\t1\n", mtime=0)[:-9], "must be a gzip table"),
         (gzip.compress(b"name\terrors\nr0\t1\n", mtime=0), "columns read_id and errors"),
         (gzip.compress(b"read_id\terrors\tplaces\nr0\t2\t7\n", mtime=0), "r0 has 2 errors, but its places are 7"),
+        (gzip.compress(b"read_id\terrors\tplaces\nr0\t2\t7,7\n", mtime=0), "r0 has 2 errors, but its places are 7,7"),
+        (gzip.compress(b"read_id\terrors\nr0\t-2\n", mtime=0), "r0 has -2 errors"),
     ],
 )
 def test_a_damaged_truth_table_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
@@ -477,6 +479,16 @@ def test_a_damaged_truth_table_is_named(content: bytes, problem: str, tmp_path: 
     path.write_bytes(content)
     with pytest.raises(AnelabError, match=rf"x\.truth\.tsv\.gz: .*{problem}"):
         read_truth(path)
+
+
+def test_an_error_beyond_a_reads_end_is_named(tmp_path: Path) -> None:
+    reads = write(tmp_path / "reads.fq", [(f"r{n}", "A" * 60, "I" * 60) for n in range(9)])
+    rows = "".join(f"r{n}\t1\t{61 if n == 4 else n + 1}\n" for n in range(9))
+    table = tmp_path / "x.truth.tsv.gz"
+    table.write_bytes(gzip.compress(f"read_id\terrors\tplaces\n{rows}".encode(), mtime=0))
+    config = tiny("read_quality.data.label=true_errors", "read_quality.data.phred=33").section("read_quality")
+    with pytest.raises(AnelabError, match=r"x\.truth\.tsv\.gz: read r4 has 60 bases, but an error at place 61"):
+        workloads.get("read_quality").prepare(config, [reads, table], tmp_path)
 
 
 def test_true_errors_are_joined_by_name(tmp_path: Path) -> None:

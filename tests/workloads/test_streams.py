@@ -41,6 +41,12 @@ def test_every_kind_is_known_by_its_content_and_may_have_several_members(kind: s
     assert b"".join(read_bytes(path)) == TEXT
 
 
+def test_zstandard_may_begin_with_what_is_to_be_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"size" + CHECKED)
+    assert b"".join(read_bytes(path)) == TEXT
+
+
 def test_bgzf_is_read_and_missed_if_its_end_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "reads.fq"
     path.write_bytes(bgzf(TEXT))

@@ -23,7 +23,7 @@ STANDARD_OUTPUT = "-"
 
 def is_special(path: Path) -> bool:
     """Whether it is standard output, a device or a pipe, or a name of one: such are written through, never replaced."""
-    if str(path) == STANDARD_OUTPUT or str(path).startswith(("/dev/", "/proc/")):
+    if str(path) in (STANDARD_OUTPUT, "/dev/stdout", "/dev/stderr") or str(path).startswith(("/dev/fd/", "/proc/")):
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
 
@@ -42,15 +42,15 @@ def files_of(path: Path, mates: bool) -> list[Path]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when the block succeeds; gzip if it is called so. Standard output, pipes and devices
-    are written as they are."""
+def opened(path: Path, names: ExitStack) -> Iterator[IO[bytes]]:
+    """A file that takes its name when `names` is left; gzip if it is called so. Standard output, pipes and devices are
+    written as they are."""
     with ExitStack() as stack:
         if str(path) == STANDARD_OUTPUT:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
             return
-        target = path if is_special(path) else stack.enter_context(replacing(path.resolve()))
+        target = path if is_special(path) else names.enter_context(replacing(path.resolve()))
         if path.suffix.lower() == ".gz":
             from isal import igzip
 
@@ -127,12 +127,12 @@ class FastqFiles:
 
 
 @contextmanager
-def fastq_files(path: Path | None, mates: bool) -> Iterator[FastqFiles | None]:
+def fastq_files(path: Path | None, mates: bool, names: ExitStack) -> Iterator[FastqFiles | None]:
     if path is None:
         yield None
         return
     with ExitStack() as stack:
-        yield FastqFiles([stack.enter_context(opened(one)) for one in files_of(path, mates)])
+        yield FastqFiles([stack.enter_context(opened(one, names)) for one in files_of(path, mates)])
 
 
 def _record(block: Block, row: int) -> bytes:

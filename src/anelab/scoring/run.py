@@ -75,11 +75,11 @@ def score_reads(
     name unless all went well. Raises AnelabError for input that cannot be read."""
     _check(sources, outputs, layout)
     summary, started = Summary(scorer.name), time.perf_counter()
-    with ExitStack() as stack:
+    with ExitStack() as names, ExitStack() as stack:  # all are whole and closed before the first takes its name
         bar = stack.enter_context(_bar()) if progress else None
-        table = stack.enter_context(opened(outputs.table))
-        passing = stack.enter_context(fastq_files(outputs.passing, layout != "single"))
-        failing = stack.enter_context(fastq_files(outputs.failing, layout != "single"))
+        table = stack.enter_context(opened(outputs.table, names))
+        passing = stack.enter_context(fastq_files(outputs.passing, layout != "single", names))
+        failing = stack.enter_context(fastq_files(outputs.failing, layout != "single", names))
         table.write(f"read_id\t{scorer.column}\tverdict\n".encode())
         for group in WAYS[layout](sources, phred, PHRED_OPTION, max_records):
             blocks = [reads.block for reads in group]
@@ -114,6 +114,8 @@ def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
     if len(set(places)) < len(places):
         raise UsageError("each output needs a file of its own")
     for path in named:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file in it")
         if path.is_file() and not is_special(path) and _identity(path) in inputs:
             raise UsageError(f"{path}: is an input; name another output")
 
@@ -122,7 +124,7 @@ def _identity(source: Source) -> tuple[int, int] | None:
     """Device and inode of a regular file, also of one that is standard input; None of anything else."""
     try:
         found = os.fstat(sys.stdin.fileno()) if str(source) == STANDARD_INPUT else Path(source).stat()
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # standard input may be closed
         return None
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 

@@ -74,7 +74,14 @@ def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
     missing = [name for name in reads.names if name not in known]
     if missing:
         raise AnelabError(f"{paths[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")
-    return [known[name] for name in reads.names]
+    found = [known[name] for name in reads.names]
+    for name, truth, length in zip(reads.names, found, reads.lengths.tolist(), strict=True):
+        if max(truth.places or (-1,)) >= length:
+            raise AnelabError(
+                f"{paths[0]}: read {name} has {length} bases, but an error at place {max(truth.places or ()) + 1}; "
+                "is the table of other reads, or of reads before they were cut?"
+            )
+    return found
 
 
 def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:

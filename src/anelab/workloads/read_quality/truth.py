@@ -41,7 +41,7 @@ def read_truth(path: Path) -> dict[str, Truth]:
         table = {row[columns["read_id"]]: _truth(row, columns) for row in rows}
     except (OSError, EOFError, zlib.error, ValueError, LookupError) as error:
         raise AnelabError(
-            f"{path}: is not a gzip table with a header and columns read_id and errors, parted by tabs ({error})"
+            f"{path}: must be a gzip table with a header and columns read_id and errors, parted by tabs, but: {error}"
         ) from None
     if len(table) < len(rows):
         raise AnelabError(f"{path}: has {len(rows)} rows but only {len(table)} different reads")
@@ -50,9 +50,11 @@ def read_truth(path: Path) -> dict[str, Truth]:
 
 def _truth(row: list[str], columns: dict[str, int]) -> Truth:
     errors, places = int(row[columns["errors"]]), None
+    if errors < 0:
+        raise ValueError(f"{row[0]} has {errors} errors")
     if "places" in columns:
         places = tuple(int(place) - 1 for place in row[columns["places"]].split(",") if place)
-        if len(places) != errors or min(places, default=0) < 0:
+        if len(set(places)) != errors or len(places) != errors or min(places, default=0) < 0:
             raise ValueError(f"{row[0]} has {errors} errors, but its places are {row[columns['places']]}")
     chance = float(row[columns["chance_of_none"]]) if "chance_of_none" in columns else float("nan")
     return Truth(errors, places, chance, row[columns["causes"]] if "causes" in columns else "")
