@@ -179,7 +179,8 @@ def _extreme(block: Block, which: int) -> int:
 def _extremes(block: Block, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> tuple[Integers, Integers]:
     """Lowest and highest quality character of the chosen reads, which are not empty."""
     bounds = np.stack([block.starts[chosen, 3], block.stops[chosen, 3]], axis=1).ravel()
-    return np.minimum.reduceat(block.text, bounds)[::2], np.maximum.reduceat(block.text, bounds)[::2]
+    text = block.text[: bounds[-1] + 1]  # else the last span goes on to the end
+    return np.minimum.reduceat(text, bounds)[::2], np.maximum.reduceat(text, bounds)[::2]
 
 
 def _refuse_character(block: Block, offset: int, top: int, watch: _Watch) -> NoReturn:
