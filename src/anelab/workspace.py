@@ -9,15 +9,16 @@ from anelab.errors import UsageError
 MARKER = "params.yaml"
 
 
-def find_project(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (default: the working directory) that has params.yaml."""
+def find_project(start: Path | None = None, where: str = "") -> Path:
+    """The nearest folder at or above `start` (default: the working directory) that has params.yaml. Raises UsageError,
+    which says `where` it was looked for."""
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / MARKER).is_file():
             return folder
     raise UsageError(
-        f"no {MARKER} in {start} or any folder above it; run anelab inside a clone of the project, or name one with "
-        "--workspace"
+        f"no {MARKER} {where or f'in {start}'} or any folder above it; run anelab inside a clone of the project, or "
+        "name one with --workspace (MLFLOW_TRACKING_URI may name another store than its own)"
     )
 
 
@@ -36,7 +37,7 @@ class Workspace:
         except UsageError:
             if root is None:
                 raise
-            project = find_project(root)
+            project = find_project(root, f"neither in the working directory nor in --workspace {root}")
         place = root.resolve() if root else project
         if odd := sorted(set("%?") & set(str(place))):
             raise UsageError(f"{place}: a path with {' or '.join(odd)} cannot hold the SQLite store; choose another")

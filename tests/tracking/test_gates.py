@@ -19,6 +19,7 @@ from anelab.tracking.gates import (
     passed,
     quality_gate,
     recorded_gate,
+    rules_gate,
     size_gate,
 )
 from tests.conftest import tiny
@@ -49,6 +50,17 @@ def with_errors(count: int, seed: int = 0) -> dict[str, Any]:
     wrong = np.random.default_rng(seed).choice(1000, count, replace=False)
     decision[wrong] = (decision[wrong] + 1) % 10
     return rows(decision)
+
+
+@pytest.mark.parametrize(("errors", "verdict"), [(20, "pass"), (60, "no better"), (120, "no better")])
+def test_whether_learning_pays_is_told_with_an_interval_and_holds_nothing_back(errors: int, verdict: str) -> None:
+    rules = {"worse": with_errors(300, 3), "best": with_errors(60, 2)}
+    (gate,) = rules_gate(MNIST, configured(), split_of(LABEL), with_errors(errors, 1), rules)
+    assert (gate.verdict, passed([gate])) == (verdict, True)
+    assert gate.figures["gain"] == pytest.approx((60 - errors) / 1000)
+    assert "gain over best, the best plain rule, which has 0.94" in gate.reason
+    assert ("it is not shown that learning pays" in gate.reason) == (verdict == "no better")
+    assert rules_gate(MNIST, configured(), split_of(LABEL), with_errors(errors, 1), {}) == []
 
 
 @pytest.mark.parametrize(("candidate", "verdict"), [(50, "pass"), (45, "pass"), (120, "fail")])

@@ -82,7 +82,7 @@ def test_core_ml_models_are_registered_like_any_other(home: Path, tmp_path: Path
     found = json.loads(done.stdout)
     assert (found["version"], found["variant"], found["aliases"]) == ("1", "fp16", "champion")
     assert set(found["files"]) == {"model.mlpackage", "model.buckets.mlpackage"}
-    assert found["gates"].keys() == {"training", "quality", "parity", "size", "champion"}
+    assert found["gates"].keys() == {"training", "quality", "parity", "size", "rules", "champion"}
     assert "by evaluator_fp16, evaluator_fp32" in found["gates"]["parity"]
     assert "fp16, specification 8" in found["files"]["model.mlpackage"]
     listed = json.loads(anelab(home, "model", "list", "mnist-coreml", "--json").stdout)

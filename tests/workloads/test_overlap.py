@@ -1,5 +1,6 @@
 """The label `overlap`: what mates tell of each other's errors, and what filters make of it."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,17 @@ def test_the_model_sees_what_is_known_in_its_place_and_the_card_counts_the_rest(
     assert (raw[:, WIDTH:][outside] == PAD_SCORE).all()
     assert outside[:, 0].any()
     assert not outside.all(axis=1).any()
+
+
+def test_pieces_of_one_sequence_never_part(tmp_path: Path) -> None:
+    """Though the reads that they are of differ elsewhere, and the pieces lie in other places."""
+    config, files = simulated(tmp_path)
+    workloads.get("read_quality").prepare(config, files, tmp_path)
+    seen = {name: np.load(tmp_path / f"{name}.raw.npy")[:, :150] for name in SPLITS}
+    pieces = {name: {bytes(row[row != 0]) for row in rows} for name, rows in seen.items()}
+    assert len(set.union(*pieces.values())) < sum(map(len, seen.values()))  # there are equal ones
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert not pieces[one] & pieces[other]
 
 
 def test_libraries_without_overlaps_are_refused(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Train, validation and test rows: seeded, stratified, and never splitting a group."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.files import canonical_json, sha256_text
+from anelab.learning.base import Split
 from anelab.learning.config import SplitConfig
 
 Indices = NDArray[np.int64]
@@ -31,3 +34,12 @@ def stratified_split(strata: NDArray[Any], groups: NDArray[Any], shares: SplitCo
 def _count(share: float, size: int) -> int:
     least = 1 if share and size >= 3 else 0
     return max(round(share * size), least)
+
+
+def split_digest(split: Split) -> str:
+    """sha256 of a split's inputs and targets: the identity of a test set."""
+    arrays = {f"{graph}.{name}": array for graph, named in split.inputs.items() for name, array in named.items()}
+    arrays |= {f"target.{name}": array for name, array in split.targets.items()}
+    digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    parts = {name: f"{array.dtype}{array.shape}{digests[name]}" for name, array in arrays.items()}
+    return sha256_text(canonical_json(parts))

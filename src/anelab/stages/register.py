@@ -4,17 +4,18 @@ Its outcome depends on who is champion, so DVC must not restore it from its run 
 persist). A model that is champion already keeps the verdict that made it so.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anelab import workloads
 from anelab.errors import AnelabError, warn
 from anelab.export.parity import Parity
-from anelab.files import canonical_json, dvc_md5, read_json, sha256_text, write_json
+from anelab.files import dvc_md5, read_json, write_json
 from anelab.learning.base import Array, Arrays, Split
+from anelab.learning.splits import split_digest
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.statistics import replicates
 from anelab.tracking import gates
@@ -118,8 +119,12 @@ def _decide(
     verdict = _against_champion(job, store, model, standing, own, manifest, test, digest)
     only = f"only {own.entry['variant']} may be champion (registry.variant.{own.entry['format']})"
     others = gates.Gate("champion", "not eligible", only, {})
+    rules = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
+    compared = {
+        own.file: [*gates.rules_gate(job.workload, job.config, test, own.rows, rules), verdict],
+    }
     return {
-        variant: _judge(job, contender, manifest["metadata"], verdict if contender is own else others)
+        variant: _judge(job, contender, manifest["metadata"], compared.get(contender.file, [others]))
         for variant, contender in contenders.items()
     }
 
@@ -192,8 +197,10 @@ def _verdict_that_made_it(job: Job, model: str, own: Contender) -> gates.Gate:
     return gates.not_compared("it is the champion")
 
 
-def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_champion: gates.Gate) -> dict[str, Any]:
-    """One candidate's verdict at every gate."""
+def _judge(
+    job: Job, contender: Contender, metadata: Mapping[str, str], compared: Sequence[gates.Gate]
+) -> dict[str, Any]:
+    """One candidate's verdict at every gate; `compared` are those that compare it with others."""
     config, entry = job.config, contender.entry
     report = read_json(job.reports / "parity.json")[contender.file]
     parities = {name: Parity(**figures) for name, figures in report.items()}
@@ -204,7 +211,7 @@ def _judge(job: Job, contender: Contender, metadata: Mapping[str, str], against_
         gates.parity_gate(parities, tolerances, config.sign),
         gates.size_gate(config, entry["size_bytes"]),
         *gates.limit_gates(config, contender.metrics),
-        against_champion,
+        *compared,
     ]
     return {
         "content": entry["content"],
@@ -301,18 +308,9 @@ def _tell(
         value = judged["metrics"][registry["metric"].partition(":")[2]]
         rank = _rank(judged, number, holders)
         print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
-
-
-def split_digest(split: Split) -> str:
-    """sha256 of a split's inputs and targets: the identity of a test set."""
-    arrays = {f"{graph}.{name}": array for graph, named in split.inputs.items() for name, array in named.items()}
-    arrays |= {f"target.{name}": array for name, array in split.targets.items()}
-    parts = {name: f"{array.dtype}{array.shape}{_bytes_digest(array)}" for name, array in arrays.items()}
-    return sha256_text(canonical_json(parts))
-
-
-def _bytes_digest(array: Array) -> str:
-    return hashlib.sha256(array.tobytes()).hexdigest()
+        for gate in judged["gates"]:
+            if gate["verdict"] == "no better":
+                print(f"  {gate['reason']}")
 
 
 STAGE = Stage(

@@ -12,7 +12,7 @@ from anelab.learning.config import Tolerance, WorkloadConfig
 from anelab.learning.figures import direction
 from anelab.statistics import Interval, grouped_bootstrap
 
-Verdict = Literal["pass", "fail", "not compared", "not eligible"]
+Verdict = Literal["pass", "fail", "no better", "not compared", "not eligible"]
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,43 @@ def champion_gate(
 ) -> Gate:
     """Not worse: the 95 % interval of candidate minus champion, on the same rows, stays above -margin.
 
-    `candidate` and `champion` are rows of `split`. Pairing removes what both find hard; whole groups
-    are drawn, so related rows do not count as independent evidence.
+    `candidate` and `champion` are rows of `split`.
     """
+    return _champion_verdict(config, _gain(workload, config, split, candidate, champion))
 
+
+def rules_gate(
+    workload: AnyWorkload, config: WorkloadConfig, split: Split, candidate: Arrays, rules: Mapping[str, Arrays]
+) -> list[Gate]:
+    """Whether learning pays: the 95 % interval of candidate minus the best plain rule, on the same rows, lies above 0.
+    If not, a user should know, but a network may be champion that does what a rule does. None without rules."""
+    values = {name: config.headline(workload.metrics(rows, split), "the test set") for name, rows in rules.items()}
+    if not values:
+        return []
+    best = max(values, key=lambda name: config.sign * values[name])
+    interval = _gain(workload, config, split, candidate, rules[best])
+    reason = (
+        f"{config.metric_name} gain over {best}, the best plain rule, which has {values[best]:.6g}: "
+        f"{interval.point:+.6g} [{interval.low:+.6g}, {interval.high:+.6g}]"
+    )
+    figures = {"gain": interval.point, "low": interval.low, "high": interval.high, "rule": values[best]}
+    known = {name: value for name, value in figures.items() if np.isfinite(value)}
+    if interval.low > 0:
+        return [Gate("rules", "pass", reason, known)]
+    return [Gate("rules", "no better", f"{reason}; it is not shown that learning pays", known)]
+
+
+def _gain(workload: AnyWorkload, config: WorkloadConfig, split: Split, ours: Arrays, theirs: Arrays) -> Interval:
+    """Of the headline metric, positive where ours is better. Pairing removes what both find hard; whole groups are
+    drawn, so related rows do not count as independent evidence."""
     bare = replace(split, inputs={})  # figures need targets only, and inputs are costly to draw again
 
     def gain(rows: np.ndarray[Any, np.dtype[np.int64]]) -> float:
         part = bare.take(rows)
-        ours, theirs = (_figure(workload, config, side, rows, part) for side in (candidate, champion))
-        return config.sign * (ours - theirs)
+        left, right = (_figure(workload, config, side, rows, part) for side in (ours, theirs))
+        return config.sign * (left - right)
 
-    interval = grouped_bootstrap(gain, split.groups, config.registry.resamples, config.seed)
-    return _champion_verdict(config, interval)
+    return grouped_bootstrap(gain, split.groups, config.registry.resamples, config.seed)
 
 
 def _champion_verdict(config: WorkloadConfig, interval: Interval) -> Gate:

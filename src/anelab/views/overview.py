@@ -12,7 +12,7 @@ from anelab.views.engine import ran_on_ne
 from anelab.views.look import moment, size_text
 from anelab.workspace import Workspace
 
-GATE_SIGNS = {"pass": "✓", "fail": "✕", "not compared": "–", "not eligible": "–"}
+GATE_SIGNS = {"pass": "✓", "fail": "✕", "no better": "≈", "not compared": "–", "not eligible": "–"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,12 @@ def missing(
     for model in models_of(versions):
         champion = holder(versions, model, "champion")
         if champion is None:
-            newest = next(one for one in versions if one.model == model)
-            found.append(Missing(f"{model} has no champion", f"anelab model promote {model} {newest.version}"))
+            passed = [one for one in versions if one.model == model and one.passed]
+            if passed:
+                found.append(Missing(f"{model} has no champion", f"anelab model promote {model} {passed[0].version}"))
+            else:
+                lack = f"{model} has no champion, for no version passed its gates"
+                found.append(Missing(lack, f"anelab model list {model}"))
         elif not champion.results and champion.format == "onnx":
             found.append(Missing(f"{champion.title} has no benchmark", f"anelab bench run {workload}"))
     coreml = holder(versions, f"{workload}-coreml", "champion")

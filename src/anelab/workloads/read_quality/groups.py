@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.learning.config import SplitConfig
-from anelab.workloads.read_quality.fastq import WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH, Bytes, Integers
 
 TELLING = 20
 """Bases from which on equal sequences are taken for one molecule's."""
@@ -20,10 +20,16 @@ def groups_of(names: Sequence[str], raw: Bytes, lengths: Integers) -> Integers:
     """A number for what must stay together, [n]: mates, whose names differ in /1 and /2 at most, and reads of one
     sequence, for a model that has seen one of them knows the other."""
     fragment = _fragments(names)
-    rows = np.ascontiguousarray(raw[:, :WIDTH]).view(f"V{WIDTH}")[:, 0]
-    _, sequence = np.unique(rows, return_inverse=True)
-    told = np.flatnonzero(lengths >= TELLING)
-    return _joined(fragment[told], sequence[told], len(names))[fragment]
+    return together(fragment, raw, lengths >= TELLING)
+
+
+def together(group: Integers, raw: Bytes, told: NDArray[np.bool_]) -> Integers:
+    """A number for each read, [n], equal where `group` is, and where the bases of two that are `told` are: pieces of
+    reads are the same wherever in a read they lie."""
+    codes = np.take_along_axis(raw, np.argsort(raw[:, :WIDTH] == PAD_CODE, axis=1, kind="stable"), axis=1)
+    _, sequence = np.unique(np.ascontiguousarray(codes).view(f"V{WIDTH}")[:, 0], return_inverse=True)
+    _, number = np.unique(group, return_inverse=True)
+    return _joined(number[told], sequence[told], len(group))[number]
 
 
 def mates_of(names: Sequence[str]) -> tuple[Integers, Integers]:

@@ -12,7 +12,7 @@ from anelab.errors import AnelabError
 from anelab.learning.base import Array
 from anelab.workloads.read_quality.config import ReadsDataConfig
 from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
-from anelab.workloads.read_quality.groups import mates_of
+from anelab.workloads.read_quality.groups import mates_of, together
 from anelab.workloads.read_quality.labels import by_rule
 from anelab.workloads.read_quality.library import ReadSet
 from anelab.workloads.read_quality.overlap import LEAST_OVERLAP, Overlaps, find_overlaps
@@ -24,11 +24,12 @@ MOST_UNDECIDED = 0.5
 
 @dataclass(frozen=True)
 class Known:
-    """Of m reads: `rows` [m] among all; `raw` as the model sees them; `label` [m], True is PASS; `targets`, more arrays
-    of the same rows; `facts` for the data card."""
+    """Of m reads: `rows` [m] among all; `raw` as the model sees them; `group` [m], what must stay in one split; `label`
+    [m], True is PASS; `targets`, more arrays of the same rows; `facts` for the data card."""
 
     rows: Integers
     raw: Bytes
+    group: Integers
     label: NDArray[np.bool_]
     targets: dict[str, Array] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -42,14 +43,14 @@ def what_is_known(reads: ReadSet, truths: Sequence[Path], data: ReadsDataConfig)
         return _of_overlaps(reads, data)
     label = by_rule(reads.raw, data)
     assert label is not None
-    return Known(np.arange(len(label)), reads.raw, label)
+    return Known(np.arange(len(label)), reads.raw, reads.group, label)
 
 
 def _of_truth(reads: ReadSet, paths: Sequence[Path], data: ReadsDataConfig) -> Known:
     truths = _truths(reads, paths)
     label = np.array([truth.errors for truth in truths]) <= data.max_errors
     wrong = wrong_bases(truths)
-    return Known(np.arange(len(label)), reads.raw, label, {} if wrong is None else {"wrong": wrong})
+    return Known(np.arange(len(label)), reads.raw, reads.group, label, {} if wrong is None else {"wrong": wrong})
 
 
 def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
@@ -115,8 +116,9 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
     raw[:, :WIDTH][~known], raw[:, WIDTH:][~known] = PAD_CODE, PAD_SCORE
     label = wrong.sum(axis=1) <= data.max_errors
     left_out = len(reads.names) - len(rows)
+    group = together(reads.group[rows], raw, np.ones(len(rows), bool))
     return Known(
-        rows, raw, label, {"wrong": wrong, "abundance": share}, {"overlaps": facts, "reads_left_out": left_out}
+        rows, raw, group, label, {"wrong": wrong, "abundance": share}, {"overlaps": facts, "reads_left_out": left_out}
     )
 
 
@@ -127,8 +129,9 @@ def _facts(found: Overlaps, files: list[str]) -> dict[str, Any]:
 def _check_mates(pairs: int, files: list[str]) -> None:
     if not pairs:
         raise AnelabError(
-            f"read_quality.data.label=overlap needs mates, but there are none in {' and '.join(files)}: their names "
-            "must differ in /1 and /2 at most, and read_quality.data.max_records must reach to the second ones"
+            f"read_quality.data.label=overlap needs mates, but there are none in {' and '.join(files)}: give both "
+            "files of each library in read_quality.data.source, with names that differ in /1 and /2 at most; where "
+            "read_quality.data.max_records is set, it must reach to the second ones"
         )
 
 

@@ -28,7 +28,7 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     reads = read_all([path for path in files if not path.name.endswith(TRUTH_SUFFIX)], config.data)
     known = what_is_known(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
     _check_both(known.label, config.data)
-    group, library = reads.group[known.rows], reads.library[known.rows]
+    group, library = known.group, reads.library[known.rows]
     if config.split.by_library:
         parts = split_libraries(library, config.split, config.seed)
     else:
@@ -67,7 +67,7 @@ def _card(config: Config, reads: ReadSet, known: Known, parts: dict[str, NDArray
     if fewest < FEW:
         warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")
     facts: dict[str, Any] = {
-        "groups": len(np.unique(reads.group[known.rows])),
+        "groups": len(np.unique(known.group)),
         "label": config.data.label,
         "length_percentiles": _percentiles(lengths),
         "mean_quality_by_cycle": _by_cycle(raw),

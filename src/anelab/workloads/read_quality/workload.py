@@ -64,10 +64,10 @@ class ReadQuality(Workload[Config]):
         return Split({"model": {"input": encode.encode(raw)}, "raw": {"input": raw}}, arrays, group)
 
     def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
-        return {
-            "training.learning_rate": trial.suggest_float("training.learning_rate", 1e-4, 1e-2, log=True),
-            "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.5),
-        }
+        rate = {"training.learning_rate": trial.suggest_float("training.learning_rate", 1e-4, 1e-2, log=True)}
+        if config.model.architecture == "errors":
+            return {**rate, "model.channels": trial.suggest_categorical("model.channels", [8, 16, 32])}
+        return {**rate, "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.5)}
 
     def build(self, config: Config, prepared: Path) -> ReadNet | ErrorNet:
         if config.model.architecture == "mlp":
