@@ -37,7 +37,7 @@ class Workspace:
         except UsageError:
             if root is None:
                 raise
-            project = find_project(root, f"neither in the working directory nor in --workspace {root}")
+            project = find_project(root, f"in the working directory, in --workspace {root}")
         place = root.resolve() if root else project
         if odd := sorted(set("%?") & set(str(place))):
             raise UsageError(f"{place}: a path with {' or '.join(odd)} cannot hold the SQLite store; choose another")
