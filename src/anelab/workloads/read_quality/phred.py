@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -74,7 +73,10 @@ def _detected(blocks: Iterator[Block], source: Source, option: str) -> Iterator[
     if offset is None and any(block.lengths.any() for block in waiting):
         _refuse_doubt(waiting, source, option)
     watch = _Watch("was detected", option)
-    yield from (_reads(block, offset or 33, watch) for block in chain(waiting, blocks))  # empty reads have no qualities
+    offset = offset or 33  # empty reads have no qualities
+    while waiting:  # and none stays in memory
+        yield _reads(waiting.pop(0), offset, watch)
+    yield from (_reads(block, offset, watch) for block in blocks)
 
 
 def _span(blocks: Sequence[Block], count: int) -> tuple[int, int]:

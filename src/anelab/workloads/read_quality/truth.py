@@ -54,7 +54,7 @@ def _truth(row: list[str], columns: dict[str, int]) -> Truth:
         raise ValueError(f"{row[0]} has {errors} errors")
     if "places" in columns:
         places = tuple(int(place) - 1 for place in row[columns["places"]].split(",") if place)
-        if len(set(places)) != errors or len(places) != errors or min(places, default=0) < 0:
+        if not len(set(places)) == len(places) == errors or min(places, default=0) < 0:
             raise ValueError(f"{row[0]} has {errors} errors, but its places are {row[columns['places']]}")
     chance = float(row[columns["chance_of_none"]]) if "chance_of_none" in columns else float("nan")
     return Truth(errors, places, chance, row[columns["causes"]] if "causes" in columns else "")
