@@ -63,6 +63,17 @@ def test_whether_learning_pays_is_told_with_an_interval_and_holds_nothing_back(e
     assert rules_gate(MNIST, configured(), split_of(LABEL), with_errors(errors, 1), {}) == []
 
 
+def test_a_rule_whose_figure_is_undefined_is_no_rival() -> None:
+    config = tiny("read_quality.metric=max:precision").section("read_quality")
+    label = np.arange(1000) % 2
+    never = {"probability": np.zeros(1000), "decision": np.zeros(1000, np.int64)}
+    always = {"probability": np.ones(1000), "decision": np.ones(1000, np.int64)}
+    split = split_of(label.astype(bool))
+    assert rules_gate(READS, config, split, always, {"never": never}) == []
+    (gate,) = rules_gate(READS, config, split, always, {"never": never, "always": always})
+    assert (gate.verdict, gate.figures["gain"]) == ("no better", 0)
+
+
 @pytest.mark.parametrize(("candidate", "verdict"), [(50, "pass"), (45, "pass"), (120, "fail")])
 def test_not_worse_than_the_champion_is_judged_with_an_interval(candidate: int, verdict: str) -> None:
     gate = champion_gate(MNIST, configured(margin=0.03), split_of(LABEL), with_errors(candidate, 1), with_errors(50, 2))

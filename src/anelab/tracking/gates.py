@@ -104,8 +104,10 @@ def rules_gate(
     workload: AnyWorkload, config: WorkloadConfig, split: Split, candidate: Arrays, rules: Mapping[str, Arrays]
 ) -> list[Gate]:
     """Whether learning pays: the 95 % interval of candidate minus the best plain rule, on the same rows, lies above 0.
-    If not, a user should know, but a network may be champion that does what a rule does. None without rules."""
-    values = {name: config.headline(workload.metrics(rows, split), "the test set") for name, rows in rules.items()}
+    If not, a user should know, but a network may be champion that does what a rule does. None without a rule that
+    has the metric."""
+    figures_of = {name: workload.metrics(rows, split) for name, rows in rules.items()}
+    values = {name: known[config.metric_name] for name, known in figures_of.items() if config.metric_name in known}
     if not values:
         return []
     best = max(values, key=lambda name: config.sign * values[name])
