@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from anelab.bench.arms import Subject, parse_arm
-from anelab.bench.process import WorkerProcess
-from anelab.bench.stats import paired
+from anelab.bench.arms.catalog import parse_arm
+from anelab.bench.arms.contract import Subject
+from anelab.bench.measuring.process import WorkerProcess
+from anelab.bench.results.stats import paired
 from anelab.config import load_params
 from anelab.export.examples import EXAMPLES, read_examples
 from anelab.workspace import Workspace

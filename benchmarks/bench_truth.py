@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anelab.bench.arms import Call, Opened, Subject
-from anelab.bench.arms_onnx import OrtCpu
-from anelab.bench.run import run_benchmark, write_result
+from anelab.bench.arms.contract import Call, Opened, Subject
+from anelab.bench.arms.onnx import OrtCpu
+from anelab.bench.measuring.run import run_benchmark, write_result
 from anelab.config import load_params
 from anelab.learning.base import Split
 from anelab.learning.config import BenchConfig

@@ -36,11 +36,11 @@ from anelab.config import load_params
 from anelab.errors import AnelabError
 from anelab.learning.base import Arrays, Split
 from anelab.learning.metrics import average_precision, expected_calibration_error, roc_auc
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
 from anelab.statistics import grouped_bootstrap
 from anelab.training.fit import fit
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.encode import phred_scores
-from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH, Bytes
+from anelab.workloads.read_quality.encode import WIDTH, phred_scores
 from anelab.workloads.read_quality.filters import KEPT, RARE, kept_at, residual_rate
 from anelab.workloads.read_quality.known import what_is_known
 from anelab.workloads.read_quality.library import read_all

@@ -25,8 +25,8 @@ from anelab.learning.base import Graph
 from anelab.learning.metrics import expected_calibration_error, roc_auc
 from anelab.training.fit import fit
 from anelab.workloads.read_quality import encode
+from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.filters import kept_at, residual_rate
-from anelab.workloads.read_quality.phred import read_reads
 from anelab.workloads.read_quality.simulate import READS_NAME, TRUTH_NAME
 from anelab.workloads.read_quality.truth import read_truth
 

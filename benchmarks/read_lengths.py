@@ -21,12 +21,12 @@ from anelab.config import load_params
 from anelab.export.artifacts import Source, write_onnx
 from anelab.export.runtime import onnx_predictor
 from anelab.learning.base import Predictor
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
 from anelab.training.fit import fit
 from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes
+from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH, read_reads
 from anelab.workloads.read_quality.labels import by_rule
-from anelab.workloads.read_quality.phred import read_reads
 
 PROJECT = Path(__file__).resolve().parents[1]
 TRAINED = ("ERR127302", "trinity_rnaseq")

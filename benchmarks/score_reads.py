@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anelab.scoring.memory import keep_memory
-from anelab.scoring.outputs import lines
-from anelab.scoring.scorer import model_scorer
+from anelab.inference.reads.memory import keep_memory
+from anelab.inference.reads.outputs import lines
+from anelab.inference.reads.scorer import model_scorer
+from anelab.sequences.streams import read_bytes
 from anelab.workloads.read_quality import encode
-from anelab.workloads.read_quality.phred import read_reads
+from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.simulate import LETTERS, _qualities
-from anelab.workloads.read_quality.streams import read_bytes
 
 CHUNK = 100_000
 DECOMPRESS = "import sys; from isal import igzip\nwith igzip.open(sys.argv[1]) as f:\n    while f.read(1 << 20): pass"

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from anelab.bench import compare
-from anelab.bench.bundle import SAMPLES
 from anelab.bench.estimate import Published
 from anelab.bench.estimate import published as published_cases
-from anelab.bench.samples import read_samples
-from anelab.bench.schema import Comparison, Report
+from anelab.bench.results import compare
+from anelab.bench.results.bundle import SAMPLES
+from anelab.bench.results.samples import read_samples
+from anelab.bench.results.schema import Comparison, Report
 from anelab.dashboard import WORKSPACE
 from anelab.errors import AnelabError
 from anelab.tracking import reading, replicates

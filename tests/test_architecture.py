@@ -41,23 +41,84 @@ def test_only_tracking_imports_mlflow_and_nothing_imports_dvc() -> None:
 
 
 ALLOWED = {
-    "learning": {"learning"},
-    "workloads": {"workloads", "learning"},
-    "training": {"training", "learning"},
-    "export": {"export", "learning"},
-    "bench": {"bench", "training", "export", "learning", "workloads"},
-    "tracking": {"tracking", "bench", "export", "learning", "workloads"},
-    "views": {"views", "tracking", "bench", "learning"},
-    "stages": {"stages", "training", "export", "bench", "tracking", "learning", "workloads"},
+    "sequences": set(),
+    "learning": set(),
+    "workloads": {"learning", "sequences"},
+    "training": {"learning"},
+    "export": {"learning"},
+    "bench": {"training", "export", "learning", "workloads"},
+    "tracking": {"bench", "export", "learning", "workloads"},
+    "views": {"tracking", "bench", "learning"},
+    "inference": {"tracking", "export", "learning", "workloads", "sequences"},
+    "stages": {"training", "export", "bench", "tracking", "learning", "workloads"},
+    "cli": {"inference", "stages", "views", "tracking", "bench", "export", "learning", "workloads", "sequences"},
 }
-PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
+WINGS = {
+    "arms": set(),
+    "results": {"arms"},
+    "machine": {"results"},
+    "measuring": {"arms", "results", "machine"},
+}
+"""Of bench/."""
+
+
+def units(paths: list[Path], depth: int) -> dict[str, set[str]]:
+    """Which part of anelab imports which; `depth` 1: packages, 9: modules. An import for types only is none."""
+    graph: dict[str, set[str]] = {}
+    for path in paths:
+        user = ".".join(module_name(path).split(".")[1 : 1 + depth])
+        used = {".".join(name.split(".")[1 : 1 + depth]) for name in imported_modules(path)}
+        graph.setdefault(user, set()).update(used - {user})
+    return graph
+
+
+def module_name(path: Path) -> str:
+    return ".".join(["anelab", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+MODULES = {module_name(path) for path in FILES}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of anelab that the file imports when it runs, at the top or inside a function."""
+    tree = ast.parse(path.read_text())
+    types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    skipped = {id(inner) for node in types for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in skipped:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and id(node) not in skipped:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module or "" for name in names}
+    return found & MODULES
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
 def test_packages_import_only_what_lies_below_them(package: str) -> None:
+    packages = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
+    assert packages == ALLOWED.keys()
     for path in (SOURCE / package).rglob("*.py"):
         used = {name.split(".")[1] for name in imports(path) if name.startswith("anelab.") and name.count(".")}
-        assert used & PACKAGES <= ALLOWED[package], path
+        assert used & packages <= ALLOWED[package] | {package}, path
+
+
+@pytest.mark.parametrize("wing", sorted(WINGS))
+def test_wings_of_bench_import_only_what_lies_below_them(wing: str) -> None:
+    for path in (SOURCE / "bench" / wing).rglob("*.py"):
+        used = {name.split(".")[2] for name in imported_modules(path) if name.startswith("anelab.bench.")}
+        assert used & WINGS.keys() <= WINGS[wing] | {wing}, path
+
+
+@pytest.mark.parametrize("depth", [1, 2, 9])
+def test_no_imports_go_in_circles(depth: int) -> None:
+    graph = units(FILES, depth)
+    graph.pop("", None)
+    waiting = dict(graph)
+    while free := [unit for unit, used in waiting.items() if not used & waiting.keys()]:
+        for unit in free:
+            del waiting[unit]
+    assert not waiting, f"circles among {sorted(waiting)}"
 
 
 def test_the_dashboard_reads_through_tracking_and_bench_only() -> None:

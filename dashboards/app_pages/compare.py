@@ -8,7 +8,7 @@ import shown
 import streamlit as st
 import words
 
-from anelab.bench.compare import compare_reports
+from anelab.bench.results.compare import compare_reports
 from anelab.tracking.reading import VersionRow
 from anelab.views import compare, engine, lineage
 from anelab.views.look import latex, markdown, result_name, run_names

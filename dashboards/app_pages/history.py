@@ -5,7 +5,7 @@ import shown
 import streamlit as st
 import words
 
-from anelab.bench import trend
+from anelab.bench.results import trend
 from anelab.views import charts, history
 
 KINDS = ("Latency", "Metric")

@@ -7,7 +7,7 @@ import shown
 import streamlit as st
 import words
 
-from anelab.bench.schema import Report
+from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views import engine, overview

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from anelab.bench.bundle import opened_bundle, write_bundle
+from anelab.bench.results.bundle import opened_bundle, write_bundle
 from anelab.config import Params
 from anelab.errors import AnelabError
 from anelab.files import write_text

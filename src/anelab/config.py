@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from anelab import workloads
-from anelab.bench.arms import parse_arm
+from anelab.bench.arms.catalog import parse_arm
 from anelab.errors import UsageError
 from anelab.learning.config import Section, WorkloadConfig
 

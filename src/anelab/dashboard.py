@@ -53,7 +53,7 @@ def _check_port(port: int) -> None:
 
 def _import_first(workspace: Workspace) -> None:
     """What the first page would otherwise wait for. A store that cannot be opened is for the pages to tell of."""
-    for name in (*IMPORTED, "anelab.tracking.benchmarks", "anelab.bench.report", "anelab.views.charts"):
+    for name in (*IMPORTED, "anelab.tracking.benchmarks", "anelab.bench.results.report", "anelab.views.charts"):
         import_module(name)
     from streamlit.env_util import is_repl
 

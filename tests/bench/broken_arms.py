@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from anelab.bench.arms import Call, Opened, Subject
-from anelab.bench.arms_onnx import OrtCpu
+from anelab.bench.arms.contract import Call, Opened, Subject
+from anelab.bench.arms.onnx import OrtCpu
 from anelab.learning.base import Split
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from anelab.bench.arms import Subject
+from anelab.bench.arms.contract import Subject
 from tests.bench.models import subject_in
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from anelab.bench.placement import Placement
-from anelab.bench.report import summarised
-from anelab.bench.samples import AGAIN, Slice
-from anelab.bench.schema import ArmResult, Host, Report, Settings, Subject
+from anelab.bench.arms.placement import Placement
+from anelab.bench.results.report import summarised
+from anelab.bench.results.samples import AGAIN, Slice
+from anelab.bench.results.schema import ArmResult, Host, Report, Settings, Subject
 
 
 def host(fingerprint: str = "f" * 16) -> Host:

@@ -3,9 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from anelab.bench.arms import Subject
-from anelab.bench.judge import WorkloadJudge
-from anelab.console import Common
+from anelab.bench.arms.contract import Subject
+from anelab.bench.measuring.judge import WorkloadJudge
+from anelab.cli.console import Common
 from anelab.learning.config import BenchConfig
 from anelab.stages import export, prepare, search, simulate, train
 from anelab.stages.bench import judge_of, subject_of

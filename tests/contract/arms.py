@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anelab.bench.arms import Arm, Opened, Subject, UnavailableError, parse_arm
-from anelab.bench.process import WorkerProcess
-from anelab.bench.worker import distinct
+from anelab.bench.arms.catalog import parse_arm
+from anelab.bench.arms.contract import Arm, Opened, Subject, UnavailableError
+from anelab.bench.measuring.process import WorkerProcess
+from anelab.bench.measuring.worker import distinct
 from anelab.export.examples import EXAMPLES, Examples, read_examples
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anelab.bench.arms import Arm, Subject, kinds, parse_arm
+from anelab.bench.arms.catalog import kinds, parse_arm
+from anelab.bench.arms.contract import Arm, Subject
 from anelab.errors import AnelabError, UsageError
 from anelab.export.runtime import SessionPlan, onnx_predictor, open_session
 from tests.bench.conftest import exported  # noqa: F401

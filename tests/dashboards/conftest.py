@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from anelab.bench.bundle import SAMPLES, write_bundle
-from anelab.bench.run import write_result
+from anelab.bench.measuring.run import write_result
+from anelab.bench.results.bundle import SAMPLES, write_bundle
 from anelab.tracking import reading
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, anelab

@@ -3,9 +3,9 @@
 from dataclasses import replace as changed
 from typing import Any
 
-from anelab.bench.placement import Placement
-from anelab.bench.samples import Slice
-from anelab.bench.schema import (
+from anelab.bench.arms.placement import Placement
+from anelab.bench.results.samples import Slice
+from anelab.bench.results.schema import (
     ArmResult,
     Bound,
     Conditions,

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from anelab.bench.compare import crossover, level, pair
+from anelab.bench.arms.placement import Placement
 from anelab.bench.estimate import published
-from anelab.bench.placement import Placement
-from anelab.bench.samples import Slice
-from anelab.bench.schema import Report
+from anelab.bench.results.compare import crossover, level, pair
+from anelab.bench.results.samples import Slice
+from anelab.bench.results.schema import Report
 from anelab.views import charts, engine, particulars
 from anelab.views.look import DEVICE_COLOURS, device_of, named
 from tests.views.made import full, linux, mac, version

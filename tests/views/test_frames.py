@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anelab.bench.compare import Differences, compare_reports
+from anelab.bench.results.compare import Differences, compare_reports
 from anelab.tracking.replicates import Replicates
 from anelab.views import compare, data, history, lineage, look, overview, pareto, search
 from anelab.views.compare import Judged

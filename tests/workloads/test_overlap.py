@@ -11,8 +11,9 @@ import torch
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
+from anelab.sequences.nucleotides import CODES, PAD_CODE, Bytes
 from anelab.workloads.read_quality import filters
-from anelab.workloads.read_quality.fastq import CODES, PAD_CODE, PAD_SCORE, WIDTH, Bytes
+from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH
 from anelab.workloads.read_quality.groups import mates_of
 from anelab.workloads.read_quality.kmers import KmerTable
 from anelab.workloads.read_quality.known import what_is_known
@@ -23,7 +24,7 @@ from anelab.workloads.read_quality.prepare import prepare
 from anelab.workloads.read_quality.simulate import MATE_NAMES, TRUTH_NAME
 from anelab.workloads.read_quality.truth import read_truth
 from tests.conftest import tiny
-from tests.workloads.made_fastq import write
+from tests.sequences.made_fastq import write
 
 LIMIT = "read_quality.registry.limits.rare_discarded=1.2"
 OVERLAP = ("read_quality.data.label=overlap", LIMIT)

@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
-from anelab.workloads.read_quality import encode, phred, simulate, streams
+from anelab.sequences import phred, streams
+from anelab.sequences.fastq import read_blocks
+from anelab.sequences.phred import Reads
+from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import SimulationConfig
+from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
-from anelab.workloads.read_quality.fastq import read_blocks
 from anelab.workloads.read_quality.labels import by_rule, join_and_crop, rows_of
 from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, facts
-from anelab.workloads.read_quality.phred import Reads, read_reads
 from anelab.workloads.read_quality.prepare import prepare
 from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, simulate_reads
 from anelab.workloads.read_quality.truth import COLUMNS, read_truth
 from tests.conftest import tiny
-from tests.workloads.made_fastq import write
+from tests.sequences.made_fastq import write
 
 GOLDEN = Path(__file__).with_name("reads_3.golden.json")
 

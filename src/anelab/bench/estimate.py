@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from anelab.bench.schema import Bound, Estimate
+from anelab.bench.results.schema import Bound, Estimate
 
 CLOSE = 2.0
 """Middles nearer than this ratio are too close to tell."""

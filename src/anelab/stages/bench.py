@@ -12,10 +12,10 @@ from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
 
 if TYPE_CHECKING:
-    from anelab.bench.arms import Subject
-    from anelab.bench.judge import WorkloadJudge
-    from anelab.bench.samples import Slice
-    from anelab.bench.schema import Report
+    from anelab.bench.arms.contract import Subject
+    from anelab.bench.measuring.judge import WorkloadJudge
+    from anelab.bench.results.samples import Slice
+    from anelab.bench.results.schema import Report
 
 SAMPLES = "samples.parquet"
 
@@ -30,8 +30,8 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.bench.report import figures
-    from anelab.bench.run import chosen_arms, run_benchmark, write_result
+    from anelab.bench.measuring.run import chosen_arms, run_benchmark, write_result
+    from anelab.bench.results.report import figures
 
     config, subject = job.config.bench, subject_of(job)
     found, slices = run_benchmark(
@@ -52,8 +52,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
 def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabError:
     """What was measured, written where there may be room, and an error that says where. Raises OSError if there is
     none either."""
-    from anelab.bench.bundle import write_bundle
-    from anelab.bench.run import write_result
+    from anelab.bench.measuring.run import write_result
+    from anelab.bench.results.bundle import write_bundle
 
     folder = Path(tempfile.mkdtemp(prefix="anelab-kept-"))
     report = write_result(found, slices, folder / SAMPLES)
@@ -67,7 +67,7 @@ def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabEr
 
 def subject_of(job: Job) -> "Subject":
     """What the project's own benchmark measures."""
-    from anelab.bench.arms import Subject
+    from anelab.bench.arms.contract import Subject
 
     return Subject.of(
         job.name,
@@ -81,7 +81,7 @@ def subject_of(job: Job) -> "Subject":
 
 def judge_of(subject: "Subject") -> "WorkloadJudge":
     from anelab import workloads
-    from anelab.bench.judge import WorkloadJudge
+    from anelab.bench.measuring.judge import WorkloadJudge
     from anelab.export.examples import EXAMPLES, read_examples
 
     examples = read_examples(subject.folder / EXAMPLES)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from anelab.bench.arms import Subject, parse_arm
-from anelab.bench.run import arms_of, run_benchmark, write_result
-from anelab.bench.samples import Slice
-from anelab.bench.schema import Report
+from anelab.bench.arms.catalog import parse_arm
+from anelab.bench.arms.contract import Subject
+from anelab.bench.measuring.run import arms_of, run_benchmark, write_result
+from anelab.bench.results.samples import Slice
+from anelab.bench.results.schema import Report
 from anelab.config import Params
 from anelab.learning.config import BenchConfig
 from anelab.stages.bench import SAMPLES, judge_of

@@ -17,9 +17,9 @@ from mlflow.entities import Metric
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 
-from anelab.bench.bundle import REPORT, SAMPLES, opened_bundle
-from anelab.bench.report import figures, parse_report, read_report
-from anelab.bench.schema import Report
+from anelab.bench.results.bundle import REPORT, SAMPLES, opened_bundle
+from anelab.bench.results.report import figures, parse_report, read_report
+from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
 from anelab.tracking.models import find_version

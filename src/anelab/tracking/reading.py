@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab import workloads
-from anelab.bench.schema import Report
+from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import read_json
 from anelab.tracking.store import SQLITE, Store, open_store, store_uri, without_password
@@ -317,8 +317,8 @@ def downloaded(store: Store, run_id: str, name: str) -> Iterator[Path]:
 
 def benchmark(store: Store, run_id: str) -> Report:
     """Raises AnelabError if the result is missing, damaged or of another schema."""
-    from anelab.bench.bundle import REPORT
-    from anelab.bench.report import parse_report
+    from anelab.bench.results.bundle import REPORT
+    from anelab.bench.results.report import parse_report
 
     report = parse_report(artifact(store, run_id, REPORT), f"the benchmark of run {run_id[:8]}")
     imported = run(store, run_id).tags.get("anelab.imported") == "true"

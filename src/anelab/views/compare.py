@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from anelab.bench.compare import Change, Differences, level, significance
-from anelab.bench.quality import Difference, difference, interval
-from anelab.bench.schema import Comparison, Report
+from anelab.bench.results.compare import Change, Differences, level, significance
+from anelab.bench.results.quality import Difference, difference, interval
+from anelab.bench.results.schema import Comparison, Report
 from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from anelab.bench.compare import crossover
-from anelab.bench.placement import Placement
-from anelab.bench.samples import Slice
-from anelab.bench.schema import ArmResult, Comparison, Report
-from anelab.bench.stats import LEAST_COUNTS
-from anelab.bench.summary import batch_of, rows_of
+from anelab.bench.arms.placement import Placement
+from anelab.bench.results.compare import crossover
+from anelab.bench.results.samples import Slice
+from anelab.bench.results.schema import ArmResult, Comparison, Report
+from anelab.bench.results.stats import LEAST_COUNTS
+from anelab.bench.results.summary import batch_of, rows_of
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_name, device_of, ratio_text, verdict_text
 

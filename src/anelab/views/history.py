@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from anelab.bench import trend
-from anelab.bench.schema import Report
+from anelab.bench.results import trend
+from anelab.bench.results.schema import Report
 from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.look import host_name, moment

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from anelab.bench.placement import UNAVAILABLE
-from anelab.bench.schema import ArmResult, Report
-from anelab.bench.tables import duration
+from anelab.bench.arms.placement import UNAVAILABLE
+from anelab.bench.results.schema import ArmResult, Report
 from anelab.tracking.reading import RunRow, VersionRow
+from anelab.views.tables import duration
 
 DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
 """Okabe and Ito's colours, which eyes of every kind tell apart (jfly.uni-koeln.de/color)."""

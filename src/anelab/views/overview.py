@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from anelab.bench.schema import Report
+from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views.engine import ran_on_ne

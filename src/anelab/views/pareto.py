@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from anelab.bench.schema import Report
+from anelab.bench.results.schema import Report
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_of, host_name, significant
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from anelab.bench.estimate import Published
-from anelab.bench.schema import ArmResult, Bound, Report
+from anelab.bench.results.schema import ArmResult, Bound, Report
 from anelab.views.engine import Results, chosen
 from anelab.views.look import device_of, time_text
 

@@ -5,15 +5,31 @@ Bytes, uint8 [n, 300]: 150 base codes, A 4, C 5, G 6, T or U 7, any other letter
 over 4, pad -1; pad 20/93. So a pad is no base, and its quality is the centre that the network subtracts.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import CODES, PAD_CODE, PAD_SCORE, WIDTH, Bytes
+from anelab.sequences import phred
+from anelab.sequences.nucleotides import CODES, PAD_CODE, Bytes
+from anelab.sequences.phred import Phred, Reads
+from anelab.sequences.streams import Source
 
 VERSION = "reads/3"
+WIDTH = 150
+"""Bases that the model sees."""
+PAD_SCORE = 20
+"""What the features are centred on."""
 FEATURES = 2 * WIDTH
 BASE_SCALE, BASE_SHIFT = 1 / 4, -1.0
 SCORE_SCALE = 1 / 93
+
+
+def read_reads(
+    source: Source, phred_offset: Phred, option: str, max_records: int | None = None, together: int = 1
+) -> Iterator[Reads]:
+    """Every read of a source, its bytes as the model takes them. Raises AnelabError as `sequences.phred` does."""
+    return phred.read_reads(source, phred_offset, option, max_records, together, WIDTH, PAD_SCORE)
 
 
 def encode(raw: Bytes) -> NDArray[np.float32]:

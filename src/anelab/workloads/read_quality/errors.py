@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, poisson_nll_loss, relu, softplus
 
-from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, SCORE_SCALE
-from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH
+from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, PAD_SCORE, SCORE_SCALE, WIDTH
 
 KERNEL, FAR = 7, 4
 """Bases that a convolution sees, and by how many the second one's are apart."""

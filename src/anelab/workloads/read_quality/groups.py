@@ -10,7 +10,9 @@ from scipy.sparse.csgraph import connected_components
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.learning.config import SplitConfig
-from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH, Bytes, Integers
+from anelab.sequences.fastq import Integers
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
+from anelab.workloads.read_quality.encode import WIDTH
 
 TELLING = 20
 """Bases from which on equal sequences are taken for one molecule's."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import Bytes
+from anelab.sequences.nucleotides import Bytes
 
 K = 21
 CHUNK = 4096

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
 from anelab.learning.base import Array
+from anelab.sequences.fastq import Integers
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
 from anelab.workloads.read_quality.config import ReadsDataConfig
-from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH
 from anelab.workloads.read_quality.groups import mates_of, together
 from anelab.workloads.read_quality.labels import by_rule
 from anelab.workloads.read_quality.library import ReadSet

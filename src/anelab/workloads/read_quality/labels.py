@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.learning.base import Array
-from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
-from anelab.workloads.read_quality.fastq import PAD_CODE, PAD_SCORE, WIDTH, Bytes, Integers
+from anelab.sequences.fastq import Integers
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
+from anelab.workloads.read_quality.encode import PAD_SCORE, ROUNDING, WIDTH, expected_errors, lengths_of, phred_scores
 
 if TYPE_CHECKING:
     from anelab.workloads.read_quality.config import ReadsDataConfig

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from anelab.errors import AnelabError
+from anelab.sequences.fastq import Integers
+from anelab.sequences.nucleotides import Bytes
+from anelab.sequences.phred import Reads
 from anelab.workloads.read_quality.config import ReadsDataConfig
-from anelab.workloads.read_quality.fastq import WIDTH, Bytes, Integers
+from anelab.workloads.read_quality.encode import WIDTH, read_reads
 from anelab.workloads.read_quality.groups import groups_of, libraries_of
 from anelab.workloads.read_quality.labels import by_rule, of_whole_read
-from anelab.workloads.read_quality.phred import Reads, read_reads
 
 MOST_WHOLE = 600
 """Bases of a read in which its mate is looked for; what is longer has no mates."""

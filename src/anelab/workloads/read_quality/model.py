@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from anelab.learning.affine import fold_into_linear
-from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, FEATURES, SCORE_SCALE
-from anelab.workloads.read_quality.fastq import PAD_SCORE, WIDTH
+from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, FEATURES, PAD_SCORE, SCORE_SCALE, WIDTH
 
 FACTS = 3
 SKIP_WIDTH = 16

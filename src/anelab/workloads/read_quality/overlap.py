@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.workloads.read_quality.fastq import PAD_CODE, Bytes, Integers
+from anelab.sequences.fastq import Integers
+from anelab.sequences.nucleotides import PAD_CODE, Bytes
 from anelab.workloads.read_quality.kmers import KmerTable, chunks
 
 LEAST_OVERLAP, LEAST_COMPARED = 30, 15

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS, DataCard
 from anelab.learning.splits import stratified_split
+from anelab.sequences.nucleotides import PAD_CODE
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
-from anelab.workloads.read_quality.encode import phred_scores
-from anelab.workloads.read_quality.fastq import PAD_CODE, WIDTH
+from anelab.workloads.read_quality.encode import WIDTH, phred_scores
 from anelab.workloads.read_quality.groups import split_libraries
 from anelab.workloads.read_quality.known import Known, what_is_known
 from anelab.workloads.read_quality.library import ReadSet, read_all

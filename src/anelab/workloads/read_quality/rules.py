@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.learning.base import Arrays, Rule, Split
+from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.encode import ROUNDING, expected_errors, lengths_of, phred_scores
-from anelab.workloads.read_quality.fastq import Bytes
 from anelab.workloads.read_quality.filters import best_threshold
 from anelab.workloads.read_quality.labels import SCORES
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.read_quality.config import SimulationConfig
-from anelab.workloads.read_quality.fastq import Bytes
 from anelab.workloads.read_quality.truth import COLUMNS, GGC, HOMOPOLYMER, OVERSTATED, TRUTH_SUFFIX, UNREAD
 
 READS_NAME, TRUTH_NAME = "simulated.fastq.gz", f"simulated{TRUTH_SUFFIX}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.workloads.read_quality.fastq import WIDTH
+from anelab.workloads.read_quality.encode import WIDTH
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
 COLUMNS = ("read_id", "errors", "places", "expected_errors", "true_expected_errors", "chance_of_none", "causes")

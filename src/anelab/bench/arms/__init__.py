@@ -1,0 +1,1 @@
+"""What can be timed: arms, behind one contract."""

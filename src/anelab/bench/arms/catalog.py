@@ -1,0 +1,56 @@
+"""Names and kinds of arms.
+
+An arm is named `kind[/option][:variant]`, such as ort-cpu, ort-cpu/2:int8 or coreml/cpu_and_ne:fp16.
+"""
+
+import difflib
+import re
+
+from anelab.bench.arms.contract import Arm, Subject
+from anelab.errors import UsageError
+
+MOST_THREADS = 1024
+NAME = re.compile(r"(?P<kind>[a-z-]+)(/(?P<option>\w+))?(:(?P<variant>\w+))?")
+
+
+def parse_arm(text: str) -> Arm:
+    """The arm of that name. Raises UsageError that says what is allowed."""
+    match = NAME.fullmatch(text)
+    known = kinds()
+    if match is None or match["kind"] not in known:
+        near = difflib.get_close_matches(text.partition("/")[0].partition(":")[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"an arm is kind[/option][:variant] with a kind of {', '.join(known)}, but got {text}{hint}")
+    arm = known[match["kind"]]
+    return arm(_option(arm, match["option"], text), match["variant"] or arm.variant_default)
+
+
+def _option(arm: type[Arm], option: str | None, text: str) -> str:
+    if arm.options == ("threads",):
+        if option is None or (option.isascii() and option.isdigit() and 1 <= int(option) <= MOST_THREADS):
+            return str(int(option or 1))
+        raise UsageError(f"{arm.kind}/N takes a number of threads from 1 to {MOST_THREADS}, but got {text}")
+    if option is None:
+        return arm.options[0] if arm.options else ""
+    if option not in arm.options:
+        allowed = ", ".join(f"{arm.kind}/{one}" for one in arm.options) or f"{arm.kind} alone"
+        raise UsageError(f"{arm.kind} takes {allowed}, but got {text}")
+    return option
+
+
+def kinds() -> dict[str, type[Arm]]:
+    """Every kind of arm, by name."""
+    from anelab.bench.arms import coreml, onnx, python
+
+    found: list[type[Arm]] = [*onnx.ARMS, *coreml.ARMS, *python.ARMS]
+    return {arm.kind: arm for arm in found}
+
+
+def every_arm(subject: Subject, threads: int) -> list[Arm]:
+    """All arms of a subject, available or not: each kind with each option, and each variant of its format."""
+    found: dict[str, Arm] = {}
+    for arm in kinds().values():
+        options = ("1", str(threads)) if arm.options == ("threads",) else arm.options or ("",)
+        for variant in arm.variants(subject):
+            found |= {one.name: one for one in (arm(option, variant).resolved(subject) for option in options)}
+    return list(found.values())

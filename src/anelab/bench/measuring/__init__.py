@@ -1,0 +1,1 @@
+"""How arms are timed: gates, worker processes, blocks, clocks."""

@@ -1,0 +1,1 @@
+"""What follows from the samples: figures, verdicts, comparisons, and how results travel."""

@@ -1,0 +1,117 @@
+"""Raw samples: every call that was timed, warm-up included, as one Parquet file."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.bench.results.stats import outlier_labels
+from anelab.errors import AnelabError
+from anelab.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Phase = Literal["warm-up", "re-entry", "measured"]
+AGAIN = " again"
+"""Marks the reference's twin, by which the noise floor is measured."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Samples in ns that one process took in a row. `round` counts the turns of all arms in a block's cell, `order` is
+    the arm's place in that turn. `steady`: whether a warm-up ended so."""
+
+    arm: str
+    cell: str
+    block: int
+    round: int
+    order: int
+    phase: Phase
+    began_unix_ns: int
+    ns: NDArray[np.int64]
+    steady: bool | None = None
+    rate_hz: float | None = None
+    kept_up: bool | None = None
+
+
+COLUMNS = ("arm", "cell", "phase", "block", "round", "order", "began_unix_ns", "steady", "rate_hz", "kept_up")
+
+
+def write_samples(path: Path, slices: Sequence[Slice]) -> int:
+    """One row a sample; how many there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {
+        "arm": pa.string(),
+        "cell": pa.string(),
+        "phase": pa.string(),
+        "block": pa.int16(),
+        "round": pa.int16(),
+        "order": pa.int16(),
+        "began_unix_ns": pa.int64(),
+        "steady": pa.bool_(),
+        "rate_hz": pa.float64(),
+        "kept_up": pa.bool_(),
+    }
+    sizes = [len(one.ns) for one in slices]
+    index = pa.array(np.repeat(np.arange(len(slices)), sizes))
+    columns = {
+        name: pa.array([getattr(one, name) for one in slices], kind).dictionary_encode().take(index)
+        if kind == pa.string()
+        else pa.array([getattr(one, name) for one in slices], kind).take(index)
+        for name, kind in kinds.items()
+    }
+    none = np.empty(0, np.int64)
+    columns["ns"] = pa.array(np.concatenate([none, *(one.ns for one in slices)]))
+    columns["outlier"] = pa.array(np.concatenate([none.astype(np.int8), *_outliers(slices)]))
+    with replacing(path) as draft:
+        pq.write_table(pa.table(columns), draft, compression="zstd")
+    return sum(sizes)
+
+
+def _outliers(slices: Sequence[Slice]) -> list[NDArray[np.int8]]:
+    """Labels of each slice's samples, among all that its process took in that cell and phase."""
+    together: dict[tuple[str, str, int, str], list[int]] = defaultdict(list)
+    for index, one in enumerate(slices):
+        together[one.arm, one.cell, one.block, one.phase].append(index)
+    found: list[NDArray[np.int8]] = [np.empty(0, np.int8)] * len(slices)
+    for indices in together.values():
+        labels = outlier_labels(np.concatenate([slices[index].ns for index in indices]))
+        ends = np.cumsum([len(slices[index].ns) for index in indices])[:-1]
+        for index, part in zip(indices, np.split(labels, ends), strict=True):
+            found[index] = part
+    return found
+
+
+def read_samples(path: Path) -> list[Slice]:
+    """Raises AnelabError if the file is missing, damaged or not of samples."""
+    import pyarrow.parquet as pq
+
+    try:
+        return list(_slices(pq.read_table(path)))
+    except FileNotFoundError:
+        raise AnelabError(f"{path}: there are no samples; run `anelab bench run` or `dvc checkout`") from None
+    except Exception as error:  # pyarrow's own errors have no common base but Exception
+        raise AnelabError(f"{path}: cannot be read as samples ({type(error).__name__}); restore it") from None
+
+
+def _slices(table: "pa.Table") -> Iterator[Slice]:
+    """The runs of rows that belong together."""
+    columns: dict[str, Any] = {name: table[name].combine_chunks() for name in COLUMNS}
+    ns = table["ns"].to_numpy()
+    if not len(ns):
+        return
+    changes = np.zeros(len(ns) - 1, bool)
+    for name in ("arm", "cell", "phase", "block", "round", "began_unix_ns"):
+        values = columns[name]
+        codes = values.indices if hasattr(values, "indices") else values
+        changes |= np.diff(codes.to_numpy()) != 0
+    starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
+    for start, end in zip(starts, [*starts[1:], len(ns)], strict=True):
+        yield Slice(**{name: values[start].as_py() for name, values in columns.items()}, ns=ns[start:end])

@@ -1,0 +1,295 @@
+"""What a benchmark found: one typed, versioned record. `anelab bench schema` prints its JSON Schema.
+
+Times are nanoseconds, memory is bytes, energy is millijoules. What was not observed is null, never 0. Summaries
+follow from the samples: `bench/summary.py` makes them, and an import makes them again to check.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from anelab.bench.arms.placement import UNAVAILABLE, Placement
+
+MOST_RESAMPLES = 100_000
+"""What a result that comes from elsewhere may ask of this machine."""
+Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on NE"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ending(Record):
+    """How a worker ended before its time."""
+
+    kind: Literal["signal", "hang", "memory", "exit", "error", "unavailable"]
+    doing: str
+    detail: str
+    signal: str | None = None
+    log: str = ""
+
+    def text(self) -> str:
+        what = self.signal or {"memory": "out of memory", "hang": "hung"}.get(self.kind, self.kind)
+        return f"{what} while {self.doing}: {self.detail}"
+
+
+class Failure(Record):
+    """`block` is null for the gates, before any block."""
+
+    arm: str
+    block: int | None
+    ending: Ending
+
+
+class Gate(Record):
+    """A condition for being timed. `passed` is null where it does not apply."""
+
+    name: Literal["provider", "parity", "placement"]
+    passed: bool | None
+    detail: str
+
+
+class Opening(Record):
+    """One process's start. `first`: with an empty cache. `compile_ns` is null where nothing was compiled apart from
+    loading."""
+
+    block: int | None
+    first: bool
+    compile_ns: int | None
+    load_ns: int
+    first_predict_ns: int
+
+
+class Memory(Record):
+    """Medians over processes. The peak counts the interpreter and libraries, which `before_bytes` had already."""
+
+    before_bytes: int
+    peak_bytes: int
+
+
+class Cell(Record):
+    """One arm in one scenario, over all its processes. A percentile is there only with enough samples behind it."""
+
+    scenario: str
+    rows: int
+    """Rows a sample stands for."""
+    samples: int
+    processes: int
+    median_ns: float
+    mad_ns: float
+    mean_ns: float
+    min_ns: int
+    max_ns: int
+    percentiles_ns: dict[str, float]
+    outliers: dict[str, int]
+    """Samples beyond 1.5 (mild) and 3 (far) interquartile ranges of their process; none is dropped."""
+    steady_processes: int
+    process_medians_ns: dict[int, float]
+    rows_per_s: float | None
+    """Of calls one after the other; null where calls wait for something else."""
+    rate_hz: float | None = None
+    """Of arrivals, in the scenario `server`."""
+    kept_up: bool | None = None
+
+    @property
+    def steady(self) -> bool:
+        return self.steady_processes == self.processes
+
+
+class Energy(Record):
+    """Above idle. `reason` says why there is none."""
+
+    source: str
+    mj_per_inference: float | None = None
+    components_mj: dict[str, float] = {}
+    inferences: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class ArmResult(Record):
+    kind: str
+    variant: str
+    device: str
+    wants_ne: bool
+    files: dict[str, str]
+    """sha256 by the name of each file it ran."""
+    available: bool
+    reason: str = ""
+    gates: list[Gate] = []
+    placements: dict[int, Placement] = {}
+    """By rows a call."""
+    quality: float | None = None
+    """The headline metric of its answers for the example rows."""
+    openings: list[Opening] = []
+    memory: Memory | None = None
+    cells: dict[str, Cell] = {}
+    energy: Energy | None = None
+
+    @property
+    def timed(self) -> bool:
+        return bool(self.cells)
+
+    @property
+    def placement(self) -> Placement:
+        """Of calls of one row."""
+        return self.placements.get(1, UNAVAILABLE)
+
+
+class Comparison(Record):
+    """`speedup` above 1: the arm is faster than `against`. `low` and `high` bound its 95 % interval; `floor` is how
+    far from 1 a ratio must be to count: as far as that of equals went on this machine in this run, and one per cent at
+    least; null if equals were not seen."""
+
+    cell: str
+    arm: str
+    against: str
+    blocks: int
+    speedup: float | None
+    low: float | None
+    high: float | None
+    floor: float | None
+    p_value: float | None
+    verdict: Verdict
+    reason: str
+
+
+class Conditions(Record):
+    """At the borders of a block. `left_out` says why the block is no evidence; `busy` only that others were at work."""
+
+    block: int
+    load_average: float
+    other_cpu_cores: float
+    thermal: str
+    power: str
+    low_power: bool | None
+    left_out: list[str] = []
+    busy: bool = False
+
+
+class Host(Record):
+    """The machine and what runs on it. `neural_engine_cores` is null where there is none, or none was seen."""
+
+    fingerprint: str = Field(pattern="^[0-9a-f]+$")
+    system: str
+    release: str
+    build: str | None
+    machine: str
+    processor: str
+    model: str | None
+    cores: int
+    performance_cores: int | None
+    efficiency_cores: int | None
+    neural_engine_cores: int | None
+    memory_bytes: int
+    python: str
+    translated: bool
+    governor: str | None
+    power: str
+    low_power: bool | None
+    thermal: str
+    load_average: float
+    versions: dict[str, str]
+    anelab: str
+    """sha256 of anelab's own source files."""
+
+
+class Settings(Record):
+    """How it was measured."""
+
+    arms: list[str]
+    reference: str
+    processes: int
+    rounds: int
+    slice_ms: float
+    min_calls: int
+    warm_up_ms: float
+    settle_ms: float
+    """Idle time between two slices."""
+    cells: list[str]
+    server_load: float
+    energy: bool
+    url: str | None
+    timeout_s: float
+    seed: int
+    resamples: int = Field(ge=100, le=MOST_RESAMPLES)
+
+
+class Bound(Record):
+    low: float
+    high: float
+
+
+class Estimate(Record):
+    """From the package alone, by constants that others published. Never a measurement."""
+
+    estimate: Literal[True] = True
+    file: str
+    rows: int
+    macs: int
+    bytes_moved: int
+    operators: int
+    cpu_ms: Bound
+    neural_engine_ms: Bound
+    winner: Literal["CPU", "NE", "too close to tell"]
+    worth_a_test: bool
+    advice: str
+    sources: list[str]
+
+
+class Subject(Record):
+    """What was measured: files by name and sha256, and the model they are of."""
+
+    workload: str
+    input_key: str
+    data_digest: str
+    files: dict[str, str]
+    model: str | None = None
+    version: str | None = None
+
+
+class Report(Record):
+    schema_: Literal["anelab.bench/1"] = Field("anelab.bench/1", alias="schema")
+    id: str = ""
+    """sha256 of everything else."""
+    measured_at: str
+    seconds: float = Field(ge=0)
+    imported: bool = False
+    subject: Subject
+    metric: str
+    host: Host
+    settings: Settings
+    arms: dict[str, ArmResult]
+    comparisons: list[Comparison]
+    noise: dict[str, Comparison]
+    """The reference against itself, by cell."""
+    conditions: list[Conditions]
+    failures: list[Failure]
+    warnings: list[str]
+    estimates: list[Estimate] = []
+    samples_sha256: str = ""
+    samples: int = 0
+
+    @field_validator("measured_at")
+    @classmethod
+    def _a_moment(cls, text: str) -> str:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError("must be a time with its zone, like 2026-11-20T10:00:00+00:00")
+        return text
+
+    @model_validator(mode="after")
+    def _of_one_piece(self) -> "Report":
+        blocks = [one.block for one in self.conditions]
+        if sorted(self.settings.arms) != sorted(self.arms):
+            raise ValueError("settings.arms are not the arms that it has results of")
+        if self.settings.reference not in self.arms:
+            raise ValueError("settings.reference is none of its arms")
+        if blocks and blocks != list(range(len(blocks))):
+            raise ValueError("conditions must be of every block, in order")
+        return self
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")

@@ -1,0 +1,324 @@
+"""Commands on benchmarks: measure, look, compare, carry from machine to machine."""
+
+import math
+import os
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, Common, Workload, commands, print_json, say
+from anelab.cli.results import opened
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.bench.results.schema import Report
+
+COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
+
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="A workload, or a registered version: mnist-coreml@champion, mnist-onnx/3."),
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="An arm, as kind[/option][:variant]; repeat it. See `anelab bench arms`."),
+]
+Thorough = Annotated[bool, typer.Option("--thorough", help="Every arm and every scenario: minutes to an hour.")]
+Result = Annotated[
+    str,
+    typer.Argument(
+        metavar="RESULT",
+        help="A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store.",
+    ),
+]
+RESULT_HELP = "A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store."
+Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The same.")]
+Url = Annotated[str | None, typer.Option(help="For the arm http: http://host:port/v2/models/NAME.")]
+
+
+@COMMANDS.command(
+    short_help="Time a workload's model, or a registered version.",
+    epilog=f"Example: anelab bench run mnist --thorough. {EVERYWHERE}",
+)
+def run(
+    ctx: typer.Context,
+    target: Target,
+    arm: Arms = None,
+    thorough: Thorough = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a workload's exported model (the stage that DVC runs), or a registered version by all that this machine
+    has for it; the result is attached to the registered versions."""
+    from anelab import workloads
+
+    if target in workloads.names():
+        report = _run_stage(ctx.obj, target, arm, thorough, url)
+    else:
+        report = _run_version(ctx.obj, target, arm, thorough, url)
+    _print(report, as_json)
+
+
+def _run_stage(common: Common, workload: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
+    from anelab.bench.results.report import read_report
+    from anelab.stages import bench
+    from anelab.stages.job import execute
+
+    overrides = [*common.overrides]
+    overrides += [f"{workload}.bench.arms=[{', '.join(arms)}]"] if arms else []
+    overrides += [f"{workload}.bench.thorough=true"] if thorough else []
+    overrides += [f"{workload}.bench.url={url}"] if url else []
+    job = Common(tuple(overrides), common.folder, common.verbose).job(workload)
+    execute(bench.STAGE, job)
+    return read_report(job.reports / "bench.json")
+
+
+def _run_version(common: Common, target: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
+    from anelab.stages.version import find, measured_version
+    from anelab.tracking.benchmarks import attach_result
+    from anelab.tracking.commands import workload_of
+    from anelab.tracking.store import open_store
+
+    params, workspace = common.params(), common.workspace()
+    store = open_store(workspace)
+    version = find(store, target)
+    workload = workload_of(version.name)
+    if url:
+        params = Common((*common.overrides, f"{workload}.bench.url={url}"), common.folder).params()
+    config = params.section(workload).bench.model_copy(update={"thorough": thorough})
+    with measured_version(store, params, version, config, say, arms or ()) as found:
+        with store.writing():
+            versions = attach_result(store, workspace, found.report, found.samples)
+        again = f"`anelab bench show {found.report.subject.workload}:{found.report.id[:12]}`"
+        say(f"anelab: attached to {', '.join(versions)}; see it again with {again}")
+        return found.report
+
+
+def _print(report: "Report", as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_json())
+        return
+    from anelab.views.tables import report_text
+
+    print(report_text(report))
+
+
+@COMMANDS.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
+def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
+    """Print a result."""
+    with opened(ctx.obj.workspace(), result) as (report, _):
+        _print(report, as_json)
+
+
+@COMMANDS.command(
+    short_help="List what can be timed, and what cannot be here.",
+    epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}",
+)
+def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
+    """List every arm of a workload, as kind[/option][:variant], and why some are not available here. The option is a
+    number of threads or Core ML's compute units (_nn: its older model format); raw is the graph that takes bytes."""
+    from anelab.bench.measuring.run import arms_of
+    from anelab.stages.bench import subject_of
+
+    subject = subject_of(ctx.obj.job(workload))
+    found = {
+        arm.name: arm.unavailable(subject) or ("available" if arm.timeable else "available, to be checked only")
+        for arm in arms_of(subject)
+    }
+    if as_json:
+        print_json(found)
+    else:
+        for reason in dict.fromkeys(found.values()):
+            names = [name for name, text in found.items() if text == reason]
+            print(f"{reason}:\n  " + "\n  ".join(names))
+
+
+@COMMANDS.command(
+    short_help="What changed between two results.",
+    epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}",
+)
+def compare(
+    ctx: typer.Context,
+    old: Old,
+    new: New,
+    fail_on_regression: Annotated[
+        bool, typer.Option("--fail-on-regression", help="Exit 1 if one is slower, newly failing or missing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What changed between two results: regressions, improvements, failing, missing, NE not primary."""
+    from anelab.bench.results.compare import compare_reports
+    from anelab.views.tables import differences_text, title
+
+    with opened(ctx.obj.workspace(), old) as (before, _), opened(ctx.obj.workspace(), new) as (after, _):
+        found = compare_reports(before, after)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print(f"old: {title(before)}\nnew: {title(after)}\n\n{differences_text(found)}")
+    if fail_on_regression and found.regressed:
+        raise typer.Exit(1)
+
+
+@COMMANDS.command(
+    short_help="Median times in every result of the store.",
+    epilog=f"Example: anelab bench history mnist --scenario batch_64. {EVERYWHERE}",
+)
+def history(
+    ctx: typer.Context,
+    workload: Workload,
+    scenario: Annotated[str, typer.Option(help="As results name it: single, batch_64, server, ...")] = "single",
+    as_json: AsJson = False,
+) -> None:
+    """Median time of a call in every result of the store, oldest first."""
+    from anelab.tracking.benchmarks import list_results
+    from anelab.tracking.store import open_store
+    from anelab.views.tables import history_text
+
+    ctx.obj.job(workload)
+    found = list_results(open_store(ctx.obj.workspace()), workload)
+    if as_json:
+        print_json(found)
+    else:
+        print(history_text(found, scenario) or _no_scenario(workload, scenario, found))
+
+
+def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) -> str:
+    known = sorted({name.partition(".")[0] for one in results for name in one["medians_us"]})
+    if not known:
+        return f"{workload} has no results yet; run `anelab bench run {workload}`"
+    raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")
+
+
+@COMMANDS.command(
+    "export",
+    short_help="Write a result as a file for another machine.",
+    epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}",
+)
+def export(
+    ctx: typer.Context,
+    result: Result,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File or folder. Default: the working directory.")
+    ] = None,
+) -> None:
+    """Write a result and its samples as one file that another machine can import."""
+    from anelab.bench.results.bundle import write_bundle
+
+    with opened(ctx.obj.workspace(), result) as (report, samples):
+        name = f"{report.subject.workload}-{report.id[:12]}.bench.zip"
+        target = output / name if output is not None and output.is_dir() else output or Path(name)
+        write_bundle(report, samples, target)
+    print(target)
+
+
+@COMMANDS.command(
+    "import",
+    short_help="Bring in another machine's result.",
+    epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}",
+)
+def import_(
+    ctx: typer.Context,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `anelab bench export` wrote elsewhere.")],
+) -> None:
+    """Check another machine's result and attach it to the registered versions that it measured."""
+    from anelab.tracking.benchmarks import import_bundle
+    from anelab.tracking.store import open_store
+
+    workspace = ctx.obj.workspace()
+    report, versions = import_bundle(open_store(workspace), workspace, bundle)
+    print(f"{report.id[:12]} of {report.host.processor} is attached to {', '.join(versions)}")
+
+
+@COMMANDS.command(
+    short_help="Ask for a version to be measured elsewhere.",
+    epilog=f"Example: anelab bench request mnist-coreml@champion --host system=Darwin. {EVERYWHERE}",
+)
+def request(
+    ctx: typer.Context,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Such as mnist-coreml@champion or mnist-onnx/3.")],
+    host: Annotated[
+        str, typer.Option(help="Who may measure: * or key=pattern[,...] of host, machine, name, processor, system.")
+    ] = "*",
+) -> None:
+    """Ask for a registered version to be measured by an agent on some host."""
+    from anelab.stages.version import find
+    from anelab.tracking.claims import request as ask
+    from anelab.tracking.store import open_store
+
+    store = open_store(ctx.obj.workspace())
+    found = find(store, version)
+    ask(store, found, host)
+    print(f"{found.name}/{found.version} asks for {host}")
+
+
+@COMMANDS.command(
+    short_help="Measure versions that ask for a host like this.",
+    epilog=f"Example: anelab bench agent --tracking-uri http://server:5000 --once. {EVERYWHERE}",
+)
+def agent(
+    ctx: typer.Context,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="The MLflow server. Default: MLFLOW_TRACKING_URI, else the workspace's store.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
+    thorough: Thorough = False,
+    name: Annotated[
+        str | None, typer.Option(help="What selectors know this agent by. Default: the host's name.")
+    ] = None,
+    interval: Annotated[float, typer.Option(help="Seconds between looks at the registry.")] = 30.0,
+) -> None:
+    """Measure registered versions that ask for a host like this one, and log the results back. It may be killed and
+    started again at any time."""
+    from anelab.agent import Agent
+
+    if tracking_uri:
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    who = name or socket.gethostname().partition(".")[0]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", who):
+        raise UsageError(f"--name takes letters and digits, and within it also dots, - and _, but got {who}")
+    if not 0 < interval < math.inf:
+        raise UsageError(f"--interval takes seconds above 0, but got {interval}")
+    done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, say).work(once, interval)
+    print(f"{done} versions done")
+
+
+@COMMANDS.command(
+    short_help="Is a test on a Mac worth it? An estimate.",
+    epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}",
+)
+def estimate(
+    ctx: typer.Context,
+    package: Annotated[
+        str | None,
+        typer.Argument(metavar="[PKG]", help="A .mlpackage, or a registered one like mnist-coreml@champion."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is a test on a Mac worth it? An estimate from the package alone, and cases that others published."""
+    from anelab.bench.estimate import package_estimates, published
+    from anelab.cli.packages import opened_package
+    from anelab.views.tables import estimates_text, published_text, sources_text
+
+    found = []
+    if package is not None:
+        with opened_package(ctx.obj.workspace(), package) as path:
+            found = package_estimates(path)
+    if as_json:
+        cases = [{**vars(case), "published_by_others": True} for case in published()]
+        print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})
+        return
+    own = [estimates_text(found), sources_text(found)] if found else []
+    print("\n\n".join([*own, published_text(published())]))
+
+
+@COMMANDS.command(epilog=f"Example: anelab bench schema > bench.schema.json. {EVERYWHERE}")
+def schema() -> None:
+    """Print the JSON Schema of a result."""
+    from anelab.bench.results.schema import Report
+
+    print_json(Report.model_json_schema())

@@ -1,0 +1,122 @@
+"""What all commands share: common options, and how they print."""
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.config import Params
+    from anelab.stages.job import Job
+    from anelab.workspace import Workspace
+
+EVERYWHERE = """
+
+Before or after any command: -S key=value lays a value over params.yaml (values are YAML; give it as
+often as needed), --workspace DIR says where data/, models/, reports/ and mlruns/ live (default: the
+folder of params.yaml), -v shows what the libraries underneath have to say.
+"""
+
+OPTIONS: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
+
+
+def commands(help: str | None = None, name: str | None = None) -> typer.Typer:
+    """Commands of a module: a group if they have a name, else at the top."""
+    return typer.Typer(help=help, name=name, epilog=EVERYWHERE, **OPTIONS)
+
+
+Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A workload of params.yaml, such as mnist.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model, such as mnist-onnx.")]
+Reference = Annotated[str, typer.Argument(metavar="VERSION", help="A version number or an alias.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What -S and --workspace said, wherever they stood on the command line."""
+
+    overrides: tuple[str, ...] = ()
+    folder: str | None = None
+    verbose: bool = False
+
+    def workspace(self) -> "Workspace":
+        from anelab.workspace import Workspace
+
+        return Workspace.locate(Path(self.folder) if self.folder else None)
+
+    def params(self) -> "Params":
+        from anelab.config import load_params
+        from anelab.workspace import MARKER
+
+        return load_params(self.workspace().project / MARKER, self.overrides)
+
+    def job(self, workload: str) -> "Job":
+        from anelab import workloads
+        from anelab.stages.job import Job
+
+        workloads.check(workload)
+        params = self.params()
+        if not hasattr(params, workload):
+            raise UsageError(f"params.yaml has no section {workload}; add one")
+        return Job(self.workspace(), params, workload)
+
+
+def take_common(arguments: list[str]) -> tuple[Common, list[str]]:
+    """-S and --workspace, and the arguments without them."""
+    rest: list[str] = []
+    overrides: list[str] = []
+    folder, verbose, waiting = None, False, list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            rest += [word, *waiting]
+            break
+        if word in ("-v", "--verbose"):
+            verbose = True
+            continue
+        if word in ("-S", "--workspace"):
+            if not waiting:
+                raise UsageError(f"{word} needs a value; see `anelab --help`")
+            word = f"{word}{'=' if word.startswith('--') else ''}{waiting.pop(0)}"
+        if word.startswith("-S"):
+            overrides.append(word[2:])
+        elif word.startswith("--workspace="):
+            folder = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return Common(tuple(overrides), folder, verbose), rest
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def as_text(value: Any, indent: str = "") -> str:
+    if not isinstance(value, dict):
+        return f"{indent}{value}"
+    lines = []
+    for key, item in value.items():
+        nested = isinstance(item, dict)
+        lines.append(f"{indent}{key}:" if nested else f"{indent}{key}: {item}")
+        if nested:
+            lines.append(as_text(item, indent + "  "))
+    return "\n".join(lines)

@@ -1,0 +1,24 @@
+"""`anelab doctor`: what is installed, and what is missing."""
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
+
+COMMANDS = commands()
+
+
+@COMMANDS.command(epilog=f"Example: anelab doctor. {EVERYWHERE}")
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Check versions, native libraries, devices, store, DVC and disk. Exit 1 if one of them is an error."""
+    from anelab.doctor import examine
+
+    found = list(examine(ctx.obj.workspace()))
+    if as_json:
+        print_json([finding.as_json() for finding in found])
+    else:
+        for finding in found:
+            print(f"{finding.level:8} {finding.name}: {finding.text}")
+            if finding.fix:
+                print(f"{'':8} {finding.fix}")
+    if any(finding.level == "error" for finding in found):
+        raise typer.Exit(1)

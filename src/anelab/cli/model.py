@@ -1,0 +1,212 @@
+"""Commands on models: registered versions, and Core ML packages."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, Model, Reference, Workload, as_text, commands, print_json, say
+
+COMMANDS = commands("Look at models, promote, delete; check Core ML packages.", "model")
+
+
+@COMMANDS.command("list", epilog=f"Example: anelab model list mnist-onnx. {EVERYWHERE}")
+def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
+    """List a model's versions, newest first."""
+    from anelab.tracking.commands import list_versions
+
+    versions = list_versions(ctx.obj.workspace(), model)
+    if as_json:
+        print_json(versions)
+        return
+    for row in versions:
+        print(f"{row['version']:>4}  {row['variant']:8}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
+
+
+@COMMANDS.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")
+def inspect(ctx: typer.Context, model: Model, version: Reference = "champion", as_json: AsJson = False) -> None:
+    """Show a version: gates, figures, files, and its origin."""
+    from anelab.tracking.commands import inspect_version
+
+    found = inspect_version(ctx.obj.workspace(), model, version)
+    if as_json:
+        print_json(found)
+    else:
+        print(as_text(found))
+
+
+@COMMANDS.command(epilog=f"Example: anelab model promote mnist-onnx 3. {EVERYWHERE}")
+def promote(
+    ctx: typer.Context,
+    model: Model,
+    version: Reference,
+    force: Annotated[bool, typer.Option("--force", help="Promote even if a gate failed.")] = False,
+) -> None:
+    """Make a version the champion."""
+    from anelab.tracking.commands import promote_version
+
+    print(promote_version(ctx.obj.workspace(), model, version, force))
+
+
+@COMMANDS.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
+def rollback(ctx: typer.Context, model: Model) -> None:
+    """Make the former champion champion again."""
+    from anelab.tracking.commands import rollback_model
+
+    print(rollback_model(ctx.obj.workspace(), model))
+
+
+@COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx 2. {EVERYWHERE}")
+def delete(ctx: typer.Context, model: Model, version: Reference) -> None:
+    """Delete a version that no alias points at."""
+    from anelab.tracking.commands import delete_model_version
+
+    print(delete_model_version(ctx.obj.workspace(), model, version))
+
+
+Package = Annotated[
+    str,
+    typer.Argument(metavar="PKG", help="A .mlpackage, or a registered one: mnist-coreml@champion, mnist-coreml/3."),
+]
+Rows = Annotated[Path, typer.Option("--input", help="Rows: .npz with an array for each input, or .npy for one input.")]
+Function = Annotated[str | None, typer.Option(help="A function of a package of several. Default: its own default.")]
+
+
+@COMMANDS.command("eval", epilog=f"Example: anelab model eval model.mlpackage --input rows.npz. {EVERYWHERE}")
+def evaluate(
+    ctx: typer.Context,
+    package: Package,
+    rows: Rows,
+    mode: Annotated[
+        str, typer.Option(help="fp32: float32 throughout; fp16: as the package declares; ane: fp16 and an M1's ranges.")
+    ] = "fp16",
+    output: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a Core ML package on any host, operator by operator. For numbers, not for speed."""
+    from anelab.cli.packages import check_output, opened_package, read_rows, write_rows
+    from anelab.export.mil.modes import check_mode
+    from anelab.export.mil.predictor import mil_predictor
+    from anelab.export.mlpackage import input_names
+
+    chosen = check_mode(mode)
+    check_output(output)
+    with opened_package(ctx.obj.workspace(), package) as path:
+        outputs = mil_predictor(path, chosen)(read_rows(rows, input_names(path)))
+    if chosen == "ane":
+        say("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
+    if output is not None:
+        write_rows(output, outputs)
+    if as_json:
+        print_json({name: array.tolist() for name, array in outputs.items()})
+    else:
+        print("\n".join(f"{name} {array.dtype} {array.shape}\n{array}" for name, array in outputs.items()))
+
+
+@COMMANDS.command(epilog=f"Example: anelab model lint mnist-coreml@champion --input rows.npz. {EVERYWHERE}")
+def lint(
+    ctx: typer.Context,
+    package: Package,
+    rows: Annotated[
+        Path | None, typer.Option("--input", help="Real rows (.npz, .npy), for the ranges of values.")
+    ] = None,
+    function: Function = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what keeps a package off the Neural Engine.
+
+    And what 16 bits would break."""
+    from anelab.cli.packages import opened_package, read_rows
+    from anelab.export.mlpackage import input_names
+    from anelab.export.readiness import inspect_package
+
+    with opened_package(ctx.obj.workspace(), package) as path:
+        arrays = read_rows(rows, input_names(path)) if rows else None
+        found = inspect_package(path, arrays, function)
+    if as_json:
+        print_json(found.as_json())
+        return
+    for (severity, rule, fix, source), group in found.by_rule().items():
+        print(f"{severity:7} {rule}: {fix} [{source}]")
+        for finding in group:
+            print(f"        {finding.kind} {finding.operator} {finding.detail}")
+    print(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
+    print(found.verdict)
+
+
+@COMMANDS.command(epilog=f"Example: anelab model blame model.mlpackage --input rows.npz. {EVERYWHERE}")
+def blame(
+    ctx: typer.Context,
+    package: Package,
+    rows: Rows,
+    tolerance: Annotated[float, typer.Option(help="Largest error of an operator, relative above one.")] = 5e-3,
+    function: Function = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the operator that drifts first in 16 bits.
+
+    And what, kept in float32, mends it."""
+    from dataclasses import asdict
+
+    from anelab.cli.packages import opened_package, read_rows
+    from anelab.export.mil.blame import find_blame
+    from anelab.export.mlpackage import input_names
+
+    with opened_package(ctx.obj.workspace(), package) as path:
+        found = find_blame(path, read_rows(rows, input_names(path)), tolerance, function)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print(f"largest error of an output: {found.output_error:.3g}")
+        print(found.advice())
+
+
+@COMMANDS.command(epilog=f"Example: anelab model parity mnist. {EVERYWHERE}")
+def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
+    """Compare exported files with the trained module.
+
+    By everything that runs them on this host: ONNX Runtime, the evaluator, and on macOS Core ML on every compute
+    unit. Exit 1 if one is off."""
+    from anelab.stages.export import measure
+
+    found = measure(ctx.obj.job(workload))
+    if as_json:
+        print_json([one.as_json() for one in found])
+    else:
+        print(f"{'file':26} {'run by':20} {'max error':>10} {'agreement':>10}  verdict")
+        for one in found:
+            agreement = "" if one.parity.agreement is None else f"{one.parity.agreement:.6g}"
+            verdict = "; ".join(one.broken) or "ok"
+            print(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
+    if any(one.broken for one in found):
+        raise typer.Exit(1)
+
+
+@COMMANDS.command(epilog=f"Example: anelab model placement mnist-coreml@champion. {EVERYWHERE}")
+def placement(
+    ctx: typer.Context,
+    package: Package,
+    unit: Annotated[str, typer.Option(help="cpu_only, cpu_and_ne, cpu_and_gpu or all.")] = "cpu_and_ne",
+    function: Function = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell where Core ML plans to run a package.
+
+    Operator by operator: Neural Engine, GPU or CPU. Needs macOS 14.4."""
+    from dataclasses import asdict
+
+    from anelab.cli.packages import opened_package
+    from anelab.export.apple import CoreMLRuntime, check_unit, native
+
+    check_unit(unit)
+    runtime = CoreMLRuntime(native())
+    with opened_package(ctx.obj.workspace(), package) as path:
+        found = runtime.placement(path, unit, function)
+    if as_json:
+        print_json({**asdict(found), "operator_share": found.operator_share})
+        return
+    for device, count in found.operators.items():
+        cost = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
+        print(f"{device}: {count} operators ({found.operator_share.get(device, 0):.1%}){cost}")
+    print(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
+    print("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")

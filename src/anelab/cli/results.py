@@ -1,0 +1,42 @@
+"""Benchmark results on the command line: where one is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anelab.errors import UsageError
+from anelab.workspace import Workspace
+
+if TYPE_CHECKING:
+    from anelab.bench.results.schema import Report
+
+
+@contextmanager
+def opened(workspace: Workspace, reference: str) -> "Iterator[tuple[Report, Path]]":
+    """A result and the path of its samples, wherever it is. Raises UsageError if it is nothing."""
+    from anelab import workloads
+    from anelab.bench.results.bundle import SAMPLES, opened_bundle
+    from anelab.bench.results.report import read_report
+
+    path, (workload, colon, result) = Path(reference), reference.partition(":")
+    if path.suffix == ".zip":
+        with opened_bundle(path) as bundle:
+            yield bundle.report, bundle.samples
+    elif path.suffix == ".json":
+        beside, stages = path.with_name(SAMPLES), workspace.models(path.parent.name) / "bench" / SAMPLES
+        yield read_report(path), beside if beside.is_file() else stages
+    elif workload in workloads.names() and not colon:
+        own = workspace.reports(workload) / "bench.json"
+        yield read_report(own), workspace.models(workload) / "bench" / SAMPLES
+    elif workload in workloads.names() and result:
+        from anelab.tracking.benchmarks import opened_result
+        from anelab.tracking.store import open_store
+
+        with opened_result(open_store(workspace), workload, result) as found:
+            yield found
+    else:
+        raise UsageError(
+            f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}) or "
+            f"workload:id, but got {reference}"
+        )

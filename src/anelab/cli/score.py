@@ -1,0 +1,114 @@
+"""`anelab score`: reads in, verdicts out."""
+
+import signal
+import sys
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.inference.reads.run import Summary
+
+CHAMPION = "models:/read_quality-onnx@champion"
+MODEL_HELP = "A registered version, the folder of an export, or an .onnx file."
+RULE_HELP = "A plain filter instead of a model: mean_quality or expected_errors, at the thresholds of params.yaml."
+TO_HELP = "Also write the reads that {}; `{{}}` in the name stands for the mate, 1 or 2; .gz compresses."
+
+COMMANDS = commands()
+
+
+@COMMANDS.command(epilog=f"Example: anelab score reads.fastq.gz -o verdicts.tsv. {EVERYWHERE}")
+def score(
+    ctx: typer.Context,
+    reads: Annotated[list[str], typer.Argument(metavar="READS...", help="FASTQ: files, folders, globs, or - .")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The table, read_id, value, verdict; .gz compresses; or - .")
+    ],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = CHAMPION,
+    rule: Annotated[str | None, typer.Option(help=RULE_HELP)] = None,
+    pass_fastq: Annotated[Path | None, typer.Option(help=TO_HELP.format("pass"))] = None,
+    fail_fastq: Annotated[Path | None, typer.Option(help=TO_HELP.format("fail"))] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Files are R1 R2 in turn; a pair passes if both do.")
+    ] = False,
+    interleaved: Annotated[bool, typer.Option("--interleaved", help="Mates alternate within each file.")] = False,
+    phred: Annotated[str, typer.Option(help="Offset of the quality characters: auto, 33 or 64.")] = "auto",
+    max_records: Annotated[int | None, typer.Option(min=1, help="Stop after so many reads, or pairs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score reads: PASS or FAIL for each, by a model or a rule."""
+    from anelab.inference.reads.memory import keep_memory
+    from anelab.inference.reads.run import Layout, Outputs, score_reads
+    from anelab.inference.reads.scorer import model_scorer, rule_scorer
+    from anelab.workloads.read_quality.labels import SCORES
+
+    if phred not in ("auto", "33", "64"):
+        raise UsageError(f"--phred must be auto, 33 or 64 but got {phred}")
+    if rule is not None and rule not in SCORES:
+        raise UsageError(f"--rule must be one of {', '.join(SCORES)} but got {rule}")
+    if rule is not None and model != CHAMPION:
+        raise UsageError("--rule and --model exclude each other")
+    if paired and interleaved:
+        raise UsageError("--paired and --interleaved exclude each other")
+    keep_memory()
+    layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
+                stack.callback(signal.signal, number, before)
+                signal.signal(number, _end)
+        if rule is None:
+            scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model))
+        else:
+            scorer = rule_scorer(rule, ctx.obj.params().read_quality.data)
+        found = score_reads(
+            _sources(reads),
+            scorer,
+            Outputs(out, pass_fastq, fail_fastq),
+            layout,
+            "auto" if phred == "auto" else 33 if phred == "33" else 64,
+            max_records,
+            progress=sys.stderr.isatty(),
+        )
+    taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
+    with redirect_stdout(sys.stderr if taken else sys.stdout):
+        print_json(found.as_json()) if as_json else print(_told(found))
+
+
+def _end(number: int, frame: object) -> None:
+    """End in order, so that what is half written is taken away."""
+    raise SystemExit(128 + number)
+
+
+def _sources(given: list[str]) -> list[Path | str]:
+    """Files of paths, folders and globs, in the order given; - is standard input, and pipes are as good as files."""
+    from anelab.sources import expand
+
+    found: list[Path | str] = []
+    for text in given:
+        if text == "-":
+            found.append(text)
+        elif Path(text).exists() and not Path(text).is_dir():
+            found.append(Path(text))
+        else:
+            found += expand([text], Path.cwd(), "READS")
+    return found
+
+
+def _told(found: "Summary") -> str:
+    share = found.passing / found.reads if found.reads else 0.0
+    offsets = " and ".join(f"Phred+{offset}" for offset in sorted(found.offsets)) or "no reads"
+    lines = [
+        f"{found.reads:,} reads ({offsets}) by {found.scorer} in {found.seconds:.1f} s",
+        f"PASS {found.passing:,} ({share:.2%}), FAIL {found.reads - found.passing:,}",
+    ]
+    if found.pairs:
+        lines.append(f"pairs of which both pass: {found.pairs_passing:,} of {found.pairs:,}")
+    if found.cut:
+        lines.append(f"{found.cut:,} reads are longer than 150 bases; their first 150 were judged")
+    return "\n".join(lines)

@@ -1,0 +1,47 @@
+"""The MLflow store: bring it up to date, find it, clean it."""
+
+from typing import Annotated
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json, say
+
+COMMANDS = commands()
+STORE = commands("The MLflow store: where it is, and cleaning it.")
+COMMANDS.add_typer(STORE, name="store")
+
+
+@COMMANDS.command(epilog=f"Example: anelab sync. {EVERYWHERE}")
+def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Bring the MLflow store to what the files record. Running it twice changes nothing more."""
+    from dataclasses import asdict
+
+    from anelab.tracking.sync import sync as synchronise
+
+    done = synchronise(ctx.obj.workspace(), ctx.obj.params().workloads)
+    for warning in done.warnings:
+        say(f"anelab: warning: {warning}")
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print(f"{done.runs_made} runs added, {done.runs_found} were there, {done.moved} addresses moved")
+
+
+@STORE.command(epilog=f"Example: mlflow ui --backend-store-uri $(anelab store uri). {EVERYWHERE}")
+def uri(ctx: typer.Context) -> None:
+    """Print the address of the MLflow store in use."""
+    from anelab.tracking.store import store_uri
+
+    print(store_uri(ctx.obj.workspace()))
+
+
+@STORE.command(epilog=f"Example: anelab store gc --older-than 30d. {EVERYWHERE}")
+def gc(
+    ctx: typer.Context,
+    older_than: Annotated[str, typer.Option(help="Only what was deleted so long ago, like 30d or 12h.")] = "30d",
+) -> None:
+    """Erase for good the runs deleted in MLflow (its pages, `mlflow runs delete`, or ours that broke off), but
+    never one that a champion or challenger comes from."""
+    from anelab.tracking.commands import collect_garbage
+
+    print(collect_garbage(ctx.obj.workspace(), older_than))

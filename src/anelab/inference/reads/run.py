@@ -1,0 +1,146 @@
+"""Reads through a scorer into files, in bounded memory."""
+
+import os
+import stat
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from anelab.errors import UsageError
+from anelab.inference.reads.outputs import STANDARD_OUTPUT, fastq_files, files_of, is_special, lines, opened
+from anelab.inference.reads.pairs import Group, interleaved, paired, singles
+from anelab.inference.reads.scorer import Scorer
+from anelab.sequences.phred import Phred
+from anelab.sequences.streams import STANDARD_INPUT, Source
+from anelab.workloads.read_quality.encode import WIDTH
+
+Layout = Literal["single", "paired", "interleaved"]
+WAYS = {"single": singles, "paired": paired, "interleaved": interleaved}
+PHRED_OPTION = "--phred "
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the table goes, and the reads of each verdict, if they are asked for. A pair is PASS if both mates are."""
+
+    table: Path
+    passing: Path | None = None
+    failing: Path | None = None
+
+
+@dataclass
+class Summary:
+    """What was read and found. `offsets` counts reads by their quality offset."""
+
+    scorer: str
+    reads: int = 0
+    passing: int = 0
+    pairs: int = 0
+    pairs_passing: int = 0
+    cut: int = 0
+    """Reads longer than what the model sees."""
+    offsets: Counter[int] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        kept = {name: value for name, value in vars(self).items() if name not in ("passing", "offsets")}
+        rate = self.reads / self.seconds if self.seconds else 0.0
+        offsets = {str(offset): count for offset, count in self.offsets.items()}
+        return {
+            **kept,
+            "pass": self.passing,
+            "fail": self.reads - self.passing,
+            "offsets": offsets,
+            "reads_per_s": round(rate),
+        }
+
+
+def score_reads(
+    sources: Sequence[Source],
+    scorer: Scorer,
+    outputs: Outputs,
+    layout: Layout = "single",
+    phred: Phred = "auto",
+    max_records: int | None = None,
+    progress: bool = False,
+) -> Summary:
+    """Write every read's value and verdict, and the reads themselves where asked. Nothing is left under an output's
+    name unless all went well. Raises AnelabError for input that cannot be read."""
+    _check(sources, outputs, layout)
+    summary, started = Summary(scorer.name), time.perf_counter()
+    with ExitStack() as names, ExitStack() as stack:  # all are whole and closed before the first takes its name
+        bar = stack.enter_context(_bar()) if progress else None
+        table = stack.enter_context(opened(outputs.table, names))
+        passing = stack.enter_context(fastq_files(outputs.passing, layout != "single", names))
+        failing = stack.enter_context(fastq_files(outputs.failing, layout != "single", names))
+        table.write(f"read_id\t{scorer.column}\tverdict\n".encode())
+        for group in WAYS[layout](sources, phred, PHRED_OPTION, max_records):
+            blocks = [reads.block for reads in group]
+            values = [scorer.score(reads.raw) for reads in group]
+            verdicts = [scorer.passes(some, reads.raw) for some, reads in zip(values, group, strict=True)]
+            both = np.logical_and.reduce(verdicts)
+            table.write(lines(blocks, values, verdicts))
+            if passing:
+                passing.write(blocks, both)
+            if failing:
+                failing.write(blocks, ~both)
+            _count(summary, group, verdicts, both)
+            if bar is not None:
+                bar.update(sum(map(len, group)))
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
+    """Raise UsageError for what cannot be meant."""
+    if layout == "paired" and len(sources) % 2:
+        raise UsageError(f"--paired needs files in pairs, R1 R2, but got {len(sources)}")
+    if sum(str(source) == STANDARD_INPUT for source in sources) > 1:
+        raise UsageError("standard input (-) can be read once only")
+    inputs = [_identity(source) for source in sources]
+    for source, identity in zip(sources, inputs, strict=True):
+        if identity is not None and inputs.count(identity) > 1:
+            raise UsageError(f"{source}: is named twice; its reads would count twice")
+    given = [path for path in (outputs.table, outputs.passing, outputs.failing) if path is not None]
+    named = [file for path in given for file in files_of(path, layout != "single")]
+    places = [path if str(path) == STANDARD_OUTPUT else path.resolve() for path in named if str(path) != os.devnull]
+    if len(set(places)) < len(places):
+        raise UsageError("each output needs a file of its own")
+    for path in named:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file in it")
+        if path.is_file() and not is_special(path) and _identity(path) in inputs:
+            raise UsageError(f"{path}: is an input; name another output")
+
+
+def _identity(source: Source) -> tuple[int, int] | None:
+    """Device and inode of a regular file, also of one that is standard input; None of anything else."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if str(source) == STANDARD_INPUT else Path(source).stat()
+    except (AttributeError, OSError, ValueError):  # standard input may be closed
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _bar() -> Any:
+    from tqdm import tqdm
+
+    return tqdm(desc="score", unit=" reads", unit_scale=True, leave=False)
+
+
+def _count(summary: Summary, group: Group, verdicts: Sequence[Any], both: Any) -> None:
+    for reads, passes in zip(group, verdicts, strict=True):
+        summary.reads += len(reads)
+        summary.passing += int(passes.sum())
+        summary.cut += int((reads.block.lengths > WIDTH).sum())
+        summary.offsets[reads.offset] += len(reads)
+    if len(group) > 1:
+        summary.pairs += len(both)
+        summary.pairs_passing += int(both.sum())

@@ -1,0 +1,288 @@
+"""`anelab report`: what the dashboard shows, as one file that stands alone, or as text for a pull request."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from anelab.bench.estimate import published
+from anelab.bench.results.bundle import SAMPLES
+from anelab.bench.results.samples import read_samples
+from anelab.bench.results.schema import Report
+from anelab.errors import AnelabError
+from anelab.files import write_text
+from anelab.tracking import reading
+from anelab.tracking.reading import VersionRow
+from anelab.tracking.runs import STAGES
+from anelab.tracking.store import Store
+from anelab.views import charts, data, engine, history, overview, pareto, particulars, search
+from anelab.views.look import cell_text, harmless, markdown, named, rounded
+from anelab.workspace import Workspace
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 13px; margin: .5rem 0 1.5rem; }
+th, td { border-bottom: 1px solid #8888; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number, td.short { white-space: nowrap; }
+div.wide { overflow-x: auto; }
+figure { margin: .5rem 0 1.5rem; background: #fff; padding: .5rem; border-radius: 6px; overflow-x: auto; }
+figure svg { max-width: 100%; height: auto; }
+.estimate { border: 2px dashed #8888; padding: 0 1rem; margin: 1rem 0; }
+code { background: #8882; padding: .1rem .3rem; border-radius: 4px; }
+@media print {
+  body { max-width: none; margin: 0; font-size: 11px; }
+  h2 { break-before: page; }
+  h2.first { break-before: avoid; }
+  h2, h3 { break-after: avoid; }
+  figure, tr { break-inside: avoid; }
+  figure, div.wide { overflow: visible; }
+  table { font-size: 8px; width: 100%; }
+  th, td { padding: .15rem .25rem; }
+  td.number, td.short, td.text { white-space: normal; overflow-wrap: anywhere; }
+}
+"""
+
+SHORT = 30
+"""Characters up to which a cell is kept on one line."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing on the report: a title, text in sentences, and a table or a chart."""
+
+    title: str
+    text: Sequence[str] = ()
+    table: pd.DataFrame | None = None
+    chart: Any = None
+    level: int = 3
+    estimate: bool = False
+
+
+def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> None:
+    """HTML, or Markdown if `out` ends in .md. Raises AnelabError if there is no store or nothing in it."""
+    store = reading.open_existing(workspace)
+    there = [] if store is None else reading.workloads_in(store)
+    if store is None or not there:
+        raise AnelabError(f"{overview.why_empty(workspace).what}. MLFLOW_TRACKING_URI may name another store")
+    if missing := [name for name in workloads if name not in there]:
+        raise AnelabError(f"the store has no runs of {', '.join(missing)}; run `anelab run {missing[0]}`")
+    parts = [part for name in workloads or there for part in _tried(name, partial(parts_of, store, name), level=2)]
+    parts += _published()
+    made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    write_text(out, as_markdown(parts) if out.suffix == ".md" else as_html(parts, made))
+
+
+def parts_of(store: Store, workload: str) -> list[Part]:
+    versions = reading.versions(store, workload)
+    by_run, lost = _results(store, workload)
+    results = named(list(by_run.values()))
+    stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
+    lacking = overview.missing(workload, stages, versions, list(results.values()))
+    answers = engine.answer(results, versions) or [engine.UNKNOWN]
+    told = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
+    found = [Part(workload, told, overview.standing(versions), level=2)]
+    for one in versions:
+        if "champion" in one.aliases:
+            found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
+    for (host, report), run_id in zip(results.items(), by_run, strict=True):
+        found += _of_result(store, run_id, host, report)
+    return [
+        *found,
+        *_estimates(results),
+        *_pareto(versions, by_run),
+        *_history(store, workload, versions),
+        *_tried("Search", partial(_search, store, workload)),
+        *_tried("Data", partial(_data, store, workload)),
+    ]
+
+
+def _tried(title: str, make: Callable[[], list[Part]], level: int = 3) -> list[Part]:
+    """What is lost is told in its place, and keeps nothing else out of the report."""
+    try:
+        return make()
+    except AnelabError as error:
+        return [Part(title, [f"Not shown: {error}."], level=level)]
+
+
+def _results(store: Store, workload: str) -> tuple[dict[str, Report], list[str]]:
+    """The newest result of every machine by its run, and why others cannot be read."""
+    found, lost = {}, []
+    for run in reading.latest_benchmarks(store, workload).values():
+        try:
+            found[run.id] = reading.benchmark(store, run.id)
+        except AnelabError as error:
+            lost.append(f"Not shown: {error}.")
+    return found, lost
+
+
+def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Part]:
+    alone = {host: report}
+    frame = engine.speedups(alone)
+    imported = ", imported" if report.imported else ""
+    when = f"{report.measured_at}, {report.samples:,} samples, result {report.id[:12]}."
+    found = [Part(f"Measured on {host}{imported}", [when, *report.warnings])]
+    for cell in engine.cells_of([report]):
+        for against in dict.fromkeys(frame["against"]):
+            part = frame[(frame["cell"] == cell) & (frame["against"] == against)]
+            if part["speedup"].notna().any():
+                found.append(Part(f"Speed-up, {engine.cell_name(cell)}", chart=charts.speedup_chart(part, against)))
+    shown = frame[["scenario", "arm", "against", "text", "reason"]].rename(columns={"text": "speed-up [95 % interval]"})
+    found.append(Part("Speed-ups", table=shown))
+    placed = engine.placements(alone)
+    found.append(Part("Placement", chart=charts.placement_chart(placed)))
+    found.append(Part("Placement and its source", table=placed.drop(columns=["host"])))
+    found += _tried("Latency of one row, raw samples", partial(_distribution, store, run_id, report))
+    found.append(Part("Percentiles of one row", table=engine.percentiles(alone, "single").drop(columns=["host"])))
+    sweep = engine.sweep(alone)
+    if sweep["rows"].nunique() > 1:
+        crossings = engine.crossovers(alone)
+        for title, value in (("Latency by batch", "us"), ("Throughput by batch", "rows_per_s")):
+            found.append(Part(title, chart=charts.sweep_chart(sweep, value, crossings)))
+    states = particulars.states(alone).drop(columns=["host"]).dropna(axis=1, how="all")
+    found.append(Part("Cold, cached, warm, sustained; energy and parity", table=states))
+    if len(lost := particulars.not_timed(alone)):
+        found.append(Part("Not timed", table=lost.drop(columns=["host"])))
+    return found
+
+
+def _distribution(store: Store, run_id: str, report: Report) -> list[Part]:
+    with reading.downloaded(store, run_id, SAMPLES) as path:
+        quantiles = engine.distribution(report, read_samples(path), "single")
+    if quantiles.empty:
+        return []
+    return [Part("Latency of one row, raw samples", chart=charts.distribution_chart(quantiles))]
+
+
+def _estimates(results: engine.Results) -> list[Part]:
+    estimated = particulars.estimates(results)
+    told = ["From the package's operations and constants that others published; only a Mac can tell."]
+    return [Part("Estimates, not measured", told, estimated, estimate=True)] if len(estimated) else []
+
+
+def _published() -> list[Part]:
+    cases = particulars.published(published())
+    told = ["Cases in which others measured both sides, on their models and machines."]
+    return [Part("Published by others", told, cases, level=2)]
+
+
+def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> list[Part]:
+    """Of the versions that were judged as the newest was."""
+    alike = [one for one in versions if (one.test_digest, one.metric) == (versions[0].test_digest, versions[0].metric)]
+    frame = pareto.points(alike, reports)
+    if frame.empty:
+        return []
+    told = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
+    found = []
+    for host, points in frame.groupby("host", sort=False):
+        chart = charts.pareto_chart(pareto.judged(points, alike[0].higher_is_better), alike[0].metric_name)
+        found.append(Part(f"Quality, latency and size on {host}", told, chart=chart))
+    return found
+
+
+def _history(store: Store, workload: str, versions: Sequence[VersionRow]) -> list[Part]:
+    """The headline metric, and the first latency, where there are two values or more."""
+    found = []
+    trained, measured = reading.runs(store, workload, "train"), reading.runs(store, workload, "bench")
+    for name in history.metrics(trained):
+        if versions and name == f"test_{versions[0].metric_name}":
+            found.append((name, history.metric(trained, name, versions[0].higher_is_better)))
+    for name in history.latencies(measured)[:1]:
+        host = history.hosts(measured, name)[0]
+        found.append((f"{name} (µs), host {host[:6]}", history.latency(measured, name, host)))
+    return [
+        Part(f"{name} over results", chart=charts.band_chart(frame, name)) for name, frame in found if len(frame) > 1
+    ]
+
+
+def _search(store: Store, workload: str) -> list[Part]:
+    runs = reading.runs(store, workload, "search", 1)
+    trials = reading.trials(store, runs[-1]) if runs else []
+    if not trials:
+        return []
+    metric = runs[-1].params.get("metric", "max:value")
+    frame = search.best_so_far(search.trials(trials), not metric.startswith("min:"))
+    found = [Part("Search", chart=search.history_chart(frame, metric.partition(":")[2]))]
+    importances = reading.artifact(store, runs[-1].id, "search.json").get("importances")
+    if importances:
+        found.append(Part("Importance of each setting", chart=search.importance_chart(importances)))
+    return found
+
+
+def _data(store: Store, workload: str) -> list[Part]:
+    runs = reading.runs(store, workload, "prepare", 1)
+    if not runs:
+        return []
+    card = reading.artifact(store, runs[-1].id, "data.json")
+    counts = data.counts(card)
+    drawn = [Part("Balance", chart=data.balance_chart(counts))] if len(counts) else []
+    return [Part("Data", [str(text) for text in card.get("warnings", [])], counts), *drawn]
+
+
+def as_markdown(parts: Sequence[Part]) -> str:
+    """Tables and sentences; charts are for the HTML."""
+    blocks = []
+    for part in parts:
+        if part.chart is None or part.table is not None:
+            blocks.append(f"{'#' * part.level} {harmless(part.title)}")
+            blocks += [f"- {harmless(text)}" for text in part.text]
+            if part.table is not None and len(part.table):
+                blocks.append(f"\n{markdown(part.table)}")
+            blocks.append("")
+    return "\n".join(blocks)
+
+
+def as_html(parts: Sequence[Part], made: str) -> str:
+    body = "\n".join(_html(part) for part in parts).replace("<h2>", '<h2 class="first">', 1)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>anelab report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
+        f"<h1>anelab report</h1>\n<p>{html.escape(made)}</p>\n{body}\n</body></html>\n"
+    )
+
+
+def _html(part: Part) -> str:
+    pieces = [f"<h{part.level}>{html.escape(part.title)}</h{part.level}>"]
+    pieces += [f"<p>{_code(text)}</p>" for text in part.text]
+    if part.chart is not None:
+        pieces.append(f"<figure>{_svg(part.chart)}</figure>")
+    if part.table is not None and len(part.table):
+        pieces.append(f'<div class="wide">{_table(part.table)}</div>')
+    inside = "\n".join(pieces)
+    return f'<div class="estimate">{inside}</div>' if part.estimate else inside
+
+
+def _code(text: str) -> str:
+    """Escaped, with what stands in backticks as code."""
+    pieces = html.escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
+    rows = "".join(
+        f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in rounded(frame).itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    text = cell_text(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = "number" if number else "short" if len(text) < SHORT else "text"
+    return f'<td class="{kind}">{html.escape(text)}</td>'
+
+
+def _svg(chart: Any) -> str:
+    import vl_convert
+
+    with alt.data_transformers.enable("default", max_rows=None):
+        drawn: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    return drawn

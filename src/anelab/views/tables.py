@@ -1,0 +1,245 @@
+"""Results as text for a terminal."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from anelab.bench.arms.placement import Placement
+from anelab.bench.estimate import Published
+from anelab.bench.results.compare import Change, Differences
+from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
+from anelab.bench.results.stats import LEAST_COUNTS
+from anelab.bench.results.summary import rows_of
+
+Row = tuple[str, ...]
+
+
+def duration(nanoseconds: float) -> str:
+    """Three significant digits and a unit."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= 0.9995 * size:
+            value = nanoseconds / size
+            return f"{value:.{max(0, 2 - math.floor(math.log10(value * 1.0005)))}f} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def table(header: Row, rows: Sequence[Row]) -> str:
+    """Columns as wide as they need, the first to the left, the last as it is."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    return "\n".join(_line(row, widths) for row in (header, *rows))
+
+
+def _line(row: Row, widths: Sequence[int]) -> str:
+    first, *middle, last = row
+    cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(middle, widths[1:-1], strict=True))]
+    return "  ".join([*cells, last]).rstrip()
+
+
+def placement_text(placement: Placement) -> str:
+    """Shares by device, or that nothing tells."""
+    if placement.source == "none":
+        return "unavailable"
+    shares = ", ".join(f"{device} {share:.0%}" for device, share in placement.share.items() if share)
+    return f"{shares} ({placement.source})"
+
+
+def report_text(report: Report) -> str:
+    return "\n\n".join(_parts(report))
+
+
+def title(report: Report) -> str:
+    """What it is of, when and where."""
+    host, imported = report.host, ", imported" if report.imported else ""
+    return (
+        f"{report.subject.workload}, result {report.id[:12]}{imported}, measured {report.measured_at} on "
+        f"{host.processor}, {host.cores} cores, {host.system} {host.release}"
+    )
+
+
+def _parts(report: Report) -> Iterator[str]:
+    settings = report.settings
+    yield (
+        f"{title(report)}\n{settings.processes} processes an arm, {report.samples:,} samples, {report.seconds:.0f} s\n"
+        "Times are of a call; speed-ups are medians of paired ratios with their 95 % interval, above 1 is faster;\n"
+        "n<64 says that there are too few samples for that figure."
+    )
+    arms = {name: report.arms[name] for name in settings.arms}
+    timed = {name: arm for name, arm in arms.items() if arm.timed}
+    for cell in settings.cells:
+        rows: list[Row] = [_cell_row(report, cell, name, arm) for name, arm in timed.items() if cell in arm.cells]
+        if rows:
+            header = ("", "median", "p90", "p99", "rows/s", f"speed-up over {settings.reference}", "verdict")
+            many = f", {rows_of(cell)} rows" if rows_of(cell) > 1 else ""
+            yield f"{cell}{many}\n{table(header, rows)}{_noise(report, cell)}"
+    names = (
+        "",
+        f"{report.metric.partition(':')[2]}, examples",
+        "first load",
+        "cached load",
+        "peak memory",
+        "placement",
+    )
+    yield table(names, [_arm_row(name, arm) for name, arm in timed.items()])
+    yield from _extras(report)
+    if report.estimates and not any(arm.wants_ne and arm.timed for arm in report.arms.values()):
+        yield estimates_text(report.estimates)
+    lines = [f"not timed: {name}: {arm.reason}" for name, arm in arms.items() if not arm.timed]
+    lines += [
+        f"lost: {one.arm}, {'gates' if one.block is None else f'block {one.block}'}: {one.ending.text()}"
+        for one in report.failures
+    ]
+    lines += [f"warning: {text}" for text in report.warnings]
+    if lines:
+        yield "\n".join(lines)
+
+
+def _cell_row(report: Report, cell: str, name: str, arm: ArmResult) -> Row:
+    found = arm.cells[cell]
+    p90, p99 = (
+        duration(found.percentiles_ns[key]) if key in found.percentiles_ns else f"n<{LEAST_COUNTS[percentile]}"
+        for key, percentile in (("p90", 90.0), ("p99", 99.0))
+    )
+    against = next((one for one in report.comparisons if (one.cell, one.arm) == (cell, name)), None)
+    unsteady = found.processes - found.steady_processes
+    steady = "" if found.steady else f" (not steady in {unsteady} of {found.processes} processes)"
+    behind = " (fell behind)" if found.kept_up is False else ""
+    verdict = against.verdict if against else "reference"
+    return (
+        name,
+        duration(found.median_ns) if found.samples >= LEAST_COUNTS[50.0] else f"n<{LEAST_COUNTS[50.0]}",
+        p90,
+        p99,
+        "" if found.rows_per_s is None else f"{found.rows_per_s:,.0f}",
+        ratio_text(against),
+        f"{verdict}{steady}{behind}",
+    )
+
+
+def ratio_text(found: Comparison | Change | None) -> str:
+    ratio = None if found is None else found.speedup if isinstance(found, Comparison) else found.ratio
+    if found is None or ratio is None or found.low is None or found.high is None:
+        return ""
+    low, middle, high = (f"{value:.3f}" if value >= 0.1 else f"{value:.2g}" for value in (found.low, ratio, found.high))
+    return f"{middle} [{low}, {high}]"
+
+
+def _noise(report: Report, cell: str) -> str:
+    noise = report.noise.get(cell)
+    if noise is None or noise.floor is None:
+        return "\nnoise: unknown"
+    return f"\nnoise: the reference against itself {ratio_text(noise)}; within {noise.floor:.1%} of 1 is no difference"
+
+
+def _arm_row(name: str, arm: ArmResult) -> Row:
+    first = next((one.load_ns + (one.compile_ns or 0) for one in arm.openings if one.first), None)
+    later = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
+    return (
+        name,
+        "" if arm.quality is None else f"{arm.quality:.4g}",
+        "" if first is None else duration(first),
+        duration(later[len(later) // 2]) if later else "",
+        f"{arm.memory.peak_bytes / 2**20:.0f} MiB" if arm.memory else "",
+        placement_text(arm.placement),
+    )
+
+
+def _extras(report: Report) -> Iterator[str]:
+    """Core ML's own pairs, and energy."""
+    pairs = [one for one in report.comparisons if one.against != report.settings.reference]
+    if pairs:
+        lines: list[Row] = [
+            (one.cell, one.arm, one.against, ratio_text(one), f"{one.verdict}: {one.reason}") for one in pairs
+        ]
+        yield table(("cell", "arm", "against", "speed-up", "verdict"), lines)
+    energies = [(name, arm.energy) for name, arm in report.arms.items() if arm.energy is not None]
+    reasons = {one.reason for _, one in energies if one.mj_per_inference is None}
+    if len(reasons) == 1 and not any(one.mj_per_inference for _, one in energies):
+        yield f"energy: unavailable: {reasons.pop()}"
+    elif energies:
+        rows: list[Row] = [
+            (name, "unavailable" if one.mj_per_inference is None else f"{one.mj_per_inference:.3g} mJ", one.reason)
+            for name, one in energies
+        ]
+        yield table(("energy above idle", "an inference", ""), rows)
+
+
+def differences_text(found: Differences) -> str:
+    parts = [f"times are not comparable: {found.reason}"] if found.reason else []
+    groups = (("regressions", found.regressions), ("improvements", found.improvements), ("unchanged", found.unchanged))
+    for name, changes in groups:
+        if changes:
+            rows: list[Row] = [
+                (one.arm, one.cell, duration(one.old_ns), duration(one.new_ns), ratio_text(one)) for one in changes
+            ]
+            parts.append(f"{name}\n" + table(("", "scenario", "old", "new", "old over new"), rows))
+    if found.newly_failing:
+        parts.append("newly failing\n" + "\n".join(f"{name}: {why}" for name, why in found.newly_failing.items()))
+    fewer = ("too few blocks to compare", found.too_few)
+    for name, names in (("missing in the new one", found.missing), fewer, ("only in the new one", found.added)):
+        if names:
+            parts.append(f"{name}\n" + "\n".join(names))
+    if found.not_primary:
+        lines = [f"{name}: {device}" for name, device in found.not_primary.items()]
+        parts.append("NE not primary\n" + "\n".join(lines))
+    return "\n\n".join(parts) or "nothing to compare"
+
+
+def history_text(results: Sequence[Mapping[str, Any]], cell: str) -> str:
+    """A line for every result that has the cell, a column for every arm; "" if none has."""
+    prefix = f"{cell}."
+    arms = list(dict.fromkeys(name for one in results for name in one["medians_us"] if name.startswith(prefix)))
+    rows: list[Row] = []
+    for one in results:
+        medians = one["medians_us"]
+        if any(name in medians for name in arms):
+            when = datetime.fromtimestamp(one["started_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            figures = (duration(medians[name] * 1e3) if name in medians else "" for name in arms)
+            note = "imported" if one["imported"] else one["commit"]
+            rows.append((one["id"][:12], when, one["host"], *figures, note))
+    return table(("result", "UTC", "host", *(name.removeprefix(prefix) for name in arms), ""), rows) if rows else ""
+
+
+def estimates_text(found: Sequence[Estimate]) -> str:
+    rows: list[Row] = [
+        (
+            str(one.rows),
+            f"{one.macs / 1e6:,.2f} M",
+            f"{one.bytes_moved / 2**10:,.0f} KiB",
+            _bound(one.cpu_ms),
+            _bound(one.neural_engine_ms),
+            one.winner,
+            one.advice,
+        )
+        for one in found
+    ]
+    header = ("rows", "multiply-adds", "moved", "CPU, estimate", "Neural Engine, estimate", "likely", "")
+    return (
+        f"ESTIMATE, not measured, of the Core ML package on a Mac's CPU and Neural Engine, from the best to the worst "
+        f"published case\n{table(header, rows)}"
+    )
+
+
+def sources_text(found: Sequence[Estimate]) -> str:
+    return "constants of the estimate\n" + "\n".join(f"  {source}" for source in found[0].sources)
+
+
+def _bound(bound: Bound) -> str:
+    return f"{duration(bound.low * 1e6)} to {duration(bound.high * 1e6)}"
+
+
+def published_text(cases: Sequence[Published]) -> str:
+    rows: list[Row] = [
+        (
+            case.model,
+            case.device,
+            duration(case.cpu_ms * 1e6),
+            duration(case.neural_engine_ms * 1e6),
+            case.winner,
+            case.estimate.winner if case.estimate else "size unknown",
+            case.source,
+        )
+        for case in cases
+    ]
+    header = ("PUBLISHED BY OTHERS", "device", "CPU", "NE path", "faster", "estimate says", "source")
+    return table(header, rows)
