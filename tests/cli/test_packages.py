@@ -73,7 +73,7 @@ def test_blame_names_the_operator_and_the_way_out(package: Path) -> None:
         (lambda path: None, "there is no such file"),
         (lambda path: path.write_bytes(b"no numbers"), "is no .npz or .npy of numbers"),
         (lambda path: path.write_bytes(b"PK\x03\x04cut"), "is no .npz or .npy of numbers"),
-        (lambda path: np.savez(path, wrong=np.zeros(3)), "has the arrays wrong, but the package takes input"),
+        (lambda path: np.savez(path, wrong=np.zeros(3)), "has the arrays wrong, but the model takes input"),
         (lambda path: np.savez(path, input=np.array(["a"])), "every array must be of numbers"),
         (lambda path: np.savez(path, input=np.zeros((2, 5))), "no function takes input (2, 5); it has input 1x4"),
     ],
@@ -90,11 +90,18 @@ def test_rows_that_do_not_fit_are_named(make: Any, text: str, package: Path, tmp
 def test_other_mistakes_are_named_with_what_is_allowed(package: Path, tmp_path: Path) -> None:
     rows = ("--input", str(package.with_name("rows.npz")))
     absent = run(package, "eval", "nothing.mlpackage", "--input", "rows.npz")
-    assert absent.stderr.endswith("but got nothing.mlpackage, which is not there\n")
-    for reference in ("nothing.mlpackage", str(tmp_path), "mnist-onnx@champion"):
-        done = run(package, "eval", reference, *rows)
-        assert done.returncode == 2
-        assert "PKG must be a .mlpackage, or a registered Core ML model like mnist-coreml@champion" in done.stderr
+    assert absent.returncode == 2
+    assert "nothing.mlpackage: is not there; a model is NAME, NAME@alias or NAME/3" in absent.stderr
+    empty = run(package, "eval", str(tmp_path), *rows)
+    assert empty.returncode == 1
+    assert "holds no manifest.json of a model" in empty.stderr
+    (tmp_path / "m.onnx").touch()
+    other = run(package, "eval", str(tmp_path / "m.onnx"), *rows)
+    assert other.returncode == 2
+    assert "is no .mlpackage; this command takes one, or a registered version that has one" in other.stderr
+    unknown = run(package, "eval", "mnist-onxx@champion", *rows)
+    assert unknown.returncode == 1
+    assert "there is no MLflow store at" in unknown.stderr
     assert (
         "--mode must be one of fp32, fp16, ane but got fp8"
         in run(package, "eval", str(package), *rows, "--mode", "fp8").stderr

@@ -15,13 +15,13 @@ from anelab.errors import UsageError
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
+    from anelab.config import Params
+    from anelab.learning.config import BenchConfig
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
 
-Target = Annotated[
-    str,
-    typer.Argument(metavar="TARGET", help="A workload, or a registered version: mnist-coreml@champion, mnist-onnx/3."),
-]
+TARGET_HELP = "A workload; a registered version, as mnist-coreml@champion or mnist-onnx/3; or the folder of an export."
+Target = Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP)]
 Arms = Annotated[
     list[str] | None,
     typer.Option("--arm", help="An arm, as kind[/option][:variant]; repeat it. See `anelab bench arms`."),
@@ -55,9 +55,12 @@ def run(
     """Time a workload's exported model (the stage that DVC runs), or a registered version by all that this machine
     has for it; the result is attached to the registered versions."""
     from anelab import workloads
+    from anelab.tracking.reference import parse_reference
 
     if target in workloads.names():
         report = _run_stage(ctx.obj, target, arm, thorough, url)
+    elif isinstance(parse_reference(target), Path):
+        report = _run_folder(ctx.obj, target, arm, thorough, url)
     else:
         report = _run_version(ctx.obj, target, arm, thorough, url)
     _print(report, as_json)
@@ -78,24 +81,51 @@ def _run_stage(common: Common, workload: str, arms: list[str] | None, thorough: 
 
 
 def _run_version(common: Common, target: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
-    from anelab.stages.version import find, measured_version
+    from anelab.stages.version import find_version, measured_version
     from anelab.tracking.benchmarks import attach_result
     from anelab.tracking.commands import workload_of
     from anelab.tracking.store import open_store
 
-    params, workspace = common.params(), common.workspace()
+    workspace = common.workspace()
     store = open_store(workspace)
-    version = find(store, target)
-    workload = workload_of(version.name)
-    if url:
-        params = Common((*common.overrides, f"{workload}.bench.url={url}"), common.folder).params()
-    config = params.section(workload).bench.model_copy(update={"thorough": thorough})
+    version = find_version(store, target)
+    params, config = _settings(common, workload_of(version.name), thorough, url)
     with measured_version(store, params, version, config, say, arms or ()) as found:
         with store.writing():
             versions = attach_result(store, workspace, found.report, found.samples)
         again = f"`anelab bench show {found.report.subject.workload}:{found.report.id[:12]}`"
         say(f"anelab: attached to {', '.join(versions)}; see it again with {again}")
         return found.report
+
+
+def _run_folder(common: Common, target: str, arms: list[str] | None, thorough: bool, url: str | None) -> "Report":
+    """The result goes into a bundle in the working directory: no registry has these files by name."""
+    from anelab import workloads
+    from anelab.bench.results.bundle import write_bundle
+    from anelab.inference.location import located
+    from anelab.stages.version import measured_folder
+
+    with located(common.workspace, target) as place:
+        if place.single is not None:
+            raise UsageError(
+                f"{target}: is a single file, which has no example rows to time and to judge its answers by; give a "
+                f"workload ({', '.join(workloads.names())}), a registered version such as mnist-onnx@champion, or the "
+                "folder of an export"
+            )
+        workload = workloads.check(str(place.manifest["metadata"].get("workload")))
+        params, config = _settings(common, workload, thorough, url)
+        with measured_folder(place.folder, workload, params, config, say, arms or ()) as found:
+            bundle = Path(f"{workload}-{found.report.id[:12]}.bench.zip")
+            write_bundle(found.report, found.samples, bundle)
+    say(f"anelab: kept in {bundle}; see it again with `anelab bench show {bundle}`")
+    return found.report
+
+
+def _settings(common: Common, workload: str, thorough: bool, url: str | None) -> "tuple[Params, BenchConfig]":
+    """The configuration with what the command line says."""
+    overrides = (*common.overrides, *([f"{workload}.bench.url={url}"] if url else []))
+    params = Common(overrides, common.folder).params()
+    return params, params.section(workload).bench.model_copy(update={"thorough": thorough})
 
 
 def _print(report: "Report", as_json: bool) -> None:
@@ -110,7 +140,7 @@ def _print(report: "Report", as_json: bool) -> None:
 @COMMANDS.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
 def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
     """Print a result."""
-    with opened(ctx.obj.workspace(), result) as (report, _):
+    with opened(ctx.obj.workspace, result) as (report, _):
         _print(report, as_json)
 
 
@@ -154,7 +184,7 @@ def compare(
     from anelab.bench.results.compare import compare_reports
     from anelab.views.tables import differences_text, title
 
-    with opened(ctx.obj.workspace(), old) as (before, _), opened(ctx.obj.workspace(), new) as (after, _):
+    with opened(ctx.obj.workspace, old) as (before, _), opened(ctx.obj.workspace, new) as (after, _):
         found = compare_reports(before, after)
     if as_json:
         print_json(found.as_json())
@@ -209,7 +239,7 @@ def export(
     """Write a result and its samples as one file that another machine can import."""
     from anelab.bench.results.bundle import write_bundle
 
-    with opened(ctx.obj.workspace(), result) as (report, samples):
+    with opened(ctx.obj.workspace, result) as (report, samples):
         name = f"{report.subject.workload}-{report.id[:12]}.bench.zip"
         target = output / name if output is not None and output.is_dir() else output or Path(name)
         write_bundle(report, samples, target)
@@ -246,12 +276,12 @@ def request(
     ] = "*",
 ) -> None:
     """Ask for a registered version to be measured by an agent on some host."""
-    from anelab.stages.version import find
+    from anelab.stages.version import find_version
     from anelab.tracking.claims import request as ask
     from anelab.tracking.store import open_store
 
     store = open_store(ctx.obj.workspace())
-    found = find(store, version)
+    found = find_version(store, version)
     ask(store, found, host)
     print(f"{found.name}/{found.version} asks for {host}")
 
@@ -301,12 +331,12 @@ def estimate(
 ) -> None:
     """Is a test on a Mac worth it? An estimate from the package alone, and cases that others published."""
     from anelab.bench.estimate import package_estimates, published
-    from anelab.cli.packages import opened_package
+    from anelab.inference.location import opened_package
     from anelab.views.tables import estimates_text, published_text, sources_text
 
     found = []
     if package is not None:
-        with opened_package(ctx.obj.workspace(), package) as path:
+        with opened_package(ctx.obj.workspace, package) as path:
             found = package_estimates(path)
     if as_json:
         cases = [{**vars(case), "published_by_others": True} for case in published()]

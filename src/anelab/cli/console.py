@@ -32,8 +32,10 @@ def commands(help: str | None = None, name: str | None = None) -> typer.Typer:
 
 
 Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A workload of params.yaml, such as mnist.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model, such as mnist-onnx.")]
-Reference = Annotated[str, typer.Argument(metavar="VERSION", help="A version number or an alias.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model: mnist-onnx, mnist-onnx@champion.")]
+Version = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="A version number or an alias, if MODEL does not name it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 

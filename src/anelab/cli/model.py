@@ -1,11 +1,15 @@
 """Commands on models: registered versions, and Core ML packages."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Model, Reference, Workload, as_text, commands, print_json, say
+from anelab.cli.console import EVERYWHERE, AsJson, Model, Version, Workload, as_text, commands, print_json, say
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.tracking.reference import VersionReference
 
 COMMANDS = commands("Look at models, promote, delete; check Core ML packages.", "model")
 
@@ -14,8 +18,9 @@ COMMANDS = commands("Look at models, promote, delete; check Core ML packages.", 
 def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
     """List a model's versions, newest first."""
     from anelab.tracking.commands import list_versions
+    from anelab.tracking.reference import parse_version
 
-    versions = list_versions(ctx.obj.workspace(), model)
+    versions = list_versions(ctx.obj.workspace(), parse_version(model).model)
     if as_json:
         print_json(versions)
         return
@@ -23,45 +28,65 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
         print(f"{row['version']:>4}  {row['variant']:8}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
 
 
-@COMMANDS.command(epilog=f"Example: anelab model inspect mnist-onnx champion. {EVERYWHERE}")
-def inspect(ctx: typer.Context, model: Model, version: Reference = "champion", as_json: AsJson = False) -> None:
-    """Show a version: gates, figures, files, and its origin."""
+@COMMANDS.command(epilog=f"Example: anelab model inspect mnist-onnx@champion. {EVERYWHERE}")
+def inspect(ctx: typer.Context, model: Model, version: Version = None, as_json: AsJson = False) -> None:
+    """Show a model: gates, figures, files and origin of a registered version; files or inputs and outputs of others."""
     from anelab.tracking.commands import inspect_version
+    from anelab.tracking.reference import parse_reference, parse_version
 
-    found = inspect_version(ctx.obj.workspace(), model, version)
+    if isinstance(parse_reference(model), Path) and version is None:
+        from anelab.inference.describe import describe_path
+
+        found = describe_path(model)
+    else:
+        reference = parse_version(model, version)
+        found = inspect_version(ctx.obj.workspace(), reference.model, reference.version)
     if as_json:
         print_json(found)
     else:
         print(as_text(found))
 
 
-@COMMANDS.command(epilog=f"Example: anelab model promote mnist-onnx 3. {EVERYWHERE}")
+@COMMANDS.command(epilog=f"Example: anelab model promote mnist-onnx/3. {EVERYWHERE}")
 def promote(
     ctx: typer.Context,
     model: Model,
-    version: Reference,
+    version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Promote even if a gate failed.")] = False,
 ) -> None:
     """Make a version the champion."""
     from anelab.tracking.commands import promote_version
 
-    print(promote_version(ctx.obj.workspace(), model, version, force))
+    reference = _named_version(model, version)
+    print(promote_version(ctx.obj.workspace(), reference.model, reference.selector, force))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
 def rollback(ctx: typer.Context, model: Model) -> None:
     """Make the former champion champion again."""
     from anelab.tracking.commands import rollback_model
+    from anelab.tracking.reference import parse_version
 
-    print(rollback_model(ctx.obj.workspace(), model))
+    print(rollback_model(ctx.obj.workspace(), parse_version(model).model))
 
 
-@COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx 2. {EVERYWHERE}")
-def delete(ctx: typer.Context, model: Model, version: Reference) -> None:
+@COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx/2. {EVERYWHERE}")
+def delete(ctx: typer.Context, model: Model, version: Version = None) -> None:
     """Delete a version that no alias points at."""
     from anelab.tracking.commands import delete_model_version
 
-    print(delete_model_version(ctx.obj.workspace(), model, version))
+    reference = _named_version(model, version)
+    print(delete_model_version(ctx.obj.workspace(), reference.model, reference.selector))
+
+
+def _named_version(model: str, version: str | None) -> "VersionReference":
+    """Raises UsageError if no version is named: what changes the registry takes none by default."""
+    from anelab.tracking.reference import parse_version
+
+    found = parse_version(model, version)
+    if not found.selector:
+        raise UsageError(f"say which version of {found.model}: {found.model}/3, or an alias, {found.model}@challenger")
+    return found
 
 
 Package = Annotated[
@@ -84,19 +109,20 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a Core ML package on any host, operator by operator. For numbers, not for speed."""
-    from anelab.cli.packages import check_output, opened_package, read_rows, write_rows
+    from anelab.cli.packages import check_output, read_rows, write_outputs
     from anelab.export.mil.modes import check_mode
     from anelab.export.mil.predictor import mil_predictor
     from anelab.export.mlpackage import input_names
+    from anelab.inference.location import opened_package
 
     chosen = check_mode(mode)
     check_output(output)
-    with opened_package(ctx.obj.workspace(), package) as path:
+    with opened_package(ctx.obj.workspace, package) as path:
         outputs = mil_predictor(path, chosen)(read_rows(rows, input_names(path)))
     if chosen == "ane":
         say("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
     if output is not None:
-        write_rows(output, outputs)
+        write_outputs(output, outputs)
     if as_json:
         print_json({name: array.tolist() for name, array in outputs.items()})
     else:
@@ -116,11 +142,12 @@ def lint(
     """Tell what keeps a package off the Neural Engine.
 
     And what 16 bits would break."""
-    from anelab.cli.packages import opened_package, read_rows
+    from anelab.cli.packages import read_rows
     from anelab.export.mlpackage import input_names
     from anelab.export.readiness import inspect_package
+    from anelab.inference.location import opened_package
 
-    with opened_package(ctx.obj.workspace(), package) as path:
+    with opened_package(ctx.obj.workspace, package) as path:
         arrays = read_rows(rows, input_names(path)) if rows else None
         found = inspect_package(path, arrays, function)
     if as_json:
@@ -148,11 +175,12 @@ def blame(
     And what, kept in float32, mends it."""
     from dataclasses import asdict
 
-    from anelab.cli.packages import opened_package, read_rows
+    from anelab.cli.packages import read_rows
     from anelab.export.mil.blame import find_blame
     from anelab.export.mlpackage import input_names
+    from anelab.inference.location import opened_package
 
-    with opened_package(ctx.obj.workspace(), package) as path:
+    with opened_package(ctx.obj.workspace, package) as path:
         found = find_blame(path, read_rows(rows, input_names(path)), tolerance, function)
     if as_json:
         print_json(asdict(found))
@@ -195,12 +223,12 @@ def placement(
     Operator by operator: Neural Engine, GPU or CPU. Needs macOS 14.4."""
     from dataclasses import asdict
 
-    from anelab.cli.packages import opened_package
     from anelab.export.apple import CoreMLRuntime, check_unit, native
+    from anelab.inference.location import opened_package
 
     check_unit(unit)
     runtime = CoreMLRuntime(native())
-    with opened_package(ctx.obj.workspace(), package) as path:
+    with opened_package(ctx.obj.workspace, package) as path:
         found = runtime.placement(path, unit, function)
     if as_json:
         print_json({**asdict(found), "operator_share": found.operator_share})

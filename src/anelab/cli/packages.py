@@ -1,71 +1,53 @@
-"""Core ML packages on the command line: where one is, and the rows it is fed."""
+"""Rows on the command line: arrays by input name read from files, outputs written to them."""
 
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import io
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from anelab.errors import AnelabError, UsageError
 from anelab.files import replacing
-from anelab.workspace import Workspace
 
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
 
-REGISTERED = re.compile(r"(?P<model>[\w.-]+-coreml)(@(?P<alias>\w+)|/(?P<version>\d+))?")
+STANDARD_STREAM = "-"
 
 
-@contextmanager
-def opened_package(workspace: Workspace, reference: str) -> Iterator[Path]:
-    """The path of a package: `reference` itself, or, for as long as the block lasts, a registered version's
-    (mnist-coreml@champion, mnist-coreml/3). Raises UsageError if it is neither."""
-    path, match = Path(reference), REGISTERED.fullmatch(reference)
-    if path.exists() or not match:
-        if not (path / "Manifest.json").is_file():
-            allowed = "a .mlpackage, or a registered Core ML model like mnist-coreml@champion or mnist-coreml/3"
-            absent = ", which is not there" if path.suffix == ".mlpackage" and not path.exists() else ""
-            raise UsageError(f"PKG must be {allowed}, but got {reference}{absent}")
-        yield path
-        return
-    from anelab.tracking.models import MAIN_FILES, download, resolve
-    from anelab.tracking.store import open_store
-
-    store = open_store(workspace)
-    version = resolve(store, match["model"], match["alias"] or match["version"] or "champion")
-    with tempfile.TemporaryDirectory() as scratch:
-        yield download(store, version, Path(scratch)) / MAIN_FILES["coreml"]
-
-
-def read_rows(path: Path, inputs: Sequence[str]) -> "dict[str, Array]":
-    """Arrays by input name from a .npz, or the one input's from a .npy; the first axis is the rows.
+def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") -> "dict[str, Array]":
+    """Arrays by input name from a .npz, or the one input's from a .npy; "-" is standard input. The first axis is the
+    rows.
 
     Raises UsageError if the file is none of the two, or its names are not `inputs`.
     """
     import numpy as np
 
+    where = f"{option} {path}"
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(_opened(path), allow_pickle=False)
         arrays = {inputs[0]: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
-        raise UsageError(f"--input {path}: there is no such file") from None
+        raise UsageError(f"{where}: there is no such file") from None
     except Exception as error:  # NumPy lets through what zipfile, zlib and tokenize raise
-        raise UsageError(
-            f"--input {path}: is no .npz or .npy of numbers, or damaged ({type(error).__name__})"
-        ) from None
+        raise UsageError(f"{where}: is no .npz or .npy of numbers, or damaged ({type(error).__name__})") from None
     if sorted(arrays) != sorted(inputs):
-        asked = f"np.savez({path.stem!r}, {', '.join(f'{name}=...' for name in inputs)}) writes one"
+        asked = f"np.savez('rows', {', '.join(f'{name}=...' for name in inputs)}) writes one"
         raise UsageError(
-            f"--input {path}: has the arrays {', '.join(sorted(arrays)) or 'none'}, but the package takes "
+            f"{where}: has the arrays {', '.join(sorted(arrays)) or 'none'}, but the model takes "
             f"{', '.join(inputs)}; {asked}"
         )
     if any(array.ndim == 0 or array.dtype.kind not in "fiub" for array in arrays.values()):
-        raise UsageError(f"--input {path}: every array must be of numbers, its first axis the rows")
+        raise UsageError(f"{where}: every array must be of numbers, its first axis the rows")
     if len({len(array) for array in arrays.values()}) != 1:
         lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
-        raise UsageError(f"--input {path}: all arrays must have as many rows, but they have: {lengths}")
+        raise UsageError(f"{where}: all arrays must have as many rows, but they have: {lengths}")
     return arrays
+
+
+def _opened(path: Path | str) -> Path | io.BytesIO:
+    """NumPy looks for the end of a .npz, which a pipe does not have."""
+    return io.BytesIO(sys.stdin.buffer.read()) if str(path) == STANDARD_STREAM else Path(path)
 
 
 def check_output(path: Path | None) -> None:
@@ -74,12 +56,28 @@ def check_output(path: Path | None) -> None:
         raise UsageError(f"--output must end in .npz but got {path}")
 
 
-def write_rows(path: Path, arrays: "Arrays") -> None:
-    """Outputs by name as .npz. Raises AnelabError if the file cannot be written."""
+def write_outputs(path: Path, arrays: "Arrays") -> None:
+    """Outputs by name as .npz, or one output as .npy; "-" is standard output. Raises AnelabError if the file cannot be
+    written, UsageError if several outputs are to go into one .npy."""
     import numpy as np
 
+    if path.suffix == ".npy":
+        if len(arrays) != 1:
+            raise UsageError(f"{path}: holds one output, but there are {', '.join(arrays)}; name a .npz")
+        _write(path, lambda handle: np.save(handle, next(iter(arrays.values()))))
+    else:
+        _write(path, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]  # takes a name for an option
+
+
+def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
+    if str(path) == STANDARD_STREAM:
+        buffer = io.BytesIO()
+        save(buffer)
+        sys.stdout.buffer.write(buffer.getvalue())
+        sys.stdout.buffer.flush()
+        return
     try:
-        with replacing(path) as draft:
-            np.savez(draft, **arrays)  # type: ignore[arg-type]  # the stub takes a name for an option
+        with replacing(path) as draft, draft.open("wb") as handle:
+            save(handle)
     except OSError as error:
         raise AnelabError(f"{path}: cannot be written ({error.strerror or error})") from None

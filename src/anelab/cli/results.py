@@ -1,6 +1,6 @@
 """Benchmark results on the command line: where one is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(workspace: Workspace, reference: str) -> "Iterator[tuple[Report, Path]]":
-    """A result and the path of its samples, wherever it is. Raises UsageError if it is nothing."""
+def opened(workspace: Callable[[], Workspace], reference: str) -> "Iterator[tuple[Report, Path]]":
+    """A result and the path of its samples, wherever it is; the workspace is asked for only if it is there. Raises
+    UsageError if it is nothing."""
     from anelab import workloads
     from anelab.bench.results.bundle import SAMPLES, opened_bundle
     from anelab.bench.results.report import read_report
@@ -24,19 +25,26 @@ def opened(workspace: Workspace, reference: str) -> "Iterator[tuple[Report, Path
         with opened_bundle(path) as bundle:
             yield bundle.report, bundle.samples
     elif path.suffix == ".json":
-        beside, stages = path.with_name(SAMPLES), workspace.models(path.parent.name) / "bench" / SAMPLES
-        yield read_report(path), beside if beside.is_file() else stages
+        beside = path.with_name(SAMPLES)
+        yield read_report(path), beside if beside.is_file() else _of_stage(path)
     elif workload in workloads.names() and not colon:
-        own = workspace.reports(workload) / "bench.json"
-        yield read_report(own), workspace.models(workload) / "bench" / SAMPLES
+        own = workspace().reports(workload) / "bench.json"
+        yield read_report(own), _of_stage(own)
     elif workload in workloads.names() and result:
         from anelab.tracking.benchmarks import opened_result
         from anelab.tracking.store import open_store
 
-        with opened_result(open_store(workspace), workload, result) as found:
+        with opened_result(open_store(workspace()), workload, result) as found:
             yield found
     else:
         raise UsageError(
             f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}) or "
             f"workload:id, but got {reference}"
         )
+
+
+def _of_stage(report: Path) -> Path:
+    """Where the stage keeps the samples of reports/<workload>/bench.json."""
+    from anelab.bench.results.bundle import SAMPLES
+
+    return report.absolute().parents[2] / "models" / report.absolute().parent.name / "bench" / SAMPLES

@@ -147,6 +147,11 @@ def default_function(path: Path) -> str | None:
     return read_spec(path).description.defaultFunctionName or None
 
 
+def package_metadata(path: Path) -> dict[str, str]:
+    """What the package says of itself: its user-defined metadata."""
+    return dict(read_spec(path).description.metadata.userDefined)
+
+
 def input_names(path: Path) -> list[str]:
     """Of the package's functions, which take the same."""
     first = next(iter(package_functions(path).values()))

@@ -11,10 +11,15 @@ import numpy as np
 import onnxruntime
 
 from anelab.errors import AnelabError
+from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays, Predictor
 
 ROWS_AT_ONCE = 4096
 CPU = "CPUExecutionProvider"
+DTYPES = {"float": "float32", "double": "float64", "bool": "bool", "float16": "float16"}
+DTYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+"""NumPy's names of ONNX Runtime's element types."""
+PortFacts = tuple[str, str, tuple[int | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -71,17 +76,55 @@ def assignment_of(session: Any) -> Assignment:
 
 def onnx_predictor(path: Path, threads: int = 1) -> Predictor:
     """Runs the model a few thousand rows at a time. Raises AnelabError if it cannot be loaded."""
-    session = open_session(path, SessionPlan(threads=threads))
-    inputs = [item.name for item in session.get_inputs()]
+    return session_predictor(open_session(path, SessionPlan(threads=threads)))
+
+
+def session_predictor(session: Any, batch_rows: int = ROWS_AT_ONCE) -> Predictor:
+    """Any number of rows through an open session, `batch_rows` a call at most; a model of a fixed batch gets just
+    that, the last one filled up. Raises AnelabError if ONNX Runtime refuses the rows."""
     outputs = [item.name for item in session.get_outputs()]
+    shapes = {item.name: _shape(item) for item in session.get_inputs()}
+
+    def run(arrays: Arrays) -> Arrays:
+        try:
+            return dict(zip(outputs, session.run(outputs, dict(arrays)), strict=True))
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            raise AnelabError(f"ONNX Runtime cannot run the model on these rows: {error}") from None
+
+    if any(shape and shape[0] is not None for shape in shapes.values()):
+        return in_slabs([Bucket(run, shapes)], "the model")
 
     def predict(arrays: Arrays) -> Arrays:
-        rows = len(arrays[inputs[0]])
-        slabs = [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(rows, 1), ROWS_AT_ONCE)]
-        parts = [session.run(outputs, {name: arrays[name][slab] for name in inputs}) for slab in slabs]
-        return {name: np.concatenate(column) for name, column in zip(outputs, zip(*parts, strict=True), strict=True)}
+        rows = len(arrays[next(iter(shapes))])
+        slabs = [slice(start, start + batch_rows) for start in range(0, max(rows, 1), batch_rows)]
+        parts = [run({name: arrays[name][slab] for name in shapes}) for slab in slabs]
+        return (
+            parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        )
 
     return predict
+
+
+def session_ports(session: Any, path: Path) -> tuple[list[PortFacts], list[PortFacts]]:
+    """Name, NumPy dtype and shape of every input and output. Raises AnelabError for what is no array of numbers."""
+    sides = [[(item.name, _dtype(item, path), _shape(item)) for item in side] for side in _sides(session)]
+    return sides[0], sides[1]
+
+
+def _sides(session: Any) -> tuple[Any, Any]:
+    return session.get_inputs(), session.get_outputs()
+
+
+def _shape(item: Any) -> tuple[int | None, ...]:
+    """Axes of no fixed size are None."""
+    return tuple(size if isinstance(size, int) else None for size in item.shape)
+
+
+def _dtype(item: Any, path: Path) -> str:
+    kind = str(item.type).removeprefix("tensor(").removesuffix(")")
+    if kind not in DTYPES:
+        raise AnelabError(f"{path}: {item.name} is {item.type}; only arrays of numbers are taken")
+    return DTYPES[kind]
 
 
 def providers() -> list[str]:

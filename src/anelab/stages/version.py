@@ -17,6 +17,7 @@ from anelab.learning.config import BenchConfig
 from anelab.stages.bench import SAMPLES, judge_of
 from anelab.tracking.commands import workload_of
 from anelab.tracking.models import Version, download, resolve
+from anelab.tracking.reference import parse_version
 from anelab.tracking.store import Store
 
 
@@ -38,24 +39,40 @@ def measured_version(
     """Time the version by the arms of those names, or by every one that this machine has for it; the samples are
     there while the block lasts. Raises AnelabError if its files are gone or none of the arms could be timed."""
     workload = workload_of(version.name)
-    section = params.section(workload)
     with tempfile.TemporaryDirectory(prefix="anelab-version-") as scratch:
-        folder = download(store, version, Path(scratch))
-        subject = Subject.of(workload, section, folder, url=config.url)
-        named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
-        judge = partial(judge_of, subject)
-        found, slices = run_benchmark(subject, named, config, section.seed, judge, tell)
-        yield _written(found, slices, version, Path(scratch, SAMPLES))
+        folder = download(store, version, Path(scratch, "model"))
+        with measured_folder(folder, workload, params, config, tell, arms, version) as found:
+            yield found
 
 
-def _written(found: Report, slices: list[Slice], version: Version, samples: Path) -> Measurement:
-    named = found.subject.model_copy(update={"model": version.name, "version": str(version.version)})
-    return Measurement(write_result(found.model_copy(update={"subject": named}), slices, samples), samples)
+@contextmanager
+def measured_folder(
+    folder: Path,
+    workload: str,
+    params: Params,
+    config: BenchConfig,
+    tell: Callable[[str], None],
+    arms: Sequence[str] = (),
+    version: Version | None = None,
+) -> Iterator[Measurement]:
+    """As `measured_version`, of a folder that holds a model's files and its example rows."""
+    section = params.section(workload)
+    subject = Subject.of(workload, section, folder, url=config.url)
+    named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
+    report, slices = run_benchmark(subject, named, config, section.seed, partial(judge_of, subject), tell)
+    with tempfile.TemporaryDirectory(prefix="anelab-samples-") as scratch:
+        yield _written(report, slices, version, Path(scratch, SAMPLES))
 
 
-def find(store: Store, reference: str) -> Version:
-    """The version that MODEL, MODEL@alias or MODEL/number names. Raises AnelabError."""
-    model, at, alias = reference.partition("@")
-    name, _, number = model.partition("/")
-    workload_of(name)
-    return resolve(store, name, alias if at else number or "champion")
+def _written(found: Report, slices: list[Slice], version: Version | None, samples: Path) -> Measurement:
+    if version is not None:
+        named = found.subject.model_copy(update={"model": version.name, "version": str(version.version)})
+        found = found.model_copy(update={"subject": named})
+    return Measurement(write_result(found, slices, samples), samples)
+
+
+def find_version(store: Store, reference: str) -> Version:
+    """The version that `reference` names in the registry. Raises UsageError or AnelabError."""
+    found = parse_version(reference)
+    workload_of(found.model)
+    return resolve(store, found.model, found.version)

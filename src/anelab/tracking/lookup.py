@@ -7,10 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from anelab.errors import AnelabError
+from anelab.tracking.reference import VersionReference
 from anelab.tracking.store import SQLITE, store_uri
 from anelab.workspace import Workspace
 
-SCHEME = "models:/"
 MARK = "/mlruns/artifacts/"
 QUERY = """
 select version.version, place.artifact_location
@@ -21,40 +21,31 @@ where version.name = ? and version.version = coalesce(alias.version, ?)
 """
 
 
-def parse_reference(text: str) -> tuple[str, str]:
-    """Model and alias or number of `models:/MODEL@alias`, `MODEL@alias`, `MODEL/3`; without either, the champion."""
-    name = text.removeprefix(SCHEME)
-    model, at, alias = name.partition("@")
-    plain, _, number = model.partition("/")
-    return (model, alias) if at else (plain, number or "champion")
-
-
 @contextmanager
-def version_folder(workspace: Workspace, text: str) -> Iterator[Path]:
+def version_folder(workspace: Workspace, reference: VersionReference) -> Iterator[Path]:
     """The version's files, for as long as the block lasts. Raises AnelabError if there is no such version."""
-    model, reference = parse_reference(text)
     uri = store_uri(workspace)
     if not uri.startswith(SQLITE):
-        with _downloaded(workspace, model, reference) as folder:
+        with _downloaded(workspace, reference) as folder:
             yield folder
         return
     database = Path(uri.removeprefix(SQLITE))
-    yield _folder_of(database, model, reference)
+    yield _folder_of(database, reference.model, reference.version)
 
 
-def _folder_of(database: Path, model: str, reference: str) -> Path:
+def _folder_of(database: Path, model: str, version: str) -> Path:
     if not database.is_file():
         raise AnelabError(
             f"there is no MLflow store at {database}; run `make repro`, or give a folder or an .onnx file"
         )
-    number = int(reference) if reference.isascii() and reference.isdecimal() and len(reference) < 10 else None
+    number = int(version) if version.isdigit() else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute(QUERY, (reference, model, number)).fetchone()
+            found = connection.execute(QUERY, (version, model, number)).fetchone()
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
-        raise AnelabError(f"{model} has no version or alias {reference} in {database}; see `anelab model list {model}`")
+        raise AnelabError(f"{model} has no version or alias {version} in {database}; see `anelab model list {model}`")
     folder = Path(unquote(urlparse(found[1]).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]
@@ -64,7 +55,7 @@ def _folder_of(database: Path, model: str, reference: str) -> Path:
 
 
 @contextmanager
-def _downloaded(workspace: Workspace, model: str, reference: str) -> Iterator[Path]:
+def _downloaded(workspace: Workspace, reference: VersionReference) -> Iterator[Path]:
     import tempfile
 
     from anelab.tracking.models import download, resolve
@@ -72,4 +63,4 @@ def _downloaded(workspace: Workspace, model: str, reference: str) -> Iterator[Pa
 
     store = open_store(workspace)
     with tempfile.TemporaryDirectory() as scratch:
-        yield download(store, resolve(store, model, reference), Path(scratch))
+        yield download(store, resolve(store, reference.model, reference.version), Path(scratch))

@@ -19,6 +19,7 @@ import pytest
 
 from anelab.inference.reads.scorer import model_scorer
 from anelab.tracking.lookup import version_folder
+from anelab.tracking.reference import parse_version
 from anelab.tracking.store import open_store
 from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.encode import read_reads
@@ -290,7 +291,7 @@ def test_it_stands_in_a_pipeline(home: Path, reads: Path) -> None:
     words = [sys.executable, "-m", "anelab", "score", "-", "-o", "-", "--workspace", str(home)]
     done = subprocess.run(words, input=reads.read_bytes(), capture_output=True, cwd=ROOT, check=True)
     assert len(done.stdout.splitlines()) == 5001
-    assert b"5,000 reads (Phred+33) by models:/read_quality-onnx@champion" in done.stderr
+    assert b"5,000 reads (Phred+33) by read_quality-onnx@champion" in done.stderr
 
 
 def test_neither_torch_nor_mlflow_is_imported(home: Path, reads: Path, tmp_path: Path) -> None:
@@ -332,8 +333,8 @@ def test_a_rule_judges_as_the_label_does(rule: str, home: Path, tmp_path: Path) 
         (["--pass-fastq", "x{}.fq"], 2, "stands for the mate, 1 or 2; it needs --paired or --interleaved"),
         (["--model", "models:/read_quality-onnx@best"], 1, "has no version or alias best"),
         (["--model", "models:/nothing-onnx/3"], 1, "nothing-onnx has no version or alias 3"),
-        (["--model", "absent.onnx"], 1, "absent.onnx: is not there"),
-        (["--model", "FOLDER"], 1, "holds no manifest.json with an ONNX model"),
+        (["--model", "absent.onnx"], 2, "absent.onnx: is not there"),
+        (["--model", "FOLDER"], 1, "holds no manifest.json of a model"),
         (["--phred", "64"], 1, "is outside 64 to 126, the range of offset 64, which is set by --phred"),
     ],
 )
@@ -353,7 +354,7 @@ def test_a_model_of_another_contract_is_refused(home: Path, reads: Path, tmp_pat
     onnx.save(model, tmp_path / "old.onnx")
     done = anelab(home, "score", str(reads), "--model", str(tmp_path / "old.onnx"), "-o", str(tmp_path / "out.tsv"))
     assert done.returncode == 1
-    assert "preprocessing reads/1, but reads are prepared as reads/3" in done.stderr
+    assert "preprocessing reads/1, but it must be reads/3 of read_quality" in done.stderr
 
 
 def test_a_damaged_model_is_refused(home: Path, reads: Path, tmp_path: Path) -> None:
@@ -362,7 +363,7 @@ def test_a_damaged_model_is_refused(home: Path, reads: Path, tmp_path: Path) -> 
         handle.seek(1000)
         handle.write(b"?")
     done = anelab(home, "score", str(reads), "--model", str(tmp_path / "export"), "-o", str(tmp_path / "out.tsv"))
-    assert (done.returncode, "is not the file of manifest.json" in done.stderr) == (1, True)
+    assert (done.returncode, "is not the file that manifest.json lists" in done.stderr) == (1, True)
 
 
 def test_a_version_is_found_without_mlflow_where_mlflow_finds_it(home: Path, tmp_path: Path) -> None:
@@ -370,14 +371,32 @@ def test_a_version_is_found_without_mlflow_where_mlflow_finds_it(home: Path, tmp
     version = open_store(workspace).client.get_model_version_by_alias("read_quality-onnx", "champion")
     names = ["models:/read_quality-onnx@champion", "read_quality-onnx", f"read_quality-onnx/{version.version}"]
     for name in names:
-        with version_folder(workspace, name) as folder:
+        with version_folder(workspace, parse_version(name)) as folder:
             assert version.source.removeprefix("models:/") in str(folder)
             assert (folder / "model.raw.onnx").is_file()
     shutil.copytree(home / "mlruns", tmp_path / "moved" / "mlruns")
     hidden = home / "mlruns" / "artifacts"
     hidden.rename(home / "mlruns" / "elsewhere")
     try:
-        with version_folder(Workspace(ROOT, tmp_path / "moved"), names[0]) as folder:
+        with version_folder(Workspace(ROOT, tmp_path / "moved"), parse_version(names[0])) as folder:
             assert folder.is_relative_to(tmp_path / "moved")
     finally:
         (home / "mlruns" / "elsewhere").rename(hidden)
+
+
+def test_every_command_takes_every_form(home: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((2, 300), np.float32))
+    for form in ("read_quality-onnx", "models:/read_quality-onnx@champion", "read_quality-onnx/1"):
+        assert anelab(home, "model", "inspect", form, "--json").returncode == 0
+        done = anelab(home, "predict", form, str(tmp_path / "rows.npy"), "-o", str(tmp_path / "out.npz"), "--golden")
+        assert done.returncode == 0, done.stderr
+        assert "4 of 4 golden cases pass" in done.stdout
+    assert anelab(home, "model", "inspect", "read_quality-onnx", "champion").returncode == 0
+    again = anelab(home, "model", "promote", "read_quality-onnx")
+    assert (again.returncode, "say which version of read_quality-onnx" in again.stderr) == (2, True)
+    assert "names version 1 already" in anelab(home, "model", "delete", "read_quality-onnx/1", "2").stderr
+    core_ml = anelab(home, "predict", "read_quality-coreml", str(tmp_path / "rows.npy"), "-o", str(tmp_path / "c.npz"))
+    assert core_ml.returncode == 0, core_ml.stderr
+    assert "on evaluator" in core_ml.stderr
+    one, other = (np.load(tmp_path / name)["output"] for name in ("out.npz", "c.npz"))
+    np.testing.assert_allclose(one, other, atol=5e-3)

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
-from anelab.files import file_digest, read_json
+from anelab.inference.model import Model, Plan, open_model
 from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.labels import SCORES, passes
@@ -39,62 +37,32 @@ class Scorer:
 
 @contextmanager
 def model_scorer(workspace: "Callable[[], Workspace]", model: str, rows: int = ROWS_AT_ONCE) -> Iterator[Scorer]:
-    """Of a folder with a manifest, an .onnx file, or a registered version. Raises AnelabError."""
-    path = Path(model)
-    if path.is_dir():
-        yield _of_folder(path, str(path), rows)
-    elif path.is_file() or path.suffix == ".onnx" or model.startswith(("/", ".", "~")):
-        yield _of_file(path, path.name, rows)
-    else:
-        from anelab.tracking.lookup import version_folder
+    """Of a registered version, the folder of an export or an .onnx file: the graph that takes bytes, if it has one.
 
-        with version_folder(workspace(), model) as folder:
-            yield _of_folder(folder, model, rows)
-
-
-def _of_folder(folder: Path, name: str, rows: int) -> Scorer:
-    """By its manifest: the graph that takes bytes, else the model itself."""
-    try:
-        files = read_json(folder / "manifest.json")["files"]
-        onnx = {file: entry for file, entry in files.items() if entry["format"] == "onnx"}
-        raw = [file for file, entry in onnx.items() if entry["graph"] == "raw"]
-        chosen = [*raw, *(file for file, entry in onnx.items() if entry["primary"])][0]
-        wanted = onnx[chosen]["sha256"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise AnelabError(
-            f"{folder}: holds no manifest.json with an ONNX model ({error}); give the folder of an export or of a "
-            "registered version of read_quality-onnx"
-        ) from None
-    if not (folder / chosen).is_file() or file_digest(folder / chosen) != wanted:
-        raise AnelabError(f"{folder / chosen}: is not the file of manifest.json; run `anelab sync`, or export again")
-    return _of_file(folder / chosen, name, rows)
-
-
-def _of_file(path: Path, name: str, rows: int) -> Scorer:
-    from anelab.export.runtime import SessionPlan, open_session
-
-    if not path.is_file():
-        raise AnelabError(f"{path}: is not there")
-    session = open_session(path, SessionPlan())
-    known = session.get_modelmeta().custom_metadata_map
-    contract = known.get("workload"), known.get("preprocessing")
-    if contract != ("read_quality", encode.VERSION):
-        raise AnelabError(
-            f"{path}: is of workload {contract[0]} with preprocessing {contract[1]}, but reads are prepared as "
-            f"{encode.VERSION} of read_quality; train and export it anew (`anelab run read_quality`)"
+    Raises AnelabError."""
+    with open_model(workspace, model, Plan(batch_rows=rows), "onnx", ("raw", "model")) as opened:
+        opened.require("read_quality", encode.VERSION)
+        yield Scorer(
+            f"{opened.name} ({opened.path.name})",
+            "probability",
+            _score_with(opened, rows),
+            lambda values, raw: values >= THRESHOLD,
         )
-    (given,), (answer,) = session.get_inputs(), session.get_outputs()
-    takes_bytes = given.type == "tensor(uint8)"
+
+
+def _score_with(model: Model, rows: int) -> Callable[[Bytes], Values]:
+    """Probabilities of raw rows, so many at a time: what they become on the way stays in the core's cache."""
+    given, answer = model.inputs[0], model.outputs[0]
 
     def score(raw: Bytes) -> Values:
         found = np.empty(len(raw), np.float32)
         for start in range(0, len(raw), rows):
             part = raw[start : start + rows]
-            values = part if takes_bytes else encode.encode(part)
-            found[start : start + rows] = session.run([answer.name], {given.name: values})[0][:, 0]
+            values = part if given.dtype == "uint8" else encode.encode(part)
+            found[start : start + rows] = model.predict({given.name: values})[answer.name][:, 0]
         return found
 
-    return Scorer(f"{name} ({path.name})", "probability", score, lambda values, raw: values >= THRESHOLD)
+    return score
 
 
 def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:

@@ -1,0 +1,112 @@
+"""`anelab predict`: rows in, outputs out, by whatever model."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json, say
+from anelab.errors import UsageError
+
+if TYPE_CHECKING:
+    from anelab.inference.model import Model
+    from anelab.learning.base import Arrays
+
+COMMANDS = commands()
+
+MODEL_HELP = "NAME, NAME@alias or NAME/3 of the registry, the folder of an export, or one file (.onnx, .mlpackage)."
+ROWS_HELP = "Rows: .npz with an array for each input, .npy for one input; - reads either from standard input."
+OUT_HELP = "Outputs by name: .npz, or .npy if there is one output; - writes .npz to standard output."
+PROVIDER_HELP = (
+    "ONNX: an execution provider of ONNX Runtime. Default: CPUExecutionProvider. Core ML: evaluator (any host) or, on "
+    "macOS, cpu_only, cpu_and_ne, cpu_and_gpu, all."
+)
+
+
+@COMMANDS.command(epilog=f"Example: anelab predict mnist-onnx@champion rows.npy -o outputs.npz. {EVERYWHERE}")
+def predict(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    rows: Annotated[str | None, typer.Argument(metavar="[ROWS]", help=ROWS_HELP)] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
+    golden: Annotated[bool, typer.Option("--golden", help="Check the model's golden vectors; exit 1 if one fails.")] = (
+        False
+    ),
+    tolerance: Annotated[float | None, typer.Option(help="Of --golden: largest absolute difference.", min=0)] = None,
+    file: Annotated[str | None, typer.Option(help="Another file of the version, such as model.raw.onnx.")] = None,
+    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
+    threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime.", min=1, max=1024)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Predict: a model's outputs for rows of arrays, or a check of its golden vectors.
+
+    Needs neither params.yaml nor a clone if the model is a folder or a file."""
+    from anelab.inference.model import Plan, open_model
+
+    if not golden and (rows is None or out is None):
+        raise UsageError("predict needs ROWS and -o OUT, or --golden; see `anelab predict --help`")
+    _check_out(out)
+    with open_model(ctx.obj.workspace, model, Plan(provider, threads), file=file) as opened:
+        failed = _check_golden(opened, tolerance, as_json) if golden else 0
+        if rows is not None and out is not None:
+            _predict(opened, rows, out, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and str(out) != "-" and out.suffix not in (".npz", ".npy"):
+        raise UsageError(f"--out must end in .npz or .npy, or be -, but got {out}")
+
+
+def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
+    from anelab.cli.packages import read_rows, write_outputs
+
+    arrays = read_rows(rows, [port.name for port in model.inputs], "ROWS")
+    model.check_rows(arrays)
+    started = time.perf_counter()
+    outputs = model.predict(arrays)
+    seconds = time.perf_counter() - started
+    write_outputs(out, outputs)
+    count = len(next(iter(arrays.values())))
+    facts = _facts(model, outputs, count, seconds)
+    if as_json and str(out) != "-":
+        print_json(facts)
+    else:
+        shapes = ", ".join(f"{name} {item['dtype']} {item['shape']}" for name, item in facts["outputs"].items())
+        say(f"{model.name} ({model.path.name}) on {model.provider}: {shapes}")
+        say(f"{count:,} rows in {seconds:.3g} s, {facts['us_per_row']:.3g} us a row with the first call; no benchmark")
+
+
+def _facts(model: "Model", outputs: "Arrays", rows: int, seconds: float) -> dict[str, Any]:
+    return {
+        "file": model.path.name,
+        "model": model.name,
+        "outputs": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in outputs.items()},
+        "provider": model.provider,
+        "rows": rows,
+        "seconds": seconds,
+        "us_per_row": seconds / max(rows, 1) * 1e6,
+    }
+
+
+def _check_golden(model: "Model", tolerance: float | None, as_json: bool) -> int:
+    """Print the verdict of every case; how many failed."""
+    from dataclasses import asdict
+
+    from anelab.inference.golden import check_golden
+
+    checks = list(check_golden(model, tolerance))
+    failed = [check for check in checks if check.problem]
+    if as_json:
+        print_json([asdict(check) for check in checks])
+        return len(failed)
+    for check in failed:
+        print(f"golden case {check.case} fails: {check.problem}; it was given {str(check.given)[:100]}")
+    worst = max(check.largest for check in checks)
+    print(
+        f"{model.name} ({model.path.name}) on {model.provider}: {len(checks) - len(failed)} of {len(checks)} golden "
+        f"cases pass, largest difference {worst:.3g}"
+    )
+    return len(failed)

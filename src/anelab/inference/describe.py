@@ -1,0 +1,27 @@
+"""What the files of a model say of themselves, where no registry knows it."""
+
+from pathlib import Path
+from typing import Any
+
+from anelab.inference.location import located
+from anelab.inference.model import open_model
+from anelab.workspace import Workspace
+
+
+def describe_path(reference: str) -> dict[str, Any]:
+    """Of the folder of an export: its files and metadata; of a single file: inputs, outputs and metadata too."""
+    with located(Workspace.locate, reference) as place:
+        if place.single is None:
+            files = {
+                name: f"{item['variant']}, {item['size_bytes']} bytes, sha256 {item['sha256']}"
+                for name, item in place.manifest["files"].items()
+            }
+            return {"folder": str(place.folder), "files": files, "metadata": dict(place.manifest["metadata"])}
+    with open_model(Workspace.locate, reference) as model:
+        return {
+            "file": str(Path(reference)),
+            "inputs": [str(port) for port in model.inputs],
+            "outputs": [str(port) for port in model.outputs],
+            "metadata": dict(model.metadata),
+            "runs on": model.provider,
+        }

@@ -1,0 +1,135 @@
+"""Where a model's files are: of a registered version, of an export, or a single file."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anelab.errors import AnelabError, UsageError
+from anelab.files import path_digest, read_json
+from anelab.tracking.reference import FORMS, SUFFIXES, VersionReference, parse_reference
+from anelab.workspace import Workspace
+
+MANIFEST = "manifest.json"
+FORMATS = {".onnx": "onnx", ".mlpackage": "coreml", ".aimodel": "coreai"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """`folder` holds the files; `single` is the only one that is meant, if one is. `manifest` is empty where there is
+    none. `name` is what messages call the model."""
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    single: Path | None = None
+    version: VersionReference | None = None
+
+    def file(self, format: str | None = None, graphs: tuple[str, ...] = ("model",), file: str | None = None) -> Path:
+        """The file to open: the one of that name, or the model itself, of the first of `graphs` that has one.
+
+        Its digest is what the manifest says. Raises UsageError if there is no such file, AnelabError if it is another.
+        """
+        if self.single is not None:
+            return _of_format(self.single, self.name, format)
+        chosen = self._named(file) if file else self._primary(format, graphs)
+        path = self.folder / chosen
+        if not path.exists() or path_digest(path) != self.manifest["files"][chosen]["sha256"]:
+            raise AnelabError(
+                f"{path}: is not the file that {MANIFEST} lists; run `anelab sync`, or `anelab export` again"
+            )
+        return path
+
+    def entry(self, path: Path) -> Mapping[str, Any]:
+        """What the manifest says of that file; empty if it says nothing."""
+        found: Mapping[str, Any] = self.manifest.get("files", {}).get(path.name, {})
+        return found
+
+    def _named(self, file: str) -> str:
+        if file not in self.manifest["files"]:
+            raise UsageError(f"{self.name} has no file {file}; it has {', '.join(self.manifest['files'])}")
+        return file
+
+    def _primary(self, format: str | None, graphs: tuple[str, ...]) -> str:
+        formats = [format] if format else list(FORMATS.values())
+        for kind in formats:
+            for graph in graphs:
+                for name, entry in self.manifest["files"].items():
+                    if (entry["format"], entry["graph"]) == (kind, graph) and (entry["primary"] or graph != "model"):
+                        return str(name)
+        raise UsageError(f"{self.name} has no {' or '.join(formats)} model; it has {', '.join(self.manifest['files'])}")
+
+
+def _of_format(path: Path, name: str, format: str | None) -> Path:
+    if format is not None and FORMATS[path.suffix] != format:
+        suffix = next(suffix for suffix, kind in FORMATS.items() if kind == format)
+        raise UsageError(f"{name}: is no {suffix}; this command takes one, or a registered version that has one")
+    return path
+
+
+@contextmanager
+def located(workspace: Callable[[], Workspace], reference: str) -> Iterator[Location]:
+    """Where the model that `reference` names is, for as long as the block lasts. The workspace is asked for only if it
+    is a registered one. Raises UsageError if nothing has that name, AnelabError if files are gone or damaged."""
+    found = parse_reference(reference)
+    if isinstance(found, Path):
+        yield _of_path(found)
+        return
+    from anelab.tracking.lookup import version_folder
+
+    with version_folder(workspace(), found) as folder:
+        yield Location(str(found), folder, _manifest(folder), version=found)
+
+
+@contextmanager
+def opened_package(workspace: Callable[[], Workspace], reference: str) -> Iterator[Path]:
+    """The Core ML package that `reference` names, for as long as the block lasts. Raises as `located` does."""
+    with located(workspace, reference) as place:
+        yield place.file("coreml")
+
+
+def _of_path(path: Path) -> Location:
+    if path.suffix in SUFFIXES:
+        if not path.exists():
+            raise UsageError(f"{path}: is not there; a model is {FORMS}, the folder of an export, or a single file")
+        return Location(str(path), path.parent, _manifest_beside(path), single=path)
+    if path.is_dir():
+        return Location(str(path), path, _manifest(path))
+    what = "is no file of a model" if path.exists() else "is not there"
+    raise UsageError(
+        f"{path}: {what}; a model is {FORMS}, the folder of an export (it holds {MANIFEST}), or a single file that "
+        f"ends in {', '.join(SUFFIXES)}"
+    )
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = read_json(folder / MANIFEST)
+        _check_entries(content["files"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AnelabError(
+            f"{folder}: holds no {MANIFEST} of a model ({error}); give the folder of an export, or of a registered "
+            "version"
+        ) from None
+    found: Mapping[str, Any] = content
+    return found
+
+
+def _check_entries(files: Mapping[str, Any]) -> None:
+    """Raise ValueError for a name that leads out of the folder, LookupError and TypeError for what is missing."""
+    for name, entry in files.items():
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} is no name of a file in it")
+        for key in ("format", "graph", "primary", "sha256"):
+            entry[key]
+
+
+def _manifest_beside(path: Path) -> Mapping[str, Any]:
+    """The manifest in the folder of a single file, if there is one that lists just this file."""
+    try:
+        found: Mapping[str, Any] = _manifest(path.parent)
+    except AnelabError:
+        return {}
+    entry = found["files"].get(path.name)
+    return found if entry and entry["sha256"] == path_digest(path) else {}

@@ -1,0 +1,156 @@
+"""The one way to a model: opened, with what its files say of it, ready to predict.
+
+Neither torch nor MLflow is imported for an ONNX model of a folder, of a file, or of an SQLite store.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anelab.errors import AnelabError, UsageError
+from anelab.inference.location import FORMATS, Location, located
+from anelab.learning.base import Array, Arrays, Predictor
+
+if TYPE_CHECKING:
+    from anelab.workspace import Workspace
+
+EVALUATOR = "evaluator"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A named input or output. The first axis of `shape` is the rows; None takes any size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} [{', '.join('n' if size is None else str(size) for size in self.shape)}]"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is to run. `provider`: an execution provider of ONNX Runtime; for a Core ML package "evaluator" or,
+    on macOS, a compute unit; None for what is usual here. `batch_rows`: rows a call at most."""
+
+    provider: str | None = None
+    threads: int = 1
+    batch_rows: int = 4096
+
+
+@dataclass(frozen=True)
+class Model:
+    """An open model. `predict` takes and gives arrays by name, row by row, any number of rows; `provider` is what runs
+    it; `metadata` is what the file says of itself; `manifest` is empty where there is none."""
+
+    name: str
+    path: Path
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    metadata: Mapping[str, str]
+    manifest: Mapping[str, Any]
+    provider: str
+    plan: Plan
+    predict: Predictor
+
+    @property
+    def format(self) -> str:
+        return FORMATS[self.path.suffix]
+
+    def require(self, workload: str, preprocessing: str) -> None:
+        """Raises AnelabError unless the model is of that workload and that version of its preprocessing."""
+        found = self.metadata.get("workload"), self.metadata.get("preprocessing")
+        if found != (workload, preprocessing):
+            raise AnelabError(
+                f"{self.path}: is of workload {found[0]} with preprocessing {found[1]}, but it must be {preprocessing} "
+                f"of {workload}; train and export it anew (`anelab run {workload}`)"
+            )
+
+    def check_rows(self, arrays: Arrays) -> None:
+        """Raises UsageError unless names, dtypes and shapes are those of the inputs, with as many rows in each."""
+        takes = "; ".join(map(str, self.inputs))
+        if set(arrays) != {port.name for port in self.inputs}:
+            raise UsageError(f"{self.name} takes {takes}, but got {', '.join(sorted(arrays)) or 'nothing'}")
+        for port in self.inputs:
+            array = arrays[port.name]
+            if str(array.dtype) != port.dtype or not _fits(array, port.shape):
+                given = f"{port.name} {array.dtype} {list(array.shape)}"
+                raise UsageError(f"{self.name} takes {takes} (n: rows), but got {given}")
+        if len({len(array) for array in arrays.values() if array.ndim}) > 1:
+            raise UsageError(f"{self.name}: all inputs must have as many rows as each other")
+
+
+def _fits(array: Array, shape: tuple[int | None, ...]) -> bool:
+    """Whether all axes but the first agree: a fixed number of rows is no bound, for they go through in parts."""
+    sizes = zip(array.shape[1:], shape[1:], strict=False)
+    return array.ndim == len(shape) and all(want in (None, have) for have, want in sizes)
+
+
+@contextmanager
+def open_model(
+    workspace: "Callable[[], Workspace]",
+    reference: str,
+    plan: Plan | None = None,
+    format: str | None = None,
+    graphs: tuple[str, ...] = ("model",),
+    file: str | None = None,
+) -> Iterator[Model]:
+    """The model that `reference` names, for as long as the block lasts; of a folder the file of that name, or the
+    model itself in that format. Raises UsageError or AnelabError that say what is wrong, and what is allowed."""
+    with located(workspace, reference) as place:
+        path = place.file(format, graphs, file)
+        yield OPENERS[FORMATS[path.suffix]](place, path, plan or Plan())
+
+
+def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
+    from anelab.export.runtime import CPU, SessionPlan, open_session, session_ports, session_predictor
+
+    provider = plan.provider or CPU
+    session = open_session(path, SessionPlan(provider, threads=plan.threads))
+    inputs, outputs = (tuple(Port(*port) for port in side) for side in session_ports(session, path))
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    predict = session_predictor(session, plan.batch_rows)
+    return Model(place.name, path, inputs, outputs, metadata, place.manifest, provider, plan, predict)
+
+
+def _open_package(place: Location, path: Path, plan: Plan) -> Model:
+    import sys
+
+    from anelab.export.mlpackage import package_functions, package_metadata
+
+    provider = plan.provider or ("all" if sys.platform == "darwin" else EVALUATOR)
+    function = next(iter(package_functions(path).values()))
+    inputs, outputs = (
+        tuple(Port(item["name"], item["dtype"], (None, *item["shape"][1:])) for item in function[side])
+        for side in ("inputs", "outputs")
+    )
+    predict = _package_predictor(path, provider)
+    return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, plan, predict)
+
+
+def _package_predictor(path: Path, provider: str) -> Predictor:
+    if provider == EVALUATOR:
+        from anelab.export.mil.predictor import mil_predictor
+
+        return mil_predictor(path)
+    from anelab.export.apple import COMPUTE_UNITS, native
+    from anelab.export.isolated import isolated_predictor
+
+    if provider not in COMPUTE_UNITS:
+        raise UsageError(f"a package runs on {', '.join((EVALUATOR, *COMPUTE_UNITS))}, but got {provider}")
+    native()  # says at once if there is no Core ML here
+    return isolated_predictor(path, provider)
+
+
+def _open_coreai(place: Location, path: Path, plan: Plan) -> Model:
+    raise UsageError(f"{path}: Core AI's models are proven at export only; give model.onnx or model.mlpackage")
+
+
+OPENERS: Mapping[str, Callable[[Location, Path, Plan], Model]] = {
+    "onnx": _open_onnx,
+    "coreml": _open_package,
+    "coreai": _open_coreai,
+}
