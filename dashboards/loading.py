@@ -15,6 +15,7 @@ from anelab.bench.results import compare
 from anelab.bench.results.bundle import SAMPLES
 from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Comparison, Report
+from anelab.bench.scenario import Scenario
 from anelab.dashboard import WORKSPACE
 from anelab.errors import AnelabError
 from anelab.tracking import reading, replicates
@@ -139,7 +140,7 @@ def artifact(run_id: str, name: str) -> dict[str, Any]:
 
 
 @st.cache_resource(show_spinner=False, ttl="1h", max_entries=32)
-def distributions(run_id: str) -> dict[str, pd.DataFrame]:
+def distributions(run_id: str) -> dict[Scenario, pd.DataFrame]:
     """Quantiles of all arms of a result in every scenario, from its raw samples."""
     with reading.downloaded(store(), run_id, SAMPLES) as path:
         slices = read_samples(path)

@@ -9,6 +9,7 @@ import pytest
 from anelab.config import Params, load_params
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "anelab"
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 

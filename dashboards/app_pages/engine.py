@@ -5,6 +5,7 @@ import shown
 import streamlit as st
 import words
 
+from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import VersionRow
 from anelab.views import charts, engine, particulars
 from anelab.views.look import named
@@ -74,10 +75,10 @@ def at_one_size() -> None:
         distributions(cells[scenario], scenario)
 
 
-def speedups(cell: str, scenario: str) -> None:
+def speedups(cell: Scenario, scenario: str) -> None:
     st.subheader("Speed-up")
     frame = engine.speedups(results, arms, precision)
-    frame = frame[frame["cell"] == cell]
+    frame = frame[frame["cell"] == str(cell)]
     if frame.empty:
         names = ", ".join(dict.fromkeys(report.settings.reference for report in reports))
         st.caption(shown.say(f"Nothing was compared here. The others are compared with {names}: choose one of them."))
@@ -94,7 +95,7 @@ def speedups(cell: str, scenario: str) -> None:
     shown.table(renamed, "speedups", "Speed-ups")
 
 
-def distributions(cell: str, scenario: str) -> None:
+def distributions(cell: Scenario, scenario: str) -> None:
     st.subheader("Latency distribution")
     for host, report in results.items():
         quantiles = loading.distributions(run_ids[host]).get(cell)

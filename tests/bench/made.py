@@ -8,6 +8,7 @@ from anelab.bench.arms.placement import Placement
 from anelab.bench.results.report import summarised
 from anelab.bench.results.samples import AGAIN, Slice
 from anelab.bench.results.schema import ArmResult, Host, Report, Settings, Subject
+from anelab.bench.scenario import Scenario
 
 
 def host(fingerprint: str = "f" * 16) -> Host:
@@ -67,7 +68,9 @@ def timed(
             for name, cells in {**times, reference + AGAIN: times[reference]}.items():
                 for cell, ns in cells.items():
                     samples = rng.normal(ns, ns * 0.002, 20).astype(np.int64)
-                    slices.append(Slice(name, cell, block, turn, 0, "measured", block * 10 + turn, samples))
+                    slices.append(
+                        Slice(name, Scenario.parse(cell), block, turn, 0, "measured", block * 10 + turn, samples)
+                    )
     settings = Settings(
         arms=list(arms or times),
         reference=reference,
@@ -77,7 +80,7 @@ def timed(
         min_calls=1,
         warm_up_ms=1,
         settle_ms=0,
-        cells=list(times[reference]),
+        cells=[Scenario.parse(cell) for cell in times[reference]],
         server_load=0.5,
         energy=False,
         url=None,

@@ -10,6 +10,7 @@ from anelab.bench.estimate import published
 from anelab.bench.results.compare import crossover, level, pair
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import Report
+from anelab.bench.scenario import SINGLE, Scenario
 from anelab.views import charts, engine, particulars
 from anelab.views.look import DEVICE_COLOURS, device_of, named
 from tests.views.made import full, linux, mac, version
@@ -68,8 +69,8 @@ def test_results_of_one_machine_are_told_apart(apple: Result) -> None:
 def changed(report: Report, **by_cell: str) -> Report:
     """The same with other verdicts of the arm on the Neural Engine."""
     comparisons = [
-        one.model_copy(update={"verdict": by_cell[one.cell], "reason": "because"})
-        if one.arm == "coreml/cpu_and_ne:fp16" and one.cell in by_cell
+        one.model_copy(update={"verdict": by_cell[str(one.cell)], "reason": "because"})
+        if one.arm == "coreml/cpu_and_ne:fp16" and str(one.cell) in by_cell
         else one
         for one in report.comparisons
     ]
@@ -112,7 +113,10 @@ def test_a_crossover_holds_for_all_larger_sizes(apple: Result) -> None:
     assert set(starts["rows"]) == {64}
     assert engine.crossovers(named([apple[0]]), variants=["fp32"]).empty
     assert crossover(comparisons, "nobody", "ort-cpu:fp32") is None
-    slower = [one.model_copy(update={"verdict": "slower"}) if one.cell == "batch_64" else one for one in comparisons]
+    slower = [
+        one.model_copy(update={"verdict": "slower"}) if one.cell == Scenario("batch", 64) else one
+        for one in comparisons
+    ]
     assert crossover(slower, "coreml/cpu_and_ne:fp16", "ort-cpu:fp32") is None
 
 
@@ -139,7 +143,7 @@ def test_placement_is_a_share_or_unavailable_and_never_zero(apple: Result, other
 
 
 def test_a_percentile_with_too_few_samples_is_empty(apple: Result) -> None:
-    frame = engine.percentiles(named([apple[0]]), "single")
+    frame = engine.percentiles(named([apple[0]]), SINGLE)
     assert list(frame["p50 (µs)"].round(-1)) == [20, 60, 120]
     assert frame["p99.9 (µs)"].isna().all()
     assert set(frame["samples"]) == {400}
@@ -147,7 +151,7 @@ def test_a_percentile_with_too_few_samples_is_empty(apple: Result) -> None:
 
 def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
     report, slices = apple
-    frame = engine.distribution(report, slices, "single", ["ort-cpu:fp32"])
+    frame = engine.distribution(report, slices, SINGLE, ["ort-cpu:fp32"])
     assert set(frame["arm"]) == {"ort-cpu:fp32"}
     assert frame["us"].is_monotonic_increasing
     assert frame["us"].iloc[100] == pytest.approx(20, rel=0.01)
@@ -177,7 +181,7 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
     columns = set(particulars.estimates(named([other[0]])).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
-    assert not columns & set(engine.percentiles(named([other[0]]), "single").columns)
+    assert not columns & set(engine.percentiles(named([other[0]]), SINGLE).columns)
     assert len(particulars.published(published())) == len(published())
 
 
@@ -193,7 +197,7 @@ def test_two_arms_of_one_result_are_paired_from_the_samples(apple: Result) -> No
 
 
 def test_a_level_has_an_interval_over_processes(apple: Result) -> None:
-    found = level(apple[0], "ort-cpu:fp32", "single")
+    found = level(apple[0], "ort-cpu:fp32", SINGLE)
     assert found is not None
     median, low, high = found
     assert low <= median <= high
@@ -213,7 +217,7 @@ def test_charts_have_a_colour_a_device_and_a_unit_on_every_axis(name: str, apple
         {
             "speedup": lambda: charts.speedup_chart(speedups[speedups["cell"] == "single"], "ort-cpu:fp32"),
             "placement": lambda: charts.placement_chart(engine.placements(named([report]))),
-            "distribution": lambda: charts.distribution_chart(engine.distribution(report, slices, "single")),
+            "distribution": lambda: charts.distribution_chart(engine.distribution(report, slices, SINGLE)),
             "sweep": lambda: charts.sweep_chart(
                 engine.sweep(named([report])), "us", engine.crossovers(named([report]))
             ),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anelab.bench.results.compare import Differences, compare_reports
+from anelab.bench.scenario import SINGLE, Scenario
 from anelab.tracking.replicates import Replicates
 from anelab.views import compare, data, history, lineage, look, overview, pareto, search
 from anelab.views.compare import Judged
@@ -94,17 +95,17 @@ def test_versions_without_replicates_are_not_judged() -> None:
 
 
 def test_machines_stand_side_by_side_with_intervals() -> None:
-    frame = compare.pivot([mac()[0], linux()[0]], "single")
+    frame = compare.pivot([mac()[0], linux()[0]], SINGLE)
     assert len(frame.columns) == 3
     row = frame.set_index("model").loc["mnist, ort-cpu:fp32"]
     assert all("µs [" in text for text in row)
     assert pd.isna(frame.set_index("model").loc["mnist, classical:fp32"].iloc[0])
     lopsided = linux()[0]
     arms = {
-        name: arm.model_copy(update={"cells": {"single": arm.cells["single"]}}) if name.startswith("classical") else arm
+        name: arm.model_copy(update={"cells": {SINGLE: arm.cells[SINGLE]}}) if name.startswith("classical") else arm
         for name, arm in lopsided.arms.items()
     }
-    wide = compare.pivot([lopsided.model_copy(update={"arms": arms})], "batch_8")
+    wide = compare.pivot([lopsided.model_copy(update={"arms": arms})], Scenario("batch", 8))
     assert list(wide["model"]) == ["mnist, ort-cpu:fp32"]
 
 
@@ -171,16 +172,18 @@ def test_points_are_of_the_file_that_the_arm_ran() -> None:
 
 def test_history_is_of_one_host_and_marks_changes() -> None:
     values = [100.0, 101, 99, 100, 150, 151]
-    runs = [run("bench", number, metrics={"single.a.median_us": value}) for number, value in enumerate(values)]
-    other = run("bench", 9, metrics={"single.a.median_us": 5.0}, tags={"anelab.host": "other"})
-    assert history.latencies([*runs, other]) == ["single.a"]
-    assert history.hosts([*runs, other], "single.a") == ["other", "f" * 16]
+    runs = [
+        run("bench", number, metrics={"single.ort-cpu.fp32.median_us": value}) for number, value in enumerate(values)
+    ]
+    other = run("bench", 9, metrics={"single.ort-cpu.fp32.median_us": 5.0}, tags={"anelab.host": "other"})
+    assert history.latencies([*runs, other]) == ["single.ort-cpu.fp32"]
+    assert history.hosts([*runs, other], "single.ort-cpu.fp32") == ["other", "f" * 16]
     assert history.hosts(runs, "single.b") == []
     made = linux()[0]
     names = history.host_names([made.host.fingerprint, "other!"], [made])
     assert list(names.values()) == [made.host.fingerprint, "other!"]
     assert list(names) == [look.host_name(made), "unknown machine (other!)"]
-    frame = history.latency([*runs, other], "single.a", "f" * 16)
+    frame = history.latency([*runs, other], "single.ort-cpu.fp32", "f" * 16)
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
 

@@ -15,6 +15,7 @@ from anelab.errors import UsageError
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
+    from anelab.bench.scenario import Scenario
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
 
@@ -144,11 +145,24 @@ def history(
     if as_json:
         print_json(found)
     else:
-        print(history_text(found, scenario) or _no_scenario(workload, scenario, found))
+        chosen = _scenario(scenario)
+        print((chosen and history_text(found, chosen)) or _no_scenario(workload, scenario, found))
+
+
+def _scenario(text: str) -> "Scenario | None":
+    from anelab.bench.scenario import Scenario
+
+    try:
+        return Scenario.parse(text)
+    except ValueError:
+        return None
 
 
 def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) -> str:
-    known = sorted({name.partition(".")[0] for one in results for name in one["medians_us"]})
+    from anelab.bench.results.metrics import Median
+
+    labels = {name for one in results for name in one["medians_us"]}
+    known = sorted({str(median.scenario) for label in labels if (median := Median.of_label(label))})
     if not known:
         return f"{workload} has no results yet; run `anelab bench run {workload}`"
     raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")

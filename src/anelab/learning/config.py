@@ -141,7 +141,7 @@ class ExportConfig(Section):
         return floats.get(variant, self.coreml.compressed_tolerance)
 
 
-Scenario = Literal["single", "batch", "offline", "server", "idle"]
+ScenarioKind = Literal["single", "batch", "offline", "server", "idle"]
 
 
 class BenchConfig(Section):
@@ -153,7 +153,7 @@ class BenchConfig(Section):
     min_calls: int = Field(3, ge=1, le=100_000)
     warm_up_ms: float = Field(300, gt=0, le=60_000)
     settle_ms: float = Field(2, ge=0, le=60_000)
-    scenarios: list[Scenario] = ["single", "batch"]
+    scenarios: list[ScenarioKind] = ["single", "batch"]
     batches: list[int] = [64]
     offline_rows: int = Field(4096, ge=1)
     server_load: float = Field(0.5, gt=0, lt=1)
@@ -184,18 +184,6 @@ class BenchConfig(Section):
         if any(not 1 <= size <= 100_000 for size in sizes) or len(set(sizes)) != len(sizes):
             raise ValueError("must be numbers from 1 to 100000, each once")
         return sizes
-
-    @property
-    def cells(self) -> list[str]:
-        """The scenarios spelt out, as results name them; `single` always, for others are measured by it."""
-        by_scenario = {
-            "single": [],
-            "batch": [f"batch_{size}" for size in self.batches if size > 1],
-            "offline": [f"offline_{self.offline_rows}"],
-            "server": ["server"],
-            "idle": [f"idle_{gap}ms" for gap in self.idle_gaps_ms],
-        }
-        return ["single", *(cell for name in by_scenario if name in self.scenarios for cell in by_scenario[name])]
 
 
 class EligibleConfig(Section):

@@ -31,7 +31,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.bench.measuring.run import chosen_arms, run_benchmark, write_result
-    from anelab.bench.results.report import figures
+    from anelab.bench.results.metrics import medians
 
     config, subject = job.config.bench, subject_of(job)
     found, slices = run_benchmark(
@@ -46,7 +46,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for text in report.warnings:
         warn(f"{job.name}: {text}")
     datasets = [Dataset(job.name, report.subject.data_digest, "test")]
-    return Outcome(figures(report), datasets, reports=["bench.json"], identity=report.id)
+    return Outcome(medians(report), datasets, reports=["bench.json"], identity=report.id)
 
 
 def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabError:

@@ -18,7 +18,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 
 from anelab.bench.results.bundle import REPORT, SAMPLES, opened_bundle
-from anelab.bench.results.report import figures, parse_report, read_report
+from anelab.bench.results.metrics import Median, medians
+from anelab.bench.results.report import parse_report, read_report
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
@@ -89,7 +90,7 @@ def attach_result(
         STAGE,
         report.id,
         report.settings.model_dump(mode="json"),
-        figures(report),
+        medians(report),
         [Dataset(report.subject.workload, report.subject.data_digest, "test")],
     )
     _write_origin(workspace, receipt, report, tags or {})
@@ -168,7 +169,7 @@ def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: R
     where = {"dataset_name": report.subject.workload, "dataset_digest": report.subject.data_digest}
     metrics = [
         Metric(name, value, run.info.end_time, 0, model_id=model_id, run_id=run.info.run_id, **where)
-        for name, value in figures(own).items()
+        for name, value in medians(own).items()
     ]
     store.client.log_batch(run.info.run_id, metrics=metrics)
 
@@ -189,9 +190,7 @@ def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
             "commit": run.data.tags.get("mlflow.source.git.commit", "")[:8],
             "imported": run.data.tags.get("anelab.imported") == "true",
             "medians_us": {
-                name.removesuffix(".median_us"): value
-                for name, value in run.data.metrics.items()
-                if name.endswith(".median_us")
+                found.label: value for name, value in run.data.metrics.items() if (found := Median.of_metric(name))
             },
         }
         for run in reversed(runs)

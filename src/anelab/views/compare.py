@@ -8,6 +8,7 @@ import pandas as pd
 from anelab.bench.results.compare import Change, Differences, level, significance
 from anelab.bench.results.quality import Difference, difference, interval
 from anelab.bench.results.schema import Comparison, Report
+from anelab.bench.scenario import Scenario
 from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
@@ -60,7 +61,7 @@ def results(found: Differences, with_noise: bool) -> pd.DataFrame:
 def _cell(name: str) -> dict[str, str]:
     """An arm, or an arm and its scenario."""
     arm, _, cell = name.partition(" ")
-    return {"arm": arm, "scenario": cell_name(cell) if cell else ""}
+    return {"arm": arm, "scenario": cell_name(Scenario.parse(cell)) if cell else ""}
 
 
 def _change_row(kind: str, one: Change) -> dict[str, str]:
@@ -174,7 +175,7 @@ def _facts(version: VersionRow, run: RunRow | None) -> dict[str, str]:
     return found
 
 
-def pivot(reports: Sequence[Report], cell: str) -> pd.DataFrame:
+def pivot(reports: Sequence[Report], cell: Scenario) -> pd.DataFrame:
     """Models by devices: the median of a call with its 95 % interval over processes. Columns are machines and are
     never divided by each other."""
     table: dict[str, dict[str, str]] = {}

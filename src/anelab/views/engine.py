@@ -10,7 +10,7 @@ from anelab.bench.results.compare import crossover
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import ArmResult, Comparison, Report
 from anelab.bench.results.stats import LEAST_COUNTS
-from anelab.bench.results.summary import batch_of, rows_of
+from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_name, device_of, ratio_text, verdict_text
 
@@ -26,34 +26,27 @@ def has_neural_engine(reports: Iterable[Report]) -> bool:
     return any(arm.wants_ne and arm.timed for report in reports for arm in report.arms.values())
 
 
-def is_sweep(cell: str) -> bool:
-    return cell == "single" or cell.startswith("batch_")
-
-
-def cells_of(reports: Iterable[Report]) -> list[str]:
+def cells_of(reports: Iterable[Report]) -> list[Scenario]:
     """Scenarios of any of them: one row, batches by size, then the others."""
     found = {cell for report in reports for arm in report.arms.values() for cell in arm.cells}
-    return sorted(found, key=lambda cell: (not is_sweep(cell), rows_of(cell), cell))
+    return sorted(found, key=lambda cell: (not cell.is_batch_size, cell.rows, str(cell)))
 
 
-def cell_name(cell: str) -> str:
-    kind, _, number = cell.partition("_")
-    names = {
+def cell_name(cell: Scenario) -> str:
+    return {
         "single": "one row",
-        "batch": f"batch of {number}",
-        "offline": f"offline, {number} rows",
+        "batch": f"batch of {cell.rows}",
+        "offline": f"offline, {cell.rows} rows",
         "server": "server (Poisson arrivals)",
-        "idle": f"after {number} idle",
-    }
-    return names.get(kind, cell)
+        "idle": f"after {cell.gap_ms}ms idle",
+    }[cell.kind]
 
 
-def time_title(cell: str) -> str:
+def time_title(cell: Scenario) -> str:
     """What a sample of the scenario is the time of."""
-    kind = cell.partition("_")[0]
-    if kind == "offline":
-        return f"time of a pass over {rows_of(cell):,} rows"
-    return "time from arrival to answer" if kind == "server" else "time of a call"
+    if cell.kind == "offline":
+        return f"time of a pass over {cell.rows:,} rows"
+    return "time from arrival to answer" if cell.kind == "server" else "time of a call"
 
 
 def chosen(report: Report, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> dict[str, ArmResult]:
@@ -103,10 +96,10 @@ def _speedup(host: str, report: Report, one: Comparison) -> dict[str, object]:
     return {
         "host": host,
         "scenario": cell_name(one.cell),
-        "cell": one.cell,
-        "rows": rows_of(one.cell),
+        "cell": str(one.cell),
+        "rows": one.cell.rows,
         "arm": one.arm,
-        "device": device_of(report.arms[one.arm], batch_of(one.cell)),
+        "device": device_of(report.arms[one.arm], one.cell.call_rows),
         "against": one.against,
         "speedup": one.speedup,
         "low": one.low,
@@ -146,8 +139,8 @@ def ran_on_ne(report: Report, version: VersionRow) -> bool:
 
 def _sentence(report: Report, arm: str, against: str) -> str:
     sized = sorted(
-        (one for one in report.comparisons if (one.arm, one.against) == (arm, against) and is_sweep(one.cell)),
-        key=lambda one: rows_of(one.cell),
+        (one for one in report.comparisons if (one.arm, one.against) == (arm, against) and one.cell.is_batch_size),
+        key=lambda one: one.cell.rows,
     )
     found = [one for one in sized if one.verdict != "not on NE"]
     if not sized or not found:
@@ -162,13 +155,11 @@ def _sentence(report: Report, arm: str, against: str) -> str:
         others = [f"at {_told(found[0])}"] if found[0] is not largest else []
         return f"{arm} does not beat {against}: {'; '.join([f'at {_told(largest)}', *others])}.{missing}"
     best = max((one for one in found if one.verdict == "faster"), key=lambda one: one.speedup or 0)
-    if start == rows_of(largest.cell):
+    if start == largest.cell.rows:
         claim = f"at {cell_name(largest.cell)}, the largest measured: {_times(best)}"
     else:
-        claim = (
-            f"from {start} to {rows_of(largest.cell):,} rows a call: at best {_times(best)}, at {cell_name(best.cell)}"
-        )
-    smaller = "" if start == rows_of(found[0].cell) else f" At {_told(found[0])}."
+        claim = f"from {start} to {largest.cell.rows:,} rows a call: at best {_times(best)}, at {cell_name(best.cell)}"
+    smaller = "" if start == found[0].cell.rows else f" At {_told(found[0])}."
     return f"{arm} beats {against} {claim}.{smaller}{missing}"
 
 
@@ -221,7 +212,9 @@ def _shares(placement: Placement, arm: ArmResult) -> list[tuple[str, float]]:
     return [(device_name(device), share) for device, share in placement.share.items() if share]
 
 
-def percentiles(results: Results, cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()) -> pd.DataFrame:
+def percentiles(
+    results: Results, cell: Scenario, arms: Sequence[str] = (), variants: Sequence[str] = ()
+) -> pd.DataFrame:
     """Times of a call in µs. A percentile that too few samples bear is empty."""
     rows = []
     for host, report in results.items():
@@ -231,7 +224,7 @@ def percentiles(results: Results, cell: str, arms: Sequence[str] = (), variants:
                     {
                         "host": host,
                         "arm": name,
-                        "device": device_of(arm, batch_of(cell)),
+                        "device": device_of(arm, cell.call_rows),
                         **{f"p{one:g} (µs)": _micro(found.percentiles_ns.get(f"p{one:g}")) for one in LEAST_COUNTS},
                         "MAD (µs)": found.mad_ns / 1e3,
                         "max (µs)": found.max_ns / 1e3,
@@ -250,7 +243,7 @@ def _micro(nanoseconds: float | None) -> float | None:
 
 
 def distribution(
-    report: Report, slices: Iterable[Slice], cell: str, arms: Sequence[str] = (), variants: Sequence[str] = ()
+    report: Report, slices: Iterable[Slice], cell: Scenario, arms: Sequence[str] = (), variants: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The empirical distribution of every arm's raw samples, at 201 quantiles each: `us` and `share`."""
     shown = chosen(report, arms, variants)
@@ -262,7 +255,7 @@ def distribution(
         pd.DataFrame(
             {
                 "arm": name,
-                "device": device_of(shown[name], batch_of(cell)),
+                "device": device_of(shown[name], cell.call_rows),
                 "us": np.quantile(np.concatenate(many), QUANTILES) / 1e3,
                 "share": QUANTILES,
             }
@@ -278,7 +271,7 @@ def sweep(results: Results, arms: Sequence[str] = (), variants: Sequence[str] = 
     for host, report in results.items():
         for name, arm in chosen(report, arms, variants).items():
             for cell, found in arm.cells.items():
-                if is_sweep(cell):
+                if cell.is_batch_size:
                     medians = found.process_medians_ns.values()
                     rows.append(
                         {
@@ -301,7 +294,7 @@ def crossovers(results: Results, arms: Sequence[str] = (), variants: Sequence[st
     rows = []
     for host, report in results.items():
         shown = chosen(report, arms, variants)
-        smallest = min((rows_of(one.cell) for one in report.comparisons if is_sweep(one.cell)), default=1)
+        smallest = min((one.cell.rows for one in report.comparisons if one.cell.is_batch_size), default=1)
         for arm, against in sorted({(one.arm, one.against) for one in report.comparisons}):
             start = crossover(report.comparisons, arm, against)
             if arm in shown and start is not None and start > smallest:

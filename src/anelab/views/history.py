@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import pandas as pd
 
 from anelab.bench.results import trend
+from anelab.bench.results.metrics import SUFFIX, Median
 from anelab.bench.results.schema import Report
 from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.look import host_name, moment
 
-MEDIAN = ".median_us"
 METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
 """Settings without which times are not comparable, as `anelab bench compare` has it."""
 
 
 def latencies(runs: Sequence[RunRow]) -> list[str]:
     """Names of measured medians, such as single.ort-cpu.fp32; those measured last come first."""
-    names = (name.removesuffix(MEDIAN) for run in reversed(runs) for name in run.metrics if name.endswith(MEDIAN))
-    return list(dict.fromkeys(names))
+    names = dict.fromkeys(name for run in reversed(runs) for name in run.metrics)
+    return [found.label for name in names if (found := Median.of_metric(name))]
 
 
 def metrics(runs: Sequence[RunRow]) -> list[str]:
@@ -27,7 +27,7 @@ def metrics(runs: Sequence[RunRow]) -> list[str]:
 
 def hosts(runs: Sequence[RunRow], name: str) -> list[str]:
     """Those that measured it, the last one first."""
-    return list(dict.fromkeys(run.host for run in reversed(runs) if run.host and f"{name}{MEDIAN}" in run.metrics))
+    return list(dict.fromkeys(run.host for run in reversed(runs) if run.host and f"{name}{SUFFIX}" in run.metrics))
 
 
 def host_names(fingerprints: Sequence[str], reports: Sequence[Report]) -> dict[str, str]:
@@ -47,9 +47,9 @@ def better_when(name: str, versions: Sequence[VersionRow]) -> int:
 
 def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
     """µs of one arm and scenario on one host, measured as it was last time."""
-    having = [run for run in runs if f"{name}{MEDIAN}" in run.metrics and run.host == host]
+    having = [run for run in runs if f"{name}{SUFFIX}" in run.metrics and run.host == host]
     having = [run for run in having if _method(run) == _method(having[-1])]
-    return _frame(having, trend.times([run.metrics[f"{name}{MEDIAN}"] for run in having]))
+    return _frame(having, trend.times([run.metrics[f"{name}{SUFFIX}"] for run in having]))
 
 
 def metric(runs: Sequence[RunRow], name: str, better: int) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from anelab.bench.results.schema import Report
+from anelab.bench.scenario import SINGLE
 from anelab.tracking.reading import VersionRow
 from anelab.views.look import device_of, host_name, significant
 
@@ -31,7 +32,7 @@ def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.
     for version in versions:
         for report in (reports[run] for run in version.results.values() if run in reports):
             for name, arm in report.arms.items():
-                if version.sha256 in arm.files.values() and "single" in arm.cells and version.value is not None:
+                if version.sha256 in arm.files.values() and SINGLE in arm.cells and version.value is not None:
                     rows.append(
                         {
                             "version": version.title,
@@ -40,7 +41,7 @@ def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.
                             "arm": name,
                             "device": device_of(arm),
                             "host": host_name(report),
-                            "us": arm.cells["single"].median_ns / 1e3,
+                            "us": arm.cells[SINGLE].median_ns / 1e3,
                             "quality": version.value,
                             "size_kb": None if version.size_bytes is None else version.size_bytes / 1e3,
                             "aliases": ", ".join(version.aliases),

@@ -6,6 +6,7 @@ import pandas as pd
 
 from anelab.bench.estimate import Published
 from anelab.bench.results.schema import ArmResult, Bound, Report
+from anelab.bench.scenario import SINGLE
 from anelab.views.engine import Results, chosen
 from anelab.views.look import device_of, time_text
 
@@ -43,8 +44,8 @@ def _state(report: Report, arm: ArmResult) -> dict[str, object]:
     cold = next((one for one in arm.openings if one.first), None)
     cached = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
     first = sorted(one.first_predict_ns for one in arm.openings)
-    idle = next((arm.cells[cell] for cell in arm.cells if cell.startswith("idle")), None)
-    sustained = next((arm.cells[cell] for cell in arm.cells if cell.startswith("offline")), None)
+    idle = next((arm.cells[cell] for cell in arm.cells if cell.kind == "idle"), None)
+    sustained = next((arm.cells[cell] for cell in arm.cells if cell.kind == "offline"), None)
     parity = {gate.passed for gate in arm.gates if gate.name == "parity"}
     energy = arm.energy
     return {
@@ -53,7 +54,7 @@ def _state(report: Report, arm: ArmResult) -> dict[str, object]:
         "cached load (ms)": cached[len(cached) // 2] / 1e6 if cached else None,
         "first call (µs)": first[len(first) // 2] / 1e3 if first else None,
         "after idle (µs)": None if idle is None else idle.median_ns / 1e3,
-        "warm (µs)": arm.cells["single"].median_ns / 1e3 if "single" in arm.cells else None,
+        "warm (µs)": arm.cells[SINGLE].median_ns / 1e3 if SINGLE in arm.cells else None,
         "sustained (rows/s)": None if sustained is None else sustained.rows_per_s,
         "peak memory (MB)": None if arm.memory is None else arm.memory.peak_bytes / 1e6,
         "energy of an inference above idle (mJ)": None if energy is None else energy.mj_per_inference,

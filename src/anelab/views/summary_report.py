@@ -15,6 +15,7 @@ from anelab.bench.estimate import published
 from anelab.bench.results.bundle import SAMPLES
 from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Report
+from anelab.bench.scenario import SINGLE
 from anelab.errors import AnelabError
 from anelab.files import write_text
 from anelab.tracking import reading
@@ -131,7 +132,7 @@ def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Par
     found = [Part(f"Measured on {host}{imported}", [when, *report.warnings])]
     for cell in engine.cells_of([report]):
         for against in dict.fromkeys(frame["against"]):
-            part = frame[(frame["cell"] == cell) & (frame["against"] == against)]
+            part = frame[(frame["cell"] == str(cell)) & (frame["against"] == against)]
             if part["speedup"].notna().any():
                 found.append(Part(f"Speed-up, {engine.cell_name(cell)}", chart=charts.speedup_chart(part, against)))
     shown = frame[["scenario", "arm", "against", "text", "reason"]].rename(columns={"text": "speed-up [95 % interval]"})
@@ -140,7 +141,7 @@ def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Par
     found.append(Part("Placement", chart=charts.placement_chart(placed)))
     found.append(Part("Placement and its source", table=placed.drop(columns=["host"])))
     found += _tried("Latency of one row, raw samples", partial(_distribution, store, run_id, report))
-    found.append(Part("Percentiles of one row", table=engine.percentiles(alone, "single").drop(columns=["host"])))
+    found.append(Part("Percentiles of one row", table=engine.percentiles(alone, SINGLE).drop(columns=["host"])))
     sweep = engine.sweep(alone)
     if sweep["rows"].nunique() > 1:
         crossings = engine.crossovers(alone)
@@ -155,7 +156,7 @@ def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Par
 
 def _distribution(store: Store, run_id: str, report: Report) -> list[Part]:
     with reading.downloaded(store, run_id, SAMPLES) as path:
-        quantiles = engine.distribution(report, read_samples(path), "single")
+        quantiles = engine.distribution(report, read_samples(path), SINGLE)
     if quantiles.empty:
         return []
     return [Part("Latency of one row, raw samples", chart=charts.distribution_chart(quantiles))]

@@ -8,9 +8,10 @@ from typing import Any
 from anelab.bench.arms.placement import Placement
 from anelab.bench.estimate import Published
 from anelab.bench.results.compare import Change, Differences
+from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
 from anelab.bench.results.stats import LEAST_COUNTS
-from anelab.bench.results.summary import rows_of
+from anelab.bench.scenario import Scenario
 
 Row = tuple[str, ...]
 
@@ -70,7 +71,7 @@ def _parts(report: Report) -> Iterator[str]:
         rows: list[Row] = [_cell_row(report, cell, name, arm) for name, arm in timed.items() if cell in arm.cells]
         if rows:
             header = ("", "median", "p90", "p99", "rows/s", f"speed-up over {settings.reference}", "verdict")
-            many = f", {rows_of(cell)} rows" if rows_of(cell) > 1 else ""
+            many = f", {cell.rows} rows" if cell.rows > 1 else ""
             yield f"{cell}{many}\n{table(header, rows)}{_noise(report, cell)}"
     names = (
         "",
@@ -94,7 +95,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _cell_row(report: Report, cell: str, name: str, arm: ArmResult) -> Row:
+def _cell_row(report: Report, cell: Scenario, name: str, arm: ArmResult) -> Row:
     found = arm.cells[cell]
     p90, p99 = (
         duration(found.percentiles_ns[key]) if key in found.percentiles_ns else f"n<{LEAST_COUNTS[percentile]}"
@@ -124,7 +125,7 @@ def ratio_text(found: Comparison | Change | None) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def _noise(report: Report, cell: str) -> str:
+def _noise(report: Report, cell: Scenario) -> str:
     noise = report.noise.get(cell)
     if noise is None or noise.floor is None:
         return "\nnoise: unknown"
@@ -149,7 +150,7 @@ def _extras(report: Report) -> Iterator[str]:
     pairs = [one for one in report.comparisons if one.against != report.settings.reference]
     if pairs:
         lines: list[Row] = [
-            (one.cell, one.arm, one.against, ratio_text(one), f"{one.verdict}: {one.reason}") for one in pairs
+            (str(one.cell), one.arm, one.against, ratio_text(one), f"{one.verdict}: {one.reason}") for one in pairs
         ]
         yield table(("cell", "arm", "against", "speed-up", "verdict"), lines)
     energies = [(name, arm.energy) for name, arm in report.arms.items() if arm.energy is not None]
@@ -170,7 +171,7 @@ def differences_text(found: Differences) -> str:
     for name, changes in groups:
         if changes:
             rows: list[Row] = [
-                (one.arm, one.cell, duration(one.old_ns), duration(one.new_ns), ratio_text(one)) for one in changes
+                (one.arm, str(one.cell), duration(one.old_ns), duration(one.new_ns), ratio_text(one)) for one in changes
             ]
             parts.append(f"{name}\n" + table(("", "scenario", "old", "new", "old over new"), rows))
     if found.newly_failing:
@@ -185,10 +186,10 @@ def differences_text(found: Differences) -> str:
     return "\n\n".join(parts) or "nothing to compare"
 
 
-def history_text(results: Sequence[Mapping[str, Any]], cell: str) -> str:
-    """A line for every result that has the cell, a column for every arm; "" if none has."""
-    prefix = f"{cell}."
-    arms = list(dict.fromkeys(name for one in results for name in one["medians_us"] if name.startswith(prefix)))
+def history_text(results: Sequence[Mapping[str, Any]], scenario: Scenario) -> str:
+    """A line for every result that has the scenario, a column for every arm; "" if none has."""
+    labels = dict.fromkeys(name for one in results for name in one["medians_us"])
+    arms = {name: found.arm for name in labels if (found := Median.of_label(name)) and found.scenario == scenario}
     rows: list[Row] = []
     for one in results:
         medians = one["medians_us"]
@@ -197,7 +198,7 @@ def history_text(results: Sequence[Mapping[str, Any]], cell: str) -> str:
             figures = (duration(medians[name] * 1e3) if name in medians else "" for name in arms)
             note = "imported" if one["imported"] else one["commit"]
             rows.append((one["id"][:12], when, one["host"], *figures, note))
-    return table(("result", "UTC", "host", *(name.removeprefix(prefix) for name in arms), ""), rows) if rows else ""
+    return table(("result", "UTC", "host", *arms.values(), ""), rows) if rows else ""
 
 
 def estimates_text(found: Sequence[Estimate]) -> str:

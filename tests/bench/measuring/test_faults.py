@@ -18,6 +18,7 @@ from anelab.bench.machine.mutex import device_mutex
 from anelab.bench.measuring.run import run_benchmark, write_result
 from anelab.bench.results.samples import Slice, read_samples
 from anelab.bench.results.schema import Report
+from anelab.bench.scenario import SINGLE
 from anelab.errors import AnelabError
 from anelab.learning.config import BenchConfig
 from tests.bench import broken_arms as broken
@@ -91,8 +92,8 @@ def test_an_arm_that_breaks_later_keeps_what_it_had_and_is_given_up(exported: Su
     assert seen == list(range(1, 9))
     assert [failure.block for failure in report.failures] == [2, 3, 4]
     assert {failure.ending.signal for failure in report.failures} == {"SIGSEGV"}
-    assert report.arms[bad.name].cells["single"].processes == 2
-    assert report.arms["ort-cpu:fp32"].cells["single"].processes == 8
+    assert report.arms[bad.name].cells[SINGLE].processes == 2
+    assert report.arms["ort-cpu:fp32"].cells[SINGLE].processes == 8
     (comparison,) = report.comparisons
     assert (comparison.verdict, comparison.blocks) == ("not comparable", 2)
 
@@ -124,7 +125,7 @@ def test_twice_the_work_is_slower_and_a_real_slowdown_is_never_called_faster(exp
     assert comparison.speedup is not None
     assert comparison.speedup < 0.8
     assert comparison.verdict in ("slower", "within noise")
-    assert report.noise["single"].arm == "ort-cpu:fp32 again"
+    assert report.noise[SINGLE].arm == "ort-cpu:fp32 again"
     assert sum(len(one.ns) for one in slices) == report.samples
     assert sum(len(one.ns) for one in read_samples(tmp_path / "samples.parquet")) == report.samples
 
@@ -137,12 +138,13 @@ import resource, signal
 from pathlib import Path
 import numpy as np
 from anelab.bench.results.samples import Slice, write_samples
+from anelab.bench.scenario import SINGLE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 target = Path({str(samples)!r})
-small = Slice("a", "single", 0, 0, 0, "measured", 1, np.arange(10))
+small = Slice("a", SINGLE, 0, 0, 0, "measured", 1, np.arange(10))
 write_samples(target, [small])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-big = Slice("a", "single", 0, 0, 0, "measured", 1, np.random.default_rng(0).integers(0, 1 << 40, 100_000))
+big = Slice("a", SINGLE, 0, 0, 0, "measured", 1, np.random.default_rng(0).integers(0, 1 << 40, 100_000))
 try:
     write_samples(target, [big])
 except OSError as error:

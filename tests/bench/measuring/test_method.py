@@ -12,6 +12,7 @@ from anelab.bench.measuring.run import THOROUGH, run_benchmark, write_result
 from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Report
 from anelab.bench.results.stats import LEAST_COUNTS
+from anelab.bench.scenario import Scenario
 from anelab.learning.config import BenchConfig
 from anelab.views.tables import report_text
 from tests.bench.models import QUICK, judge
@@ -51,7 +52,7 @@ def test_a_model_that_is_planned_on_the_neural_engine_is_not_said_to_be_elsewher
     config = ONE.model_copy(update={"scenarios": ["single", "batch"], "batches": [4, 32]})
     report = measured(on(exported, "on_ne"), UNITS, tmp_path, config)
     ne = report.arms["coreml/cpu_and_ne:fp16"]
-    assert set(ne.cells) == {"single", "batch_4"}  # no function takes 32 rows
+    assert set(map(str, ne.cells)) == {"single", "batch_4"}  # no function takes 32 rows
     assert set(ne.placements) == {1, 4}
     assert ne.placement.primary == "NE"
     assert ne.placement.switches == 1
@@ -97,11 +98,11 @@ def test_every_scenario_is_measured_and_every_sample_kept(exported: Subject, tmp
     )
     report = measured(exported, ["ort-cpu", "classical"], tmp_path, config)
     cells = report.arms["ort-cpu:fp32"].cells
-    assert list(cells) == ["single", "batch_8", "offline_256", "server", "idle_1ms"]
-    assert cells["server"].rate_hz is not None and cells["server"].rate_hz > 0
-    assert cells["server"].kept_up is not None
-    assert (cells["server"].rows_per_s, cells["idle_1ms"].rows_per_s) == (None, None)
-    assert cells["offline_256"].rows == 256
+    assert list(map(str, cells)) == ["single", "batch_8", "offline_256", "server", "idle_1ms"]
+    assert cells[Scenario("server")].rate_hz is not None and cells[Scenario("server")].rate_hz > 0
+    assert cells[Scenario("server")].kept_up is not None
+    assert (cells[Scenario("server")].rows_per_s, cells[Scenario("idle", gap_ms=1)].rows_per_s) == (None, None)
+    assert cells[Scenario("offline", 256)].rows == 256
     slices = read_samples(tmp_path / "samples.parquet")
     assert {one.phase for one in slices} == {"warm-up", "re-entry", "measured"}
     for name, cell in cells.items():

@@ -9,7 +9,8 @@ from anelab.bench.arms.placement import Placement
 from anelab.bench.results import stats
 from anelab.bench.results.samples import AGAIN, Slice, read_samples, write_samples
 from anelab.bench.results.schema import Comparison
-from anelab.bench.results.summary import Timed, not_on_ne, rows_of
+from anelab.bench.results.summary import Timed, not_on_ne
+from anelab.bench.scenario import SINGLE
 
 
 @pytest.mark.parametrize(("percentile", "count"), [(50, 11), (90, 64), (95, 130), (99, 662), (99.9, 6636)])
@@ -86,13 +87,13 @@ def slices_of(ratio: float, blocks: int = 10, twin: float = 1.0, noise: float = 
         for turn in range(3):
             for order, (arm, scale) in enumerate((("a", 1.0), (f"a{AGAIN}", twin), ("b", ratio))):
                 ns = rng.normal(10_000 * scale * (1 + rng.normal(0, noise)), 20, 30).astype(np.int64)
-                found.append(Slice(arm, "single", block, turn, order, "measured", block * 100 + turn, ns))
+                found.append(Slice(arm, SINGLE, block, turn, order, "measured", block * 100 + turn, ns))
     return found
 
 
 def verdict(slices: list[Slice], left_out: dict[int, list[str]] | None = None, why: str = "") -> Comparison:
     timed = Timed.of(slices, left_out or {}, 2000, 0)
-    return timed.comparison("single", "b", "a", timed.floor("single", "a"), why)
+    return timed.comparison(SINGLE, "b", "a", timed.floor(SINGLE, "a"), why)
 
 
 def test_verdicts() -> None:
@@ -122,13 +123,13 @@ def test_blocks_that_are_no_evidence_are_left_out_of_verdicts_and_kept_in_cells(
     found = verdict(slices_of(0.5), heated)
     assert (found.verdict, found.blocks) == ("not comparable", 4)
     assert "thermal pressure: heavy" in found.reason
-    assert Timed.of(slices_of(0.5), heated, 100, 0).cells("b")["single"].processes == 10
+    assert Timed.of(slices_of(0.5), heated, 100, 0).cells("b")[SINGLE].processes == 10
 
 
 def test_cells_say_what_was_measured() -> None:
     slices = slices_of(1.0)
-    slices.append(Slice("b", "single", 0, -1, -1, "warm-up", 1, np.full(8, 9, np.int64), steady=False))
-    cell = Timed.of(slices, {}, 100, 0).cells("b")["single"]
+    slices.append(Slice("b", SINGLE, 0, -1, -1, "warm-up", 1, np.full(8, 9, np.int64), steady=False))
+    cell = Timed.of(slices, {}, 100, 0).cells("b")[SINGLE]
     assert (cell.samples, cell.processes, cell.rows) == (900, 10, 1)
     assert (cell.steady_processes, cell.steady) == (9, False)
     assert set(cell.percentiles_ns) == {"p50", "p90", "p95", "p99"}
@@ -138,10 +139,9 @@ def test_cells_say_what_was_measured() -> None:
 
 def test_a_process_that_drifts_is_not_steady() -> None:
     slices = [
-        Slice("b", "single", 0, turn, 0, "measured", turn, np.full(20, 1000 + 300 * turn, np.int64))
-        for turn in range(4)
+        Slice("b", SINGLE, 0, turn, 0, "measured", turn, np.full(20, 1000 + 300 * turn, np.int64)) for turn in range(4)
     ]
-    assert not Timed.of(slices, {}, 100, 0).cells("b")["single"].steady
+    assert not Timed.of(slices, {}, 100, 0).cells("b")[SINGLE].steady
 
 
 @pytest.mark.parametrize(
@@ -157,18 +157,13 @@ def test_without_evidence_nothing_is_said_of_the_neural_engine(placement: Placem
     assert bool(not_on_ne(placement)) == bool(says)
 
 
-def test_cells_name_the_rows_of_a_sample() -> None:
-    names = ("single", "batch_64", "offline_4096", "server", "idle_10ms")
-    assert [rows_of(cell) for cell in names] == [1, 64, 4096, 1, 1]
-
-
 def test_samples_come_back_from_parquet_as_they_were(tmp_path: object) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "samples.parquet"
     slices = slices_of(1.0, blocks=2)
-    slices.append(Slice("b", "server", 0, 0, 0, "measured", 5, np.arange(70), None, 123.5, False))
-    slices.append(Slice("b", "single", 0, -1, -1, "warm-up", 6, np.arange(8), True))
+    slices.append(Slice("b", Scenario("server"), 0, 0, 0, "measured", 5, np.arange(70), None, 123.5, False))
+    slices.append(Slice("b", SINGLE, 0, -1, -1, "warm-up", 6, np.arange(8), True))
     assert write_samples(path, slices) == sum(len(one.ns) for one in slices)
     again = read_samples(path)
     assert len(again) == len(slices)

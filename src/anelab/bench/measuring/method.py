@@ -22,7 +22,7 @@ from anelab.bench.measuring.gates import Entry, Judge, look, opening
 from anelab.bench.measuring.process import LostError, WorkerProcess
 from anelab.bench.results.samples import AGAIN, Phase, Slice
 from anelab.bench.results.schema import Conditions, Energy, Failure, Gate, Settings
-from anelab.bench.results.summary import BACK_TO_BACK, batch_of, rows_of
+from anelab.bench.scenario import SINGLE, Scenario
 
 GIVE_UP_AFTER = 3
 """An arm that is lost in so many blocks is not started again."""
@@ -88,7 +88,7 @@ class Run:
             judge = self.judge()
             for name, worker in workers.items():
                 self._gate(self.entries[name], worker, WorkerProcess.wait_ready)
-            batches = sorted({batch_of(cell) for cell in self.settings.cells})
+            batches = sorted({cell.call_rows for cell in self.settings.cells})
             for name in self.timed:
                 self.tell(f"{name}: checking")
                 entry = self.entries[name]
@@ -179,47 +179,46 @@ class Run:
         if not name.endswith(AGAIN):
             self.entries[name].memory.append((self.before_bytes[name], peak))
 
-    def _cell(self, workers: dict[str, WorkerProcess], cell: str, block: int, rng: np.random.Generator) -> None:
-        able = {name for name in workers if batch_of(cell) in self.entries[name.removesuffix(AGAIN)].batches}
+    def _cell(self, workers: dict[str, WorkerProcess], cell: Scenario, block: int, rng: np.random.Generator) -> None:
+        able = {name for name in workers if cell.call_rows in self.entries[name.removesuffix(AGAIN)].batches}
         for name in _shuffled(able, rng):
             self._try(workers, name, block, partial(self._warm, name=name, cell=cell, block=block))
-        scenario = cell.partition("_")[0]
-        rounds = self.settings.rounds if scenario in BACK_TO_BACK else 1
+        rounds = self.settings.rounds if cell.is_back_to_back else 1
         for turn in range(rounds):
             for order, name in enumerate(_shuffled(able, rng)):
                 time.sleep(self.settings.settle_ms / 1e3)
                 place = Place(name, cell, block, turn, order)
                 self._try(workers, name, block, partial(self._take, place=place))
 
-    def _warm(self, worker: WorkerProcess, name: str, cell: str, block: int) -> None:
+    def _warm(self, worker: WorkerProcess, name: str, cell: Scenario, block: int) -> None:
         began = time.time_ns()
-        ns, steady = worker.ask("warm_up", batch=batch_of(cell), budget_ns=int(self.settings.warm_up_ms * 1e6))
+        ns, steady = worker.ask("warm_up", batch=cell.call_rows, budget_ns=int(self.settings.warm_up_ms * 1e6))
         self._keep(Place(name, cell, block, -1, -1), "warm-up", began, ns, steady=steady)
 
     def _take(self, worker: WorkerProcess, place: "Place") -> None:
-        scenario, began = place.cell.partition("_")[0], time.time_ns()
-        if scenario in ("single", "batch"):
+        scenario, began = place.cell, time.time_ns()
+        if scenario.is_batch_size:
             arguments = {"min_ns": int(self.settings.slice_ms * 1e6), "min_count": self.settings.min_calls}
-            began, first, ns = worker.ask("slice", batch=batch_of(place.cell), reentry=REENTRY, **arguments)
+            began, first, ns = worker.ask("slice", batch=scenario.call_rows, reentry=REENTRY, **arguments)
             self._keep(place, "re-entry", began, first)
             self._keep(place, "measured", began, ns)
-        elif scenario == "offline":
-            ns = worker.ask("offline", batch=batch_of(place.cell), rows=rows_of(place.cell), passes=OFFLINE_PASSES)
+        elif scenario.kind == "offline":
+            ns = worker.ask("offline", batch=scenario.call_rows, rows=scenario.rows, passes=OFFLINE_PASSES)
             self._keep(place, "measured", began, ns)
-        elif scenario == "server":
+        elif scenario.kind == "server":
             self._take_arrivals(worker, place, began)
         else:
-            gap_ns = int(place.cell.removeprefix("idle_").removesuffix("ms")) * 1_000_000
+            gap_ns = (scenario.gap_ms or 0) * 1_000_000
             self._keep(place, "measured", began, worker.ask("idle", gap_ns=gap_ns, count=IDLE_CALLS))
 
     def _take_arrivals(self, worker: WorkerProcess, place: "Place", began: int) -> None:
         """All arms serve the same requests: at a share of what the reference can bear."""
         if self.rate_hz is None:
-            known = [one for one in self.slices if one.cell == "single" and one.phase == "measured"]
+            known = [one for one in self.slices if one.cell == SINGLE and one.phase == "measured"]
             own = [one for one in known if one.arm == self.settings.reference] or known
             self.rate_hz = self.settings.server_load * 1e9 / float(np.median(np.concatenate([one.ns for one in own])))
         count = int(min(SERVER_MOST, max(SERVER_LEAST, self.rate_hz * SERVER_SECONDS)))
-        taken = [one.ns for one in self.slices if (one.arm, one.cell, one.phase) == (place.name, "single", "measured")]
+        taken = [one.ns for one in self.slices if (one.arm, one.cell, one.phase) == (place.name, SINGLE, "measured")]
         call_s = float(np.median(np.concatenate(taken))) / 1e9 if taken else 0.0
         patience = self.timeout_s + 2 * count * max(call_s, 1 / self.rate_hz)
         seed = self.settings.seed + place.block
@@ -264,7 +263,7 @@ class Place:
     """Whose turn it is, in what."""
 
     name: str
-    cell: str
+    cell: Scenario
     block: int
     turn: int
     order: int

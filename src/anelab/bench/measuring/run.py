@@ -19,6 +19,7 @@ from anelab.bench.measuring.method import Run
 from anelab.bench.results import schema
 from anelab.bench.results.report import summarised
 from anelab.bench.results.samples import Slice, write_samples
+from anelab.bench.scenario import SINGLE, Scenario
 from anelab.errors import AnelabError, warn
 from anelab.files import file_digest
 from anelab.learning.config import BenchConfig
@@ -35,6 +36,17 @@ THOROUGH = {
 def effective(config: BenchConfig) -> BenchConfig:
     """The configuration, with every scenario and for longer if it is to be thorough."""
     return config.model_copy(update=THOROUGH) if config.thorough else config
+
+
+def scenarios_of(config: BenchConfig) -> list[Scenario]:
+    """Every scenario that is asked for; `single` always, for others are measured by it."""
+    by_kind = {
+        "batch": [Scenario("batch", size) for size in config.batches if size > 1],
+        "offline": [Scenario("offline", config.offline_rows)],
+        "server": [Scenario("server")],
+        "idle": [Scenario("idle", gap_ms=gap) for gap in config.idle_gaps_ms],
+    }
+    return [SINGLE, *(one for kind, found in by_kind.items() if kind in config.scenarios for one in found)]
 
 
 def chosen_arms(config: BenchConfig, subject: Subject) -> list[Arm]:
@@ -115,7 +127,7 @@ def _settings(config: BenchConfig, arms: Sequence[Arm], seed: int) -> schema.Set
         min_calls=config.min_calls,
         warm_up_ms=config.warm_up_ms,
         settle_ms=config.settle_ms,
-        cells=config.cells,
+        cells=scenarios_of(config),
         server_load=config.server_load,
         energy=config.energy,
         url=config.url,

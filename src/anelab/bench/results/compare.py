@@ -11,7 +11,8 @@ from anelab.bench.results.report import off_ne
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import Comparison, Report
 from anelab.bench.results.stats import LEAST_BLOCKS, LEAST_FLOOR
-from anelab.bench.results.summary import Timed, rows_of
+from anelab.bench.results.summary import Timed
+from anelab.bench.scenario import Scenario
 
 BETWEEN_RUNS = 0.05
 """Runs differ by more than the blocks within them: what changes by less is never called a change."""
@@ -24,13 +25,16 @@ class Change:
     a share, runs differ without any change."""
 
     arm: str
-    cell: str
+    cell: Scenario
     old_ns: float
     new_ns: float
     ratio: float
     low: float
     high: float
     floor: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "cell": str(self.cell)}
 
     @property
     def significance(self) -> float:
@@ -67,7 +71,7 @@ class Differences:
 
     def as_json(self) -> dict[str, Any]:
         changes = ("regressions", "improvements", "unchanged")
-        return {**vars(self), **{name: [vars(one) for one in getattr(self, name)] for name in changes}}
+        return {**vars(self), **{name: [one.as_json() for one in getattr(self, name)] for name in changes}}
 
 
 def compare_reports(old: Report, new: Report) -> Differences:
@@ -96,7 +100,7 @@ def compare_reports(old: Report, new: Report) -> Differences:
         if arm.wants_ne and arm.timed and arm.placement.primary != "NE"
     }
     for changes in (found.regressions, found.improvements, found.unchanged):
-        changes.sort(key=lambda one: (-one.significance, one.arm, one.cell))
+        changes.sort(key=lambda one: (-one.significance, one.arm, str(one.cell)))
     return found
 
 
@@ -118,12 +122,12 @@ def _lost(report: Report, name: str) -> str:
     return next((one.ending.text() for one in report.failures if one.arm == name), "it was not timed")
 
 
-def _floor(old: Report, new: Report, cell: str) -> float:
+def _floor(old: Report, new: Report, cell: Scenario) -> float:
     seen = [report.noise[cell].floor for report in (old, new) if cell in report.noise]
     return max([BETWEEN_RUNS, *(floor for floor in seen if floor is not None)])
 
 
-def _change(arm: str, cell: str, old: Report, new: Report) -> Change | None:
+def _change(arm: str, cell: Scenario, old: Report, new: Report) -> Change | None:
     """By medians of processes, drawn anew on each side, for the runs are not paired. None if there are too few."""
     before, after = (np.log(_evidence(report, arm, cell)) for report in (old, new))
     if min(len(before), len(after)) < LEAST_BLOCKS:
@@ -138,7 +142,7 @@ def _change(arm: str, cell: str, old: Report, new: Report) -> Change | None:
     return Change(arm, cell, old_ns, new_ns, ratio, math.exp(low), math.exp(high), _floor(old, new, cell))
 
 
-def _evidence(report: Report, arm: str, cell: str) -> list[float]:
+def _evidence(report: Report, arm: str, cell: Scenario) -> list[float]:
     """Medians of the processes whose blocks are not left out."""
     left_out = {one.block for one in report.conditions if one.left_out}
     medians = report.arms[arm].cells[cell].process_medians_ns
@@ -164,7 +168,7 @@ def pair(report: Report, slices: Iterable[Slice], arm: str, against: str) -> lis
     ]
 
 
-def level(report: Report, arm: str, cell: str) -> tuple[float, float, float] | None:
+def level(report: Report, arm: str, cell: Scenario) -> tuple[float, float, float] | None:
     """The median of the processes' medians in ns, and its 95 % interval; None if too few of them are evidence."""
     medians = np.array(_evidence(report, arm, cell))
     if len(medians) < LEAST_BLOCKS:
@@ -179,9 +183,9 @@ def crossover(comparisons: Iterable[Comparison], arm: str, against: str) -> int 
     is not at the largest."""
     found = None
     of_pair = [one for one in comparisons if (one.arm, one.against) == (arm, against)]
-    sized = [one for one in of_pair if one.cell == "single" or one.cell.startswith("batch_")]
-    for one in sorted(sized, key=lambda one: rows_of(one.cell), reverse=True):
+    sized = [one for one in of_pair if one.cell.is_batch_size]
+    for one in sorted(sized, key=lambda one: one.cell.rows, reverse=True):
         if one.verdict != "faster":
             break
-        found = rows_of(one.cell)
+        found = one.cell.rows
     return found

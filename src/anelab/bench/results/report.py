@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from anelab.bench.arms.placement import UNAVAILABLE
 from anelab.bench.results.samples import AGAIN, Slice
 from anelab.bench.results.schema import ArmResult, Report
-from anelab.bench.results.summary import Timed, batch_of, not_on_ne
+from anelab.bench.results.summary import Timed, not_on_ne
+from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
 
@@ -39,9 +40,9 @@ def summarised(report: Report, slices: Iterable[Slice]) -> Report:
     return changed.model_copy(update={"id": identity(changed)})
 
 
-def off_ne(arms: Iterable[ArmResult], cell: str) -> str:
+def off_ne(arms: Iterable[ArmResult], cell: Scenario) -> str:
     """Why an arm of these that is about the Neural Engine was not seen on it in that cell; "" if there is none."""
-    reasons = (not_on_ne(arm.placements.get(batch_of(cell), UNAVAILABLE)) for arm in arms if arm.wants_ne)
+    reasons = (not_on_ne(arm.placements.get(cell.call_rows, UNAVAILABLE)) for arm in arms if arm.wants_ne)
     return next((reason for reason in reasons if reason), "")
 
 
@@ -81,12 +82,3 @@ def parse_report(content: object, where: str) -> Report:
     if report.id != identity(report):
         raise AnelabError(f"{where}: was changed after it was written: its content is not what its id says")
     return report
-
-
-def figures(report: Report) -> dict[str, float]:
-    """Medians in microseconds by cell and arm, under names that metrics may have."""
-    return {
-        f"{cell}.{arm.replace(':', '.').replace('/', '.')}.median_us": result.cells[cell].median_ns / 1e3
-        for arm, result in report.arms.items()
-        for cell in result.cells
-    }

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.bench.results.stats import outlier_labels
+from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
 from anelab.files import replacing
 
@@ -27,7 +28,7 @@ class Slice:
     the arm's place in that turn. `steady`: whether a warm-up ended so."""
 
     arm: str
-    cell: str
+    cell: Scenario
     block: int
     round: int
     order: int
@@ -62,7 +63,7 @@ def write_samples(path: Path, slices: Sequence[Slice]) -> int:
     sizes = [len(one.ns) for one in slices]
     index = pa.array(np.repeat(np.arange(len(slices)), sizes))
     columns = {
-        name: pa.array([getattr(one, name) for one in slices], kind).dictionary_encode().take(index)
+        name: pa.array([str(getattr(one, name)) for one in slices], kind).dictionary_encode().take(index)
         if kind == pa.string()
         else pa.array([getattr(one, name) for one in slices], kind).take(index)
         for name, kind in kinds.items()
@@ -77,7 +78,7 @@ def write_samples(path: Path, slices: Sequence[Slice]) -> int:
 
 def _outliers(slices: Sequence[Slice]) -> list[NDArray[np.int8]]:
     """Labels of each slice's samples, among all that its process took in that cell and phase."""
-    together: dict[tuple[str, str, int, str], list[int]] = defaultdict(list)
+    together: dict[tuple[str, Scenario, int, str], list[int]] = defaultdict(list)
     for index, one in enumerate(slices):
         together[one.arm, one.cell, one.block, one.phase].append(index)
     found: list[NDArray[np.int8]] = [np.empty(0, np.int8)] * len(slices)
@@ -114,4 +115,5 @@ def _slices(table: "pa.Table") -> Iterator[Slice]:
         changes |= np.diff(codes.to_numpy()) != 0
     starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
     for start, end in zip(starts, [*starts[1:], len(ns)], strict=True):
-        yield Slice(**{name: values[start].as_py() for name, values in columns.items()}, ns=ns[start:end])
+        found = {name: values[start].as_py() for name, values in columns.items()}
+        yield Slice(**{**found, "cell": Scenario.parse(found["cell"])}, ns=ns[start:end])

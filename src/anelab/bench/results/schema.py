@@ -1,7 +1,7 @@
 """What a benchmark found: one typed, versioned record. `anelab bench schema` prints its JSON Schema.
 
 Times are nanoseconds, memory is bytes, energy is millijoules. What was not observed is null, never 0. Summaries
-follow from the samples: `bench/summary.py` makes them, and an import makes them again to check.
+follow from the samples: `bench/results/summary.py` makes them, and an import makes them again to check.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
+from anelab.bench.scenario import Scenario
 
 MOST_RESAMPLES = 100_000
 """What a result that comes from elsewhere may ask of this machine."""
@@ -72,6 +73,7 @@ class Cell(Record):
     """One arm in one scenario, over all its processes. A percentile is there only with enough samples behind it."""
 
     scenario: str
+    """Its kind."""
     rows: int
     """Rows a sample stands for."""
     samples: int
@@ -124,7 +126,7 @@ class ArmResult(Record):
     """The headline metric of its answers for the example rows."""
     openings: list[Opening] = []
     memory: Memory | None = None
-    cells: dict[str, Cell] = {}
+    cells: dict[Scenario, Cell] = {}
     energy: Energy | None = None
 
     @property
@@ -142,7 +144,7 @@ class Comparison(Record):
     far from 1 a ratio must be to count: as far as that of equals went on this machine in this run, and one per cent at
     least; null if equals were not seen."""
 
-    cell: str
+    cell: Scenario
     arm: str
     against: str
     blocks: int
@@ -207,7 +209,7 @@ class Settings(Record):
     warm_up_ms: float
     settle_ms: float
     """Idle time between two slices."""
-    cells: list[str]
+    cells: list[Scenario]
     server_load: float
     energy: bool
     url: str | None
@@ -262,7 +264,7 @@ class Report(Record):
     settings: Settings
     arms: dict[str, ArmResult]
     comparisons: list[Comparison]
-    noise: dict[str, Comparison]
+    noise: dict[Scenario, Comparison]
     """The reference against itself, by cell."""
     conditions: list[Conditions]
     failures: list[Failure]

@@ -2,7 +2,6 @@
 whoever has the samples can check what is said of them."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from anelab.bench.arms.placement import Placement
 from anelab.bench.results import stats
 from anelab.bench.results.samples import AGAIN, Slice
 from anelab.bench.results.schema import Cell, Comparison, Verdict
+from anelab.bench.scenario import Scenario
 
-BACK_TO_BACK = ("single", "batch", "offline")
-"""Scenarios in which a call follows the one before at once."""
-OFFLINE_BATCH = 64
 DRIFT = 0.10
 """A process whose second half of rounds differs from its first by more than this share is not steady."""
 
@@ -25,36 +22,36 @@ DRIFT = 0.10
 class Timed:
     """The measured slices of a run, by arm and cell; `left_out` are blocks that are no evidence, and why."""
 
-    slices: Mapping[tuple[str, str], Sequence[Slice]]
-    warm_ups: Mapping[tuple[str, str], Sequence[Slice]]
+    slices: Mapping[tuple[str, Scenario], Sequence[Slice]]
+    warm_ups: Mapping[tuple[str, Scenario], Sequence[Slice]]
     left_out: Mapping[int, Sequence[str]]
     resamples: int
     seed: int
 
     @classmethod
     def of(cls, slices: Iterable[Slice], left_out: Mapping[int, Sequence[str]], resamples: int, seed: int) -> "Timed":
-        measured: dict[tuple[str, str], list[Slice]] = defaultdict(list)
-        warm_ups: dict[tuple[str, str], list[Slice]] = defaultdict(list)
+        measured: dict[tuple[str, Scenario], list[Slice]] = defaultdict(list)
+        warm_ups: dict[tuple[str, Scenario], list[Slice]] = defaultdict(list)
         for one in slices:
             if one.phase != "re-entry":
                 (measured if one.phase == "measured" else warm_ups)[one.arm, one.cell].append(one)
         return cls(measured, warm_ups, left_out, resamples, seed)
 
-    def cells(self, arm: str) -> dict[str, Cell]:
+    def cells(self, arm: str) -> dict[Scenario, Cell]:
         return {cell: self._cell(arm, cell) for name, cell in self.slices if name == arm}
 
-    def _cell(self, arm: str, cell: str) -> Cell:
+    def _cell(self, arm: str, cell: Scenario) -> Cell:
         slices = self.slices[arm, cell]
         by_process = _by_block(slices)
         joined = {block: np.concatenate([one.ns for one in many]) for block, many in by_process.items()}
         samples = np.concatenate(list(joined.values())).astype(np.float64)
         labels = np.concatenate([stats.outlier_labels(ns) for ns in joined.values()])
-        median, rows = float(np.median(samples)), rows_of(cell)
+        median = float(np.median(samples))
         settled = {one.block: bool(one.steady) for one in self.warm_ups.get((arm, cell), ())}
         steady = sum(settled.get(block, True) and _without_drift(many) for block, many in by_process.items())
         return Cell(
-            scenario=cell.partition("_")[0],
-            rows=rows,
+            scenario=cell.kind,
+            rows=cell.rows,
             samples=len(samples),
             processes=len(joined),
             median_ns=median,
@@ -66,12 +63,12 @@ class Timed:
             outliers={"mild": int((labels == 1).sum()), "far": int((labels == 2).sum())},
             steady_processes=steady,
             process_medians_ns={block: float(np.median(ns)) for block, ns in joined.items()},
-            rows_per_s=rows / median * 1e9 if cell.partition("_")[0] in BACK_TO_BACK else None,
+            rows_per_s=cell.rows / median * 1e9 if cell.is_back_to_back else None,
             rate_hz=slices[0].rate_hz,
             kept_up=all(one.kept_up for one in slices) if slices[0].kept_up is not None else None,
         )
 
-    def paired(self, cell: str, arm: str, against: str) -> stats.Paired | None:
+    def paired(self, cell: Scenario, arm: str, against: str) -> stats.Paired | None:
         """The arm against another in the blocks that both have and that are evidence."""
         ours, theirs = (_by_block(self.slices.get((name, cell), ())) for name in (arm, against))
         blocks = [
@@ -83,7 +80,7 @@ class Timed:
         ]
         return stats.paired(blocks, self.resamples, self.seed)
 
-    def floor(self, cell: str, reference: str) -> float | None:
+    def floor(self, cell: Scenario, reference: str) -> float | None:
         """How far from equality the reference and its twin were, as a logarithm, and LEAST_FLOOR at least; None if
         too few blocks have both."""
         found = self.paired(cell, reference + AGAIN, reference)
@@ -91,7 +88,9 @@ class Timed:
             return None
         return max(math.log1p(stats.LEAST_FLOOR), found.floor)
 
-    def comparison(self, cell: str, arm: str, against: str, floor: float | None, not_on_ne: str = "") -> Comparison:
+    def comparison(
+        self, cell: Scenario, arm: str, against: str, floor: float | None, not_on_ne: str = ""
+    ) -> Comparison:
         """`not_on_ne` says why one of them that is about the Neural Engine was not seen on it."""
         found = self.paired(cell, arm, against)
         verdict, reason = _verdict(found, floor, self.left_out)
@@ -110,17 +109,6 @@ class Timed:
             verdict=verdict,
             reason=reason,
         )
-
-
-def rows_of(cell: str) -> int:
-    """Rows that a sample of the cell stands for."""
-    found = re.fullmatch(r"(batch|offline)_(\d+)", cell)
-    return int(found[2]) if found else 1
-
-
-def batch_of(cell: str) -> int:
-    """Rows a call takes in the cell."""
-    return OFFLINE_BATCH if cell.startswith("offline") else rows_of(cell)
 
 
 def not_on_ne(placement: Placement) -> str:

@@ -1,0 +1,60 @@
+"""Names under which medians are metrics in the store, such as `batch_64.ort-cpu.2.int8.median_us`: metrics may have
+neither the colon nor the slash of an arm's name."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from anelab.bench.results.schema import Report
+from anelab.bench.scenario import Scenario
+
+SUFFIX = ".median_us"
+NAME = re.compile(r"(?P<scenario>\w+)\.(?P<kind>[a-z-]+)(\.(?P<option>\w+))?\.(?P<variant>\w+)")
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median time of a call of one arm in one scenario, in microseconds."""
+
+    scenario: Scenario
+    arm: str
+
+    @property
+    def label(self) -> str:
+        """As commands and pages show it: the metric's name without the unit."""
+        return f"{self.scenario}.{self.arm.replace(':', '.').replace('/', '.')}"
+
+    @property
+    def metric(self) -> str:
+        return f"{self.label}{SUFFIX}"
+
+    @classmethod
+    def of_label(cls, label: str) -> "Median | None":
+        return _parsed(label)
+
+    @classmethod
+    def of_metric(cls, name: str) -> "Median | None":
+        """None if the metric is no median of a benchmark."""
+        return _parsed(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None
+
+
+@lru_cache(4096)
+def _parsed(label: str) -> Median | None:
+    match = NAME.fullmatch(label)
+    if match is None:
+        return None
+    try:
+        scenario = Scenario.parse(match["scenario"])
+    except ValueError:
+        return None
+    option = f"/{match['option']}" if match["option"] else ""
+    return Median(scenario, f"{match['kind']}{option}:{match['variant']}")
+
+
+def medians(report: Report) -> dict[str, float]:
+    """Medians in microseconds by the name of their metric."""
+    return {
+        Median(scenario, arm).metric: cell.median_ns / 1e3
+        for arm, result in report.arms.items()
+        for scenario, cell in result.cells.items()
+    }
