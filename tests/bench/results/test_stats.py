@@ -10,7 +10,7 @@ from anelab.bench.results import stats
 from anelab.bench.results.samples import AGAIN, Slice, read_samples, write_samples
 from anelab.bench.results.schema import Comparison
 from anelab.bench.results.summary import Timed, not_on_ne
-from anelab.bench.scenario import SINGLE
+from anelab.bench.scenario import SINGLE, Scenario
 
 
 @pytest.mark.parametrize(("percentile", "count"), [(50, 11), (90, 64), (95, 130), (99, 662), (99.9, 6636)])
