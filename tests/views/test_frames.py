@@ -175,7 +175,7 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     runs = [
         run("bench", number, metrics={"single.ort-cpu.fp32.median_us": value}) for number, value in enumerate(values)
     ]
-    other = run("bench", 9, metrics={name: 5.0}, tags={"anelab.host": "other"})
+    other = run("bench", 9, metrics={"single.ort-cpu.fp32.median_us": 5.0}, tags={"anelab.host": "other"})
     assert history.latencies([*runs, other]) == ["single.ort-cpu.fp32"]
     assert history.hosts([*runs, other], "single.ort-cpu.fp32") == ["other", "f" * 16]
     assert history.hosts(runs, "single.b") == []
