@@ -286,7 +286,7 @@ def _check_letters(block: Block, count: int) -> None:
         for record in range(count):
             sequence = block.line(record, 1)
             if odd := sequence.translate(None, LETTERS):
-                raise block.error(record, 1, why_not_nucleotides(sequence, odd[0]))
+                raise block.error(record, 1, why_not_nucleotides(sequence.index(odd[0]) + 1, odd[0]))
 
 
 def _odd_beyond(block: Block, lengths: Integers) -> bool:
