@@ -26,8 +26,8 @@ def found(tmp_path: Path, qualities: list[str], offset: phred.Phred = "auto") ->
     try:
         list(read_reads(path, offset, "--phred "))
     except FastqError as error:
-        told = re.search(r"record (\d+), .* as offset 64 has them", str(error))
-        return int(told[1]) if told else -1
+        found = re.search(r"record (\d+), .* as offset 64 has them", str(error))
+        return int(found[1]) if found else -1
     return None
 
 

@@ -108,8 +108,8 @@ def _overlapping(pieces: Iterator[Piece], overlap: int) -> Iterator[Piece]:
 class _Reader:
     """Where in a source it is: `line` counts its line ends so far, `bases` those of the record that is read."""
 
-    def __init__(self, source: Source, table: bytes, known: dict[str, int] | None) -> None:
-        self.source, self.table, self.known = source, table, known
+    def __init__(self, source: Source, table: bytes, numbers: dict[str, int] | None) -> None:
+        self.source, self.table, self.numbers = source, table, numbers
         self.number = self.bases = self.line = self.header_line = 0
         self.name = self.description = ""
         self.fresh = True  # at the start of a line
@@ -173,8 +173,8 @@ class _Reader:
         if not words:
             self._refuse("the header has no name; write one after '>'")
         self.name, self.description = words[0], words[1].rstrip() if len(words) > 1 else ""
-        if self.known is not None:
-            first = self.known.setdefault(self.name, self.number)
+        if self.numbers is not None:
+            first = self.numbers.setdefault(self.name, self.number)
             if first != self.number:
                 self._refuse(f"the name {self.name} is that of record {first} too; names must be unique here")
 
@@ -206,11 +206,11 @@ class _Reader:
         if not (found := text.lstrip(b"\r\n")):
             return
         self.line += text[: len(text) - len(found)].count(b"\n")
-        known = {
+        hints = {
             b"@": "this is FASTQ; `seqtk seq -a` writes it as FASTA",
             b";": "a line of comment; take such lines out (`grep -v '^;'`)",
         }
-        self._refuse(known.get(found[:1], "FASTA begins with '>'; text before the first record is not read"), 1)
+        self._refuse(hints.get(found[:1], "FASTA begins with '>'; text before the first record is not read"), 1)
 
     def _refuse_letter(self, lines: bytes, place: int) -> NoReturn:
         """The letter at a place of the text that is none; `lines` has its line ends."""

@@ -54,12 +54,12 @@ class Fragments:
 def fragments_of(names: Sequence[str], file: Integers, in_comment: Bytes) -> Fragments:
     """Of reads of any number of files: their names, the number of each one's file, and what its comment marks it as
     (`marks_in_comments`)."""
-    known: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     number, mark = np.empty(len(names), np.int64), in_comment.copy()
     for one in np.unique(file).tolist():
         rows = np.flatnonzero(file == one)
         for row, (fragment, digit) in zip(rows.tolist(), _of_file([names[row] for row in rows]), strict=True):
-            number[row] = known.setdefault(fragment, len(known))
+            number[row] = numbers.setdefault(fragment, len(numbers))
             mark[row] = digit or mark[row]
     return Fragments(number, mark)
 

@@ -67,7 +67,7 @@ class Watch:
             self._low += int((self._numbers(block) >= self._counted).sum())
             self._pass(block)
         else:
-            self._look(block)
+            self._search(block)
 
     def _numbers(self, block: Block) -> Integers:
         return block.before + np.arange(len(block))
@@ -79,7 +79,7 @@ class Watch:
         reads = len(last) - 1 - int(others[-1]) if others.size else self._run.reads + len(last)
         self._run = _Run(reads)
 
-    def _look(self, block: Block) -> None:
+    def _search(self, block: Block) -> None:
         lowest, highest = _bounds(block)
         inside = (lowest >= LEAST_OF_64) & (highest <= MOST_OF_64)
         high = highest >= LIKELY_OF_64
