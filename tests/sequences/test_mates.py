@@ -93,6 +93,15 @@ def test_a_mark_is_one_for_all_names_of_its_file(files: list[list[str]], number:
     assert fragments(*files) == (number, mark)
 
 
+@pytest.mark.parametrize("kind", ["slash", "dot", "underscore"])
+def test_one_odd_name_does_not_part_the_mates_of_a_file(kind: str) -> None:
+    first, second = (headers(form, 100) for form in MARKED[kind])
+    odd = second[0][:-1] + "7"
+    number, mark = fragments([*first, *second, odd])
+    assert (number, mark) == ([*range(100), *range(100), 100], [1] * 100 + [2] * 100 + [0])
+    assert fragments([*first[:40], *second[:40], odd])[0] == [*range(81)]
+
+
 @pytest.mark.parametrize("header", ["x/1 2:N:0:1", "x 1:N:0:1", "x/1_ACGT", "x.2\t1:Y:0:1", "x/1"])
 def test_what_is_nothing_but_a_mark_is_read_of_one_header(header: str) -> None:
     assert mark_of(header.encode()) == "1"

@@ -12,10 +12,10 @@ The reads of one fragment have one name but for a mark, 1 or 2, that says which 
 A fragment is a name without its mark, and without the UMI behind it. But names end in numbers that are no marks
 (`SRR123.1`, `SRR123.2`, `SRR123.3` are three fragments), so a mark is one for all names of a file or for none:
 
-- Training has all names of a file (`fragments_of`). `/`, `.` or `_` marks mates if no name of the file has another
-  number than 1 and 2 there; names without any may be among them. After `.` or `_` there must be one number, 1 or 2, in
-  all of the file, or more than one fragment: `read.1` and `read.2` alone are two fragments. If several separators could
-  mark mates, the one that most names have does, `/` before `.` before `_`.
+- Training has all names of a file (`fragments_of`). `/`, `.` or `_` marks mates if, of the names with a number behind
+  it, at most one in a hundred has another than 1 and 2; names without any may be among them. After `.` or `_` there
+  must be one of the two in all of the file, or more than one fragment: `read.1` and `read.2` alone are two fragments.
+  If several separators could mark mates, the one that most names have does, `/` before `.` before `_`.
 - Scoring is given pairs, of two files or of one in which mates alternate, and sees them once (`MateCheck`). What the
   first pair shows holds for all: if its names differ in `.1` and `.2`, or in `_1` and `_2`, all do; if not, names are
   the same or differ in `/1` and `/2`.
@@ -33,6 +33,9 @@ from anelab.sequences.fastq import SPACE, Block, Integers
 from anelab.sequences.nucleotides import Bytes
 
 SEPARATORS = SLASH, DOT, UNDERSCORE = "/", ".", "_"
+MARKS = ("1", "2")
+MOST_OTHERS = 0.01
+"""Share of the numbers behind a separator that may be no marks."""
 UMI = "ACGTN:_+-"
 NUMBERED = re.compile(rf"(.*)(?:(/)(\d+)[:_][{UMI}]+|([/._])(\d+))", re.DOTALL)
 """Fragment, separator and number of a name that ends in one; a UMI stands behind `/` only."""
@@ -78,7 +81,7 @@ def mark_of(header: bytes) -> str:
     """1 or 2 as a header says by `/1` or ` 1:N:0`, which are nothing but marks; empty where it says neither."""
     name, comment = [*header.split(maxsplit=1), b"", b""][:2]
     _, separator, number = _numbered(name.decode("ascii", "replace"))
-    if separator == SLASH and number in ("1", "2"):
+    if separator == SLASH and number in MARKS:
         return number
     found = IN_COMMENT.match(comment)
     return found[1].decode() if found else ""
@@ -95,27 +98,31 @@ def _of_file(names: Sequence[str]) -> list[tuple[str, int]]:
     parts = [_numbered(name) for name in names]
     marks = _separator(parts)
     return [
-        (fragment, int(number)) if marks and separator == marks else (name, 0)
+        (fragment, int(number)) if marks and separator == marks and number in MARKS else (name, 0)
         for name, (fragment, separator, number) in zip(names, parts, strict=True)
     ]
 
 
 def _separator(parts: Sequence[tuple[str, str, str]]) -> str:
     """Which one marks mates in a file; empty if none does."""
-    counts = Counter(separator for _, separator, _ in parts)
-    numbers: dict[str, set[str]] = {one: set() for one in ("", *SEPARATORS)}
-    fragments: dict[str, set[str]] = {one: set() for one in ("", *SEPARATORS)}
+    marks, others = Counter[str](), Counter[str]()
+    numbers: dict[str, set[str]] = {one: set() for one in SEPARATORS}
+    fragments: dict[str, set[str]] = {one: set() for one in SEPARATORS}
     for fragment, separator, number in parts:
+        if number not in MARKS:
+            others[separator] += 1
+            continue
+        marks[separator] += 1
         numbers[separator].add(number)
         fragments[separator].add(fragment)
     fit = [
         one
         for one in SEPARATORS
-        if counts[one]
-        and numbers[one] <= {"1", "2"}
+        if marks[one]
+        and others[one] <= MOST_OTHERS * (marks[one] + others[one])
         and (one == SLASH or len(numbers[one]) == 1 or len(fragments[one]) > 1)
     ]
-    return max(fit, key=lambda one: counts[one], default="")
+    return max(fit, key=lambda one: marks[one], default="")
 
 
 class MateCheck:
@@ -170,6 +177,6 @@ def _kinds_of_umis(kinds: Bytes, first: Block, second: Block) -> None:
     """Mates may have UMIs of their own behind their marks; their names differ in more than these."""
     for row in np.flatnonzero(kinds == OTHER).tolist():
         one, other = (_numbered(block.name(row)) for block in (first, second))
-        if one[:2] != other[:2] or one[1] != SLASH or (one[2], other[2]) != ("1", "2"):
+        if one[:2] != other[:2] or one[1] != SLASH or (one[2], other[2]) != MARKS:
             return
         kinds[row] = ord(SLASH)
