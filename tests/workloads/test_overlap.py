@@ -11,6 +11,7 @@ import torch
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
+from anelab.sequences.mates import fragments_of
 from anelab.sequences.nucleotides import CODES, PAD_CODE, Bytes
 from anelab.workloads.read_quality import filters
 from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH
@@ -215,10 +216,15 @@ def test_a_library_too_shallow_to_decide_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_is_whose_mate_is_told_by_marks_and_never_guessed(tmp_path: Path) -> None:
-    one, other = mates_of(["a/1", "b", "a/2", "c/1", "b", "c/1", "d"])
-    assert (one.tolist(), other.tolist()) == ([0, 1], [2, 4])
+    def mates(*names: str) -> tuple[list[int], list[int]]:
+        unmarked = np.zeros(len(names), np.uint8)
+        one, other = mates_of(names, fragments_of(names, unmarked.astype(np.int64), unmarked))
+        return one.tolist(), other.tolist()
+
+    assert mates("a/1", "b", "a/2", "c/1", "b", "c/1", "d") == ([0, 1], [2, 4])
+    assert mates("a/2", "e/1", "a/1", "e/2") == ([2, 1], [0, 3])
     with pytest.raises(AnelabError, match=r"2 names occur more than twice, the first is x/1, .* one at a time"):
-        mates_of(["x/1", "x/2", "y", "y", "x/1", "y", "z/1", "z/2"])
+        mates("x/1", "x/2", "y", "y", "x/1", "y", "z/1", "z/2")
 
 
 def test_each_library_decides_for_itself(tmp_path: Path) -> None:

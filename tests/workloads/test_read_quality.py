@@ -96,6 +96,8 @@ def reads_with(characters: bytes, tmp_path: Path, phred: Any, more: bytes = b"")
         (b"~!", "auto", [93, 0]),
         (b"@h", 64, [0, 40]),
         (b"?I", 33, [30, 40]),
+        (b"??", "auto", [30, 30]),
+        (b"?I", "auto", [30, 40]),
     ],
 )
 def test_the_offset_is_detected_or_taken_as_said(
@@ -109,7 +111,7 @@ def test_the_offset_is_detected_or_taken_as_said(
 @pytest.mark.parametrize(
     ("characters", "phred"),
     [
-        (b"????", "auto"),
+        (b"?h", "auto"),
         (b"FZ", "auto"),
         (b"BC", "auto"),
         (b"K~", "auto"),
@@ -146,14 +148,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int = 100) -> None:
         monkeypatch.setattr(streams, name, size)
 
 
-LONG_64 = [f"@r\n{'A' * 150}\n+\n{'@' * 75}{'`' * 75}\n".encode() for _ in range(3000)]
+LONG_64 = [f"@r\n{'A' * 150}\n+\n{'@' * 75}{'h' * 75}\n".encode() for _ in range(3000)]
 
 
 @pytest.mark.parametrize("size", [1000, 60_000, 10 << 20])
 @pytest.mark.parametrize(
     ("records", "found"),
     [
-        ([b"@r\nAAAA\n+\n!IJJ\n"] * 250 + LONG_64, "record 401, line 1604: from here on quality characters span 64"),
+        ([b"@r\nAAAA\n+\n!IJJ\n"] * 250 + LONG_64, "record 251, line 1004: from here on quality characters span 64"),
         ([*LONG_64, b"@r\nAA\n+\n@z\n"], "quality characters span 64 to 122, which may be offset 33 or 64"),
         (LONG_64, 64),
         ([b"@\n\n+\n\n"] * 100_001 + LONG_64, "the first 100,000 reads are empty, which may be"),
@@ -442,6 +444,28 @@ def test_whole_libraries_are_held_out_and_files_of_mates_are_one(tmp_path: Path)
     assert len({files[0] for files in card.facts["files"].values()}) == 3
     with pytest.raises(AnelabError, match="needs at least 3 libraries but got 2"):
         prepare(config, paths[:4], tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "form", ["SRR{0}.{1}.{2}", "SRR{0}.{1}/{2}", "s{0}:{1}_{2}", "SRR{0}:{1}/{2}_ACGT", "{0}:{1} {2}:N:0:1"]
+)
+@pytest.mark.parametrize("by_library", [True, False])
+def test_mates_never_part_however_they_are_marked(form: str, by_library: bool, tmp_path: Path) -> None:
+    """Three libraries of 40 pairs; a pair's bases begin with its number, written in A and C."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for library in range(3):
+        for mate in (1, 2):
+            number = [f"{library * 64 + n:08b}".translate(str.maketrans("01", "AC")) for n in range(40)]
+            reads = [(form.format(library, n, mate), number[n] + bases(rng, 60), "I#"[n % 2] * 68) for n in range(40)]
+            paths.append(write(tmp_path / f"lib{library}_R{mate}.fq", reads))
+    config = tiny(f"read_quality.split.by_library={str(by_library).lower()}").section("read_quality")
+    card = prepare(config, paths, tmp_path)  # type: ignore[arg-type]
+    assert card.facts["groups"] == 120
+    seen = [{row.tobytes() for row in np.load(tmp_path / f"{name}.raw.npy")[:, :8]} for name in SPLITS]
+    assert sum(map(len, seen)) == 120
+    if by_library:
+        assert sorted(card.rows.values()) == [80, 80, 80]
 
 
 def test_labels_that_cutting_changes_are_counted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
 from anelab.sequences.nucleotides import LETTERS, ODD, PAD_CODE, Bytes, encode_bases, why_not_nucleotides
-from anelab.sequences.streams import OTHER_FORMATS, Source, read_bytes, title
+from anelab.sequences.streams import Source, other_format, read_bytes, title
 
 DEFAULT_WIDTH = 150
 """Bases of each read that are coded at once, where the caller asks for no other number."""
@@ -23,8 +23,15 @@ MOST_BYTES = 32 << 20
 MOST_READS = 1 << 14
 """Of a block: a read of one base costs as much memory as one of 150."""
 NEWLINE, RETURN, AT, PLUS, SPACE = b"\n\r@+ "
-MOST_HEADER = 4096
-"""Bytes of a header; names are gathered in rows as long as the longest."""
+NAME_BYTES = bytes(range(SPACE + 1, 256))
+"""Of a header's first word."""
+MOST_HEADER = 1 << 20
+"""Bytes of a header: the tags that nanopore's tools write there (MM, ML) are as long as the read."""
+MOST_NAME = 4096
+"""Bytes of its first word; names are gathered in rows as long as the longest."""
+USUAL_NAME = 128
+USUAL_HEADER = 512
+"""What is longer is looked through on its own, so that one long header does not make all rows long."""
 MULTI_LINE = "multi-line FASTQ is not read; `seqtk seq -l0` joins its lines"
 
 Integers = NDArray[np.int64]
@@ -64,7 +71,12 @@ class Block:
     def name_stops(self) -> Integers:
         """Where the first word of each header ends."""
         longest = int((self.stops[:, 0] - self.starts[:, 0]).max(initial=0))
-        stops: Integers = self.starts[:, 0] + (self.windows(longest + 1, 0) <= SPACE).argmax(axis=1)
+        ends = self.windows(min(longest, USUAL_NAME) + 1, 0) <= SPACE
+        stops: Integers = self.starts[:, 0] + ends.argmax(axis=1)
+        if longest > USUAL_NAME:
+            for row in np.flatnonzero(~ends.any(axis=1)).tolist():
+                header = self.line(row, 0)
+                stops[row] = self.starts[row, 0] + len(header) - len(header.lstrip(NAME_BYTES))
         return stops
 
     def names(self) -> list[str]:
@@ -72,6 +84,10 @@ class Block:
         spans = zip((self.starts[:, 0] + 1).tolist(), self.name_stops.tolist(), strict=True)
         data = self.text.tobytes()
         return [data[start:stop].decode("ascii", "replace") for start, stop in spans]
+
+    def name(self, row: int) -> str:
+        """The first word of one header."""
+        return self.text[self.starts[row, 0] + 1 : self.name_stops[row]].tobytes().decode("ascii", "replace")
 
     def take(self, rows: slice | Integers) -> "Block":
         """Some of the records. Their number in the source is known of the first ones only."""
@@ -149,9 +165,8 @@ def read_blocks(
 
 
 def _refuse_other_formats(data: bytes, source: Source) -> None:
-    for start, told in OTHER_FORMATS.items():
-        if data.startswith(start):
-            raise FastqError(source, 1, 1, f"this is {told}")
+    if found := other_format(data):
+        raise FastqError(source, 1, 1, f"this is {found}")
 
 
 def _few(blank: bytes) -> bytes:
@@ -206,12 +221,7 @@ def _check(block: Block) -> None:
     """Raise FastqError for the first record that breaks the format."""
     text, starts, lengths = block.text, block.starts, block.stops - block.starts
     wrong = (text[starts[:, 0]] != AT) | (text[starts[:, 2]] != PLUS) | (lengths[:, 1] != lengths[:, 3])
-    long = lengths[:, 0] > MOST_HEADER
-    if long.any():
-        record = int(long.argmax())
-        raise block.error(
-            record, 0, f"a header of {lengths[record, 0]:,} bytes is longer than {MOST_HEADER:,}: no FASTQ"
-        )
+    _check_headers(block, lengths[:, 0])
     if int(lengths[:, 2].max()) > 1:
         wrong |= ~_repeated(block, lengths)
     first = int(wrong.argmax()) if wrong.any() else len(block)
@@ -220,14 +230,28 @@ def _check(block: Block) -> None:
         _tell(block, first)
 
 
+def _check_headers(block: Block, lengths: Integers) -> None:
+    """Raise FastqError for the first header, or first word of one, without measure."""
+    if int(lengths.max()) <= USUAL_NAME:
+        return
+    for what, sizes, most in (
+        ("header", lengths, MOST_HEADER),
+        ("name", block.name_stops - block.starts[:, 0] - 1, MOST_NAME),
+    ):
+        if (sizes > most).any():
+            record = int((sizes > most).argmax())
+            raise block.error(record, 0, f"a {what} of {sizes[record]:,} bytes is longer than {most:,}: no FASTQ")
+
+
 def _repeated(block: Block, lengths: Integers) -> "NDArray[np.bool_]":
     """Whether the third line of each record has the header, or its first word, after the '+'."""
     repeats = lengths[:, 2] > 1
     same = np.ones(len(block), bool)
-    for record in np.flatnonzero(repeats & (lengths[:, 2] != lengths[:, 0])).tolist():
+    alike = (lengths[:, 2] == lengths[:, 0]) & (lengths[:, 0] <= USUAL_HEADER)
+    for record in np.flatnonzero(repeats & ~alike).tolist():
         words = block.line(record, 0)[1:].split(maxsplit=1)
         same[record] = block.line(record, 2)[1:].strip() in (block.line(record, 0)[1:].strip(), *words[:1])
-    whole = np.flatnonzero(repeats & (lengths[:, 2] == lengths[:, 0]))
+    whole = np.flatnonzero(repeats & alike)
     if whole.size:
         part = block.take(whole)
         width = int(lengths[whole, 0].max())
@@ -262,7 +286,7 @@ def _check_letters(block: Block, count: int) -> None:
         for record in range(count):
             sequence = block.line(record, 1)
             if odd := sequence.translate(None, LETTERS):
-                raise block.error(record, 1, why_not_nucleotides(sequence, odd[0]))
+                raise block.error(record, 1, why_not_nucleotides(sequence.index(odd[0]) + 1, odd[0]))
 
 
 def _odd_beyond(block: Block, lengths: Integers) -> bool:

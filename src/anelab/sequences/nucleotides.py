@@ -44,11 +44,11 @@ def encode_bases(rows: Bytes) -> Bytes:
     return found
 
 
-def why_not_nucleotides(sequence: bytes, character: int) -> str:
-    """What a message says of a character (a byte of `sequence`) that is no nucleotide code."""
-    place = sequence.index(character) + 1
+def why_not_nucleotides(place: int, character: int, dots: bool = True) -> str:
+    """What a message says of a character that is no nucleotide code, at a place that counts from 1; `dots`: whether '.'
+    would be one."""
     known = {"digits, as of colour space (SOLiD): ": b"0123", "a letter of proteins: ": b"EFILPQZJOXefilpqzjox"}
     what = next((text for text, codes in known.items() if character in codes), "")
     shown = f"'{chr(character)}'" if 32 < character < 127 else f"character {character}"
-    allowed = f"{NUCLEOTIDES.decode()}, lower case too, and '.'"
+    allowed = f"{NUCLEOTIDES.decode()}, lower case too" + (", and '.'" if dots else "")
     return f"base {place} is {shown}, {what}no nucleotide code; allowed are {allowed}"

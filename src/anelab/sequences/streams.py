@@ -186,6 +186,13 @@ KINDS: dict[bytes, Callable[[], Decompressor]] = {
 NAMES = {_igzip: "gzip", _bzip2: "bzip2", _xz: "xz", _zstd: "zstandard"}
 
 
+def other_format(data: bytes) -> str:
+    """What a message says of decompressed bytes that begin as no text of sequences does; empty for all others."""
+    if kind := next((kind for kind in KINDS if data.startswith(kind)), b""):
+        return f"still compressed ({NAMES[KINDS[kind]]} inside the stream that was read); decompress it once"
+    return next((found for start, found in OTHER_FORMATS.items() if data.startswith(start)), "")
+
+
 def ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, made in a thread of its own, at most AHEAD before they are asked for; but on a single core, where two
     threads would only take turns in its caches, when they are asked for."""

@@ -93,6 +93,26 @@ def test_reads_are_parted_by_their_verdict_and_stay_as_they_came(home: Path, tmp
     assert 0 < verdicts.count("PASS") < 300
 
 
+def test_a_header_with_nanopores_tags_is_read_and_written_as_it_came(tmp_path: Path) -> None:
+    tags = "\tqs:f:14.2\tMM:Z:C+m?" + ",7,0,6" * 50_000
+    path = write(tmp_path / "r.fq", [("one" + tags, "ACGT" * 20, "!III" * 20), ("two", "ACGT", "!III")])
+    words = ["--rule", "expected_errors", "-o", str(tmp_path / "out.tsv"), "--fail-fastq", str(tmp_path / "bad.fq")]
+    done = anelab(tmp_path, "score", str(path), *words)
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in table(tmp_path / "out.tsv")] == ["read_id", "one", "two"]
+    assert (tmp_path / "bad.fq").read_bytes() == path.read_bytes()
+
+
+def test_merged_reads_are_asked_about_and_read_as_they_are_said_to_be(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.fq", [(f"m{n}", "ACGTA" * 20, "@IS]U" * 20) for n in range(50)])
+    words = ["score", str(path), "--rule", "mean_quality", "-o", str(tmp_path / "out.tsv")]
+    done = anelab(tmp_path, *words)
+    assert (done.returncode, "at 33 they are Q31 to Q60, as of merged reads" in done.stderr) == (1, True), done.stderr
+    done = anelab(tmp_path, *words, "--phred", "33")
+    assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    assert {row[2] for row in table(tmp_path / "out.tsv")[1:]} == {"PASS"}
+
+
 def test_mates_stay_in_step_in_two_files_and_in_one(home: Path, tmp_path: Path) -> None:
     first, second = made(4000, 1, "/1"), made(4000, 2, "/2")
     one, two = write(tmp_path / "R1.fq", first), write(tmp_path / "R2.fq", second)

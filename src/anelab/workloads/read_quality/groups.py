@@ -11,6 +11,7 @@ from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.learning.config import SplitConfig
 from anelab.sequences.fastq import Integers
+from anelab.sequences.mates import Fragments
 from anelab.sequences.nucleotides import PAD_CODE, Bytes
 from anelab.workloads.read_quality.encode import WIDTH
 
@@ -18,10 +19,9 @@ TELLING = 20
 """Bases from which on equal sequences are taken for one molecule's."""
 
 
-def groups_of(names: Sequence[str], raw: Bytes, lengths: Integers) -> Integers:
-    """A number for what must stay together, [n]: mates, whose names differ in /1 and /2 at most, and reads of one
-    sequence, for a model that has seen one of them knows the other."""
-    fragment = _fragments(names)
+def groups_of(fragment: Integers, raw: Bytes, lengths: Integers) -> Integers:
+    """A number for what must stay together, [n]: mates, which are of one fragment, and reads of one sequence, for a
+    model that has seen one of them knows the other."""
     return together(fragment, raw, lengths >= TELLING)
 
 
@@ -34,12 +34,12 @@ def together(group: Integers, raw: Bytes, told: NDArray[np.bool_]) -> Integers:
     return _joined(number[told], sequence[told], len(group))[number]
 
 
-def mates_of(names: Sequence[str]) -> tuple[Integers, Integers]:
-    """Rows of first and of second mates, [pairs] each: names that occur twice, with /1 and /2 or with neither. Raises
-    AnelabError for a name that occurs more often."""
-    fragment = _fragments(names)
-    order = np.argsort(fragment, kind="stable")
-    count = np.bincount(fragment, minlength=1)
+def mates_of(names: Sequence[str], fragments: Fragments) -> tuple[Integers, Integers]:
+    """Rows of first and of second mates, [pairs] each: fragments that occur twice, with marks 1 and 2 or without any.
+    Raises AnelabError for one that occurs more often."""
+    number, mark = fragments.number, fragments.mark
+    order = np.argsort(number, kind="stable")
+    count = np.bincount(number, minlength=1)
     starts = np.cumsum(count) - count
     if many := int((count > 2).sum()):
         name = names[order[starts[count > 2][0]]]
@@ -47,22 +47,16 @@ def mates_of(names: Sequence[str]) -> tuple[Integers, Integers]:
             f"{many} names occur more than twice, the first is {name}, so it is not known who is whose mate; read "
             "libraries that share names one at a time"
         )
-    mark = np.array([name[-2:] if name.endswith(("/1", "/2")) else "" for name in names])
     first, second = order[starts[count == 2]], order[starts[count == 2] + 1]
-    mates = (mark[first] != mark[second]) | (mark[first] == "")
+    swapped = mark[first] > mark[second]
+    first, second = np.where(swapped, second, first), np.where(swapped, first, second)
+    mates = (mark[first] != mark[second]) | (mark[first] == 0)
     return first[mates], second[mates]
 
 
-def libraries_of(names: Sequence[str], file: Integers, files: Sequence[str]) -> Integers:
+def libraries_of(fragment: Integers, file: Integers, files: Sequence[str]) -> Integers:
     """A number for each read's library, [n]. Files that hold mates of each other are one."""
-    return _joined(file, _fragments(names), max(len(files), len(names)))[file]
-
-
-def _fragments(names: Sequence[str]) -> Integers:
-    """A number for each name, /1 and /2 left out."""
-    known: dict[str, int] = {}
-    stems = (name[:-2] if name.endswith(("/1", "/2")) else name for name in names)
-    return np.array([known.setdefault(stem, len(known)) for stem in stems])
+    return _joined(file, fragment, max(len(files), len(fragment)))[file]
 
 
 def _joined(left: Integers, right: Integers, most: int) -> Integers:

@@ -91,7 +91,7 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
     """Each read's piece that overlaps its mate, in its place among pads: what lies outside is not known, so the model
     does not see it. Whole reads tell of each other, also of what they cover beyond the bases that the model sees."""
     assert reads.codes is not None
-    first, second = mates_of(reads.names)
+    first, second = mates_of(reads.names, reads.fragments)
     parts, facts = [], []
     for library in np.unique(reads.library).tolist():
         inside = np.flatnonzero(reads.library == library)
@@ -132,8 +132,9 @@ def _check_mates(pairs: int, files: list[str]) -> None:
     if not pairs:
         raise AnelabError(
             f"read_quality.data.label=overlap needs mates, but there are none in {' and '.join(files)}: give both "
-            "files of each library in read_quality.data.source, with names that differ in /1 and /2 at most; where "
-            "read_quality.data.max_records is set, it must reach to the second ones"
+            "files of each library in read_quality.data.source, with names that differ in a mark of the mate at most "
+            "(/1 and /2, .1 and .2, _1 and _2); where read_quality.data.max_records is set, it must reach to the "
+            "second ones"
         )
 
 

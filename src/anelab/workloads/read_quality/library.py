@@ -9,6 +9,7 @@ import numpy as np
 
 from anelab.errors import AnelabError
 from anelab.sequences.fastq import Integers
+from anelab.sequences.mates import Fragments, fragments_of, marks_in_comments
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.phred import Reads
 from anelab.workloads.read_quality.config import ReadsDataConfig
@@ -24,26 +25,33 @@ PHRED_OPTION = "-S read_quality.data.phred="
 @dataclass(frozen=True)
 class ReadSet:
     """`raw` uint8 [n, 2 WIDTH] of reads/3, `lengths` of the uncut reads, `names` as in the headers, `file` the place of
-    each read's among `files`. `changed` counts long reads of which the rule says another thing than of what the model
-    sees. `codes` uint8 [n, longest], of whole reads up to MOST_WHOLE bases, for the label `overlap` only."""
+    each read's among `files`, `in_comment` uint8 [n], the mate that the header's second word says, or 0. `changed`
+    counts long reads of which the rule says another thing than of what the model sees. `codes` uint8 [n, longest], of
+    whole reads up to MOST_WHOLE bases, for the label `overlap` only."""
 
     raw: Bytes
     lengths: Integers
     names: list[str]
     file: Integers
+    in_comment: Bytes
     files: list[str]
     changed: int
     codes: Bytes | None = None
 
     @cached_property
+    def fragments(self) -> Fragments:
+        """Which reads are mates."""
+        return fragments_of(self.names, self.file, self.in_comment)
+
+    @cached_property
     def group(self) -> Integers:
         """What must stay in one split, [n]."""
-        return groups_of(self.names, self.raw, self.lengths)
+        return groups_of(self.fragments.number, self.raw, self.lengths)
 
     @cached_property
     def library(self) -> Integers:
         """A number for each read's library, [n]."""
-        return libraries_of(self.names, self.file, self.files)
+        return libraries_of(self.fragments.number, self.file, self.files)
 
     def files_of(self, library: int) -> list[str]:
         return [self.files[file] for file in np.unique(self.file[self.library == library])]
@@ -71,6 +79,7 @@ def read_all(files: Sequence[Path], data: ReadsDataConfig) -> ReadSet:
         np.concatenate([part.block.lengths for part in parts]),
         [name for part in parts for name in part.block.names()],
         np.repeat(np.arange(len(counts)), counts),
+        np.concatenate([marks_in_comments(part.block) for part in parts]),
         [path.name for path in files[: len(counts)]],
         sum(_changed_by_cutting(part, data) for part in parts),
         _whole_codes(parts) if data.label == "overlap" else None,
