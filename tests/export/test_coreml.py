@@ -19,7 +19,6 @@ from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mlpackage import MODEL, WEIGHTS, describe_package, input_names, package_content, read_spec
 from anelab.export.rounding import rounded_to_half
 from anelab.export.slabs import Bucket, in_slabs
-from anelab.export.toolkit import toolkit
 from anelab.files import path_digest, path_size
 from anelab.learning.base import Graph, Tensor
 from anelab.learning.config import CoreMLConfig
@@ -381,14 +380,3 @@ def test_a_package_that_gives_no_numbers_is_passed_over(monkeypatch: pytest.Monk
     monkeypatch.setattr("anelab.export.coreml.LADDER", (bad, LADDER[1]))
     converter = Converter({"fp32": net}, graph, CONFIG, {})
     assert converter.climb({"x": np.ones((2, 4), np.float32)})[0] == LADDER[1][0]
-
-
-def test_an_image_input_is_named(tmp_path: Path) -> None:
-    with toolkit() as ct:
-        traced = torch.jit.trace(nn.ReLU(), torch.zeros(1, 3, 8, 8))
-        image = ct.ImageType("picture", shape=(1, 3, 8, 8))
-        target = ct.target.macOS14
-        model = ct.convert(traced, inputs=[image], minimum_deployment_target=target, skip_model_load=True)
-        model.save(str(tmp_path / "m.mlpackage"))
-    with pytest.raises(AnelabError, match="picture: is a Core ML imageType; only arrays of numbers are known here"):
-        describe_package(tmp_path / "m.mlpackage")

@@ -93,7 +93,10 @@ Package = Annotated[
     str,
     typer.Argument(metavar="PKG", help="A .mlpackage, or a registered one: mnist-coreml@champion, mnist-coreml/3."),
 ]
-Rows = Annotated[Path, typer.Option("--input", help="Rows: .npz with an array for each input, or .npy for one input.")]
+IMAGES = "An image is [rows, channels, height, width], channels in the package's order, pixels 0 to 255."
+Rows = Annotated[
+    Path, typer.Option("--input", help=f"Rows: .npz with an array for each input, or .npy for one input. {IMAGES}")
+]
 Function = Annotated[str | None, typer.Option(help="A function of a package of several. Default: its own default.")]
 
 
@@ -108,8 +111,20 @@ def evaluate(
     output: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a Core ML package on any host, operator by operator. For numbers, not for speed."""
-    from anelab.cli.packages import check_output, read_rows, write_outputs
+    """Evaluate a Core ML package on any host, operator by operator. For numbers, not for speed.
+
+    Rows go through in as many calls as it takes; arrays of just the shape that a function takes in one, whatever
+    their axes mean. A classifier gives its label and its probabilities as arrays, with the classes named. An image
+    output is the array before Core ML makes pixels of it."""
+    from anelab.cli.packages import (
+        check_output,
+        labelled,
+        outputs_as_text,
+        read_rows,
+        with_classes,
+        write_outputs,
+    )
+    from anelab.export.comparison import values_not_finite
     from anelab.export.mil.modes import check_mode
     from anelab.export.mil.predictor import mil_predictor
     from anelab.export.mlpackage import input_names
@@ -118,15 +133,18 @@ def evaluate(
     chosen = check_mode(mode)
     check_output(output)
     with opened_package(ctx.obj.workspace, package) as path:
-        outputs = mil_predictor(path, chosen)(read_rows(rows, input_names(path)))
+        predict = mil_predictor(path, chosen)
+        outputs = predict(read_rows(rows, input_names(path)))
     if chosen == "ane":
         say("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
+    for name, count in values_not_finite(outputs).items():
+        say(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
     if output is not None:
-        write_outputs(output, outputs)
+        write_outputs(output, with_classes(outputs, predict.classes))
     if as_json:
-        print_json({name: array.tolist() for name, array in outputs.items()})
+        print_json({name: labelled(array, predict.classes.get(name)) for name, array in outputs.items()})
     else:
-        print("\n".join(f"{name} {array.dtype} {array.shape}\n{array}" for name, array in outputs.items()))
+        print(outputs_as_text(outputs, predict.classes))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model lint mnist-coreml@champion --input rows.npz. {EVERYWHERE}")
@@ -134,14 +152,14 @@ def lint(
     ctx: typer.Context,
     package: Package,
     rows: Annotated[
-        Path | None, typer.Option("--input", help="Real rows (.npz, .npy), for the ranges of values.")
+        Path | None, typer.Option("--input", help=f"Real rows (.npz, .npy), for the ranges of values. {IMAGES}")
     ] = None,
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what keeps a package off the Neural Engine.
 
-    And what 16 bits would break."""
+    And what 16 bits would break, and where Core ML was measured to differ from its documentation."""
     from anelab.cli.packages import read_rows
     from anelab.export.mlpackage import input_names
     from anelab.export.readiness import inspect_package
@@ -204,7 +222,7 @@ def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> N
         print(f"{'file':26} {'run by':20} {'max error':>10} {'agreement':>10}  verdict")
         for one in found:
             agreement = "" if one.parity.agreement is None else f"{one.parity.agreement:.6g}"
-            verdict = "; ".join(one.broken) or "ok"
+            verdict = "; ".join([*(one.broken or ["ok"]), *one.parity.remarks()])
             print(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
     if any(one.broken for one in found):
         raise typer.Exit(1)

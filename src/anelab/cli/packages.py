@@ -2,9 +2,9 @@
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
 from anelab.files import replacing
@@ -16,8 +16,7 @@ STANDARD_STREAM = "-"
 
 
 def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") -> "dict[str, Array]":
-    """Arrays by input name from a .npz, or the one input's from a .npy; "-" is standard input. The first axis is the
-    rows.
+    """Arrays by input name from a .npz, or the one input's from a .npy; "-" is standard input.
 
     Raises UsageError if the file is none of the two, or its names are not `inputs`.
     """
@@ -38,10 +37,7 @@ def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") 
             f"{', '.join(inputs)}; {asked}"
         )
     if any(array.ndim == 0 or array.dtype.kind not in "fiub" for array in arrays.values()):
-        raise UsageError(f"{where}: every array must be of numbers, its first axis the rows")
-    if len({len(array) for array in arrays.values()}) != 1:
-        lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
-        raise UsageError(f"{where}: all arrays must have as many rows, but they have: {lengths}")
+        raise UsageError(f"{where}: every array must be of numbers, with one axis at least")
     return arrays
 
 
@@ -54,6 +50,33 @@ def check_output(path: Path | None) -> None:
     """Raises UsageError if the name does not end in .npz."""
     if path is not None and path.suffix != ".npz":
         raise UsageError(f"--output must end in .npz but got {path}")
+
+
+Classes = Mapping[str, Sequence[str]]
+"""A classifier's classes in the order of their probabilities, by the output that holds these."""
+
+
+def with_classes(outputs: "Arrays", classes: Classes) -> "dict[str, Array]":
+    """The outputs, and beside probabilities an array of their classes, named OUTPUT.classes."""
+    import numpy as np
+
+    return {**outputs, **{f"{name}.classes": np.array(names) for name, names in classes.items()}}
+
+
+def labelled(array: "Array", classes: Sequence[str] | None) -> list[Any]:
+    """An output for JSON: a dictionary for every row of probabilities."""
+    if classes is None:
+        return list(array.tolist())
+    return [dict(zip(classes, row, strict=True)) for row in array.tolist()]
+
+
+def outputs_as_text(outputs: "Arrays", classes: Classes) -> str:
+    """Name, dtype, shape, the classes where there are some, and the values of each output."""
+    lines = []
+    for name, array in outputs.items():
+        named = f": {', '.join(classes[name])}" if name in classes else ""
+        lines += [f"{name} {array.dtype} {array.shape}{named}", str(array)]
+    return "\n".join(lines)
 
 
 def write_outputs(path: Path, arrays: "Arrays") -> None:

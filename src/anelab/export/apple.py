@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anelab.errors import AnelabError, UsageError
+from anelab.export.features import check_arrays_only
 from anelab.export.mlpackage import default_function, package_content, package_functions
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.export.toolkit import toolkit
@@ -254,8 +255,10 @@ class CoreMLRuntime:
         return placement_of(plan)
 
     def predictor(self, package: Path, unit: str) -> Predictor:
-        """All functions of the package, by the rows they take."""
+        """All functions of the package, by the rows they take. Raises AnelabError if they take or give anything but
+        arrays."""
         functions = package_functions(package)
+        check_arrays_only(functions, str(package))
         several = len(functions) > 1
         buckets = [
             Bucket(

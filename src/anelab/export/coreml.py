@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from anelab.errors import AnelabError, UsageError
+from anelab.export.comparison import relative_errors
 from anelab.export.conversions import register_conversions
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mlpackage import write_package
@@ -148,10 +149,8 @@ class Converter:
             expected = outputs if isinstance(outputs, tuple) else (outputs,)
             found = evaluator(arrays)
             for tensor, values in zip(self.graph.outputs, expected, strict=True):
-                want = values.float().numpy()
-                error = np.abs(found[tensor.name] - want) / np.maximum(1, np.abs(want))
-                error = np.where(found[tensor.name] == want, 0, error)  # infinities that agree
-                worst = max(worst, float(np.where(np.isfinite(error), error, np.inf).max()))
+                errors = relative_errors(found[tensor.name], values.float().numpy(), smallest=1)
+                worst = max(worst, float(errors.max()))
         return worst
 
     def write(self, path: Path, rung: Rung, size: Size, precision: str) -> Any:

@@ -113,8 +113,9 @@ def _named(arrays: Arrays) -> dict[str, Any]:
     return {name: {"shape": list(array.shape), "values": _values(array)} for name, array in arrays.items()}
 
 
-def _values(array: Array) -> list[float]:
-    """Shortest decimals that give back the same float32, row by row."""
+def _values(array: Array) -> list[float | str]:
+    """Shortest decimals that give back the same float32, row by row. JSON has no number for what is not finite:
+    that is "nan", "inf" or "-inf"."""
     if array.dtype == np.float32:
-        return [float(str(value)) for value in array.ravel()]
-    return array.ravel().tolist()
+        return [float(str(value)) if np.isfinite(value) else str(value) for value in array.ravel()]
+    return [value if np.isfinite(value) else str(value) for value in array.ravel().tolist()]

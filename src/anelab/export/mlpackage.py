@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
+from anelab.export.features import describe_feature
 from anelab.export.toolkit import toolkit
 from anelab.files import canonical_json, path_digest, replacing, sha256_text
 
@@ -21,8 +22,6 @@ TOOLS = "com.github.apple.coremltools.version"
 SOURCE = "com.github.apple.coremltools.source"
 TARGETS = {6: "macOS12", 7: "macOS13", 8: "macOS14", 9: "macOS15", 10: "macOS26"}
 """The first system that reads a specification version."""
-DTYPES = {65552: "float16", 65568: "float32", 65600: "float64", 131104: "int32"}
-"""Core ML's ArrayFeatureType."""
 FLOATS = (10, 11)
 """MIL's FLOAT16 and FLOAT32."""
 LEAST_ELEMENTS = 10
@@ -138,7 +137,7 @@ def describe_package(path: Path) -> dict[str, Any]:
 
 
 def package_functions(path: Path) -> dict[str, Any]:
-    """Inputs and outputs of every function, with names, dtypes and fixed shapes."""
+    """Inputs and outputs of every function, as `describe_feature` has them."""
     return _functions(read_spec(path).description)
 
 
@@ -159,24 +158,15 @@ def input_names(path: Path) -> list[str]:
 
 
 def _functions(description: Any) -> dict[str, Any]:
-    """Names, dtypes and the fixed shapes of every function; a package of one has it at the top."""
+    """What every function takes and gives; a package of one has it at the top."""
     functions = {item.name: item for item in description.functions} or {"main": description}
     return {
-        name: {"inputs": _features(functions[name].input), "outputs": _features(functions[name].output)}
+        name: {
+            "inputs": [describe_feature(feature) for feature in functions[name].input],
+            "outputs": [describe_feature(feature) for feature in functions[name].output],
+        }
         for name in sorted(functions)
     }
-
-
-def _features(features: Any) -> list[dict[str, Any]]:
-    return [_feature(feature) for feature in features]
-
-
-def _feature(feature: Any) -> dict[str, Any]:
-    """Raises AnelabError if it is no array of numbers."""
-    kind, array = feature.type.WhichOneof("Type"), feature.type.multiArrayType
-    if kind != "multiArrayType" or array.dataType not in DTYPES:
-        raise AnelabError(f"{feature.name}: is a Core ML {kind}; only arrays of numbers are known here")
-    return {"dtype": DTYPES[array.dataType], "name": feature.name, "shape": list(array.shape)}
 
 
 def _blocks(program: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """Every artifact, by everything that can run it here, against the trained module."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Measured:
         return self.artifact.file
 
     def as_json(self) -> dict[str, Any]:
-        return {"broken": self.broken, "executor": self.executor, "file": self.file, **asdict(self.parity)}
+        return {"broken": self.broken, "executor": self.executor, "file": self.file, **self.parity.as_json()}
 
 
 def measure_all(
@@ -59,6 +59,8 @@ def measure_all(
                 warn(f"{workload.name}: {artifact.file} was not measured on {executor}: {error}")
                 continue
             parity = compare(workload, config, wanted[graph], found, test)
+            for remark in parity.remarks():
+                warn(f"{workload.name}: {artifact.file} ({executor}): {remark}")
             tolerance = config.export.tolerance(artifact.format, artifact.variant, executor)
             broken = parity.breaches(tolerance, config.sign)
             examples = worst_examples(artifact.file, parity, wanted[graph], found)

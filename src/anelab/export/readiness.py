@@ -7,16 +7,20 @@ measurements on an M1, so what it says is marked as single-source.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from anelab.export.differences import DIFFERENCES
+from anelab.export.findings import SEVERITIES, Finding, Rule, finding, numbers, sizes_text
+from anelab.export.mil.blame import MASK_ADVICE
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.modes import (
+    ANE_LARGEST_LOG,
     ANE_LARGEST_SLICED,
     ANE_LARGEST_SUM,
     ANE_SOFTPLUS_CLIFF,
@@ -27,14 +31,12 @@ from anelab.export.mil.program import declared_type, load_package, static_shape
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays
 
-Severity = Literal["off", "unsafe", "slow"]
-"""off: keeps the operator off the Neural Engine; unsafe: 16 bits may break its numbers; slow: costs time."""
-
 APPLE = "Apple, coreai-models: neural_engine_rules"
 TYPED = "coremltools guide, typed execution"
 SHAPES = "coremltools#1764, #2370"
 RECURRENT_ISSUE = "coremltools#1780 (maintainer)"
 GUIDE = "ane-guide chapter 17 (M1, single-source)"
+LOG_SUM = "coremltools#2690"
 RANGES = "ane-guide chapter 3 (M1, single-source)"
 OLD_LISTS = "hollance/neural-engine (older models, single-source)"
 
@@ -48,20 +50,6 @@ LARGEST_RANK = 5
 LARGEST_SIDE, LARGEST_CHANNELS, LARGEST_ARGMAX = 16384, 65536, 2048
 LARGEST_KERNEL, LARGE_KERNEL = 13, 9
 WORKING_SET = 2 * 2**20
-MASK_ADVICE = "mask with -40000, which 16 bits hold"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule that one operator breaks. `operator` is its name in the program, `kind` its type."""
-
-    rule: str
-    severity: Severity
-    operator: str
-    kind: str
-    detail: str
-    fix: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -77,8 +65,8 @@ class Readiness:
     @property
     def counts(self) -> dict[str, int]:
         """Findings by severity."""
-        found = Counter(finding.severity for finding in self.findings)
-        return {severity: found[severity] for severity in ("off", "unsafe", "slow")}
+        found = Counter(one.severity for one in self.findings)
+        return {severity: found[severity] for severity in SEVERITIES}
 
     @property
     def verdict(self) -> str:
@@ -88,9 +76,10 @@ class Readiness:
             where = f"could run on the Neural Engine in part: {self.checked - self.off} of {self.checked} operators"
         else:
             where = f"could run on the Neural Engine: all {self.checked} operators"
-        unsafe = self.counts["unsafe"]
-        if unsafe:
-            return f"{where}; unsafe in 16 bits: {unsafe} finding{'s' if unsafe > 1 else ''}"
+        if differs := self.counts["differs"]:
+            where += f"; Core ML was measured to differ: {_findings_text(differs)}"
+        if unsafe := self.counts["unsafe"]:
+            return f"{where}; unsafe in 16 bits: {_findings_text(unsafe)}"
         return f"{where}; {'no range beyond 16 bits seen' if self.ranges_checked else 'ranges not checked'}"
 
     def by_rule(self) -> dict[tuple[str, str, str, str], list[Finding]]:
@@ -104,7 +93,8 @@ class Readiness:
         return {**asdict(self), "counts": self.counts, "verdict": self.verdict}
 
 
-Rule = Callable[[Any], Iterator[Finding]]
+def _findings_text(count: int) -> str:
+    return f"{count} finding{'s' if count > 1 else ''}"
 
 
 def inspect_package(path: Path, arrays: Arrays | None = None, function: str | None = None) -> Readiness:
@@ -114,11 +104,11 @@ def inspect_package(path: Path, arrays: Arrays | None = None, function: str | No
     program = package.function(function)
     name = next(name for name, item in package.program.functions.items() if item is program)
     operations = [one for one in _operations(program) if not _is_border(one)]
-    findings = [finding for one in operations for rule in RULES for finding in rule(one)]
-    findings += [finding for variable in program.inputs.values() for finding in _input_shape(variable)]
+    findings = [found for one in operations for rule in (*DIFFERENCES, *RULES) for found in rule(one)]
+    findings += [found for variable in program.inputs.values() for found in _input_shape(variable)]
     if arrays is not None:
         findings += _range_findings(Evaluator(package, name, "fp32"), arrays)
-    off = {finding.operator for finding in findings if finding.severity == "off"}
+    off = {found.operator for found in findings if found.severity == "off"}
     count = sum(one.name in off for one in operations)
     return Readiness(name, len(operations), count, arrays is not None, findings)
 
@@ -139,19 +129,15 @@ def _is_border(operation: Any) -> bool:
     return given.op is None or not made.child_ops
 
 
-def _finding(operation: Any, rule: str, severity: Severity, detail: str, fix: str, source: str) -> Finding:
-    return Finding(rule, severity, operation.name, operation.op_type, detail, fix, source)
-
-
 def _types(operation: Any) -> Iterator[Finding]:
     for output in operation.outputs:
         dtype = declared_type(output)
         if dtype == "fp32":
             fix = "convert with compute_precision fp16 (model.mlpackage), or take it out of fp32_operators"
-            yield _finding(operation, "float32", "off", "computes in float32", fix, f"{APPLE}; {TYPED}")
+            yield finding(operation, "float32", "off", "computes in float32", fix, f"{APPLE}; {TYPED}")
         elif dtype in ("int32", "uint32") and operation.op_type not in INDEXED:
             fix = "keep integers out of the graph, or in 16 bits"
-            yield _finding(operation, "int32", "off", "gives 32-bit integers", fix, APPLE)
+            yield finding(operation, "int32", "off", "gives 32-bit integers", fix, APPLE)
 
 
 def _ranks(operation: Any) -> Iterator[Finding]:
@@ -159,17 +145,17 @@ def _ranks(operation: Any) -> Iterator[Finding]:
         shape = static_shape(output)
         if None in shape:
             fix = "export a fixed shape, or a package of one function a shape"
-            yield _finding(operation, "dynamic shape", "off", f"has the shape {_shown(shape)}", fix, SHAPES)
+            yield finding(operation, "dynamic shape", "off", f"has the shape {sizes_text(shape)}", fix, SHAPES)
         if len(shape) > LARGEST_RANK:
             fix = "merge axes until five are left"
-            yield _finding(operation, "rank", "off", f"has {len(shape)} axes", fix, APPLE)
+            yield finding(operation, "rank", "off", f"has {len(shape)} axes", fix, APPLE)
 
 
 def _input_shape(variable: Any) -> Iterator[Finding]:
     shape = static_shape(variable)
     if None in shape:
         fix = "export a fixed shape, or a package of one function a shape"
-        yield Finding("dynamic shape", "off", variable.name, "input", f"has the shape {_shown(shape)}", fix, SHAPES)
+        yield Finding("dynamic shape", "off", variable.name, "input", f"has the shape {sizes_text(shape)}", fix, SHAPES)
 
 
 def _sizes(operation: Any) -> Iterator[Finding]:
@@ -177,11 +163,11 @@ def _sizes(operation: Any) -> Iterator[Finding]:
         shape = [size or 0 for size in static_shape(output)]
         if len(shape) >= 3 and (max(shape[2:]) > LARGEST_SIDE or shape[1] > LARGEST_CHANNELS):
             limits = f"sides up to {LARGEST_SIDE} and {LARGEST_CHANNELS} channels are taken"
-            yield _finding(operation, "size", "off", f"gives {_shown(shape)}; {limits}", "cut it into parts", GUIDE)
+            yield finding(operation, "size", "off", f"gives {sizes_text(shape)}; {limits}", "cut it into parts", GUIDE)
         size = 2 * math.prod(shape)
         if size > WORKING_SET:
             detail = f"gives {size / 2**20:.1f} MiB; beyond {WORKING_SET // 2**20} MiB tensors leave the fast memory"
-            yield _finding(operation, "working set", "slow", detail, "work on smaller parts", GUIDE)
+            yield finding(operation, "working set", "slow", detail, "work on smaller parts", GUIDE)
 
 
 def _alignment(operation: Any) -> Iterator[Finding]:
@@ -193,13 +179,13 @@ def _alignment(operation: Any) -> Iterator[Finding]:
         stored = math.ceil(last * 2 / ALIGNED_BYTES) * ALIGNED_BYTES
         detail = f"last axis {last} is {last * 2} bytes, stored as {stored}: {stored / (last * 2):.3g} x the memory"
         fix = "put a long axis last: (batch, channels, 1, sequence)"
-        yield _finding(operation, "alignment", "slow", detail, fix, APPLE)
+        yield finding(operation, "alignment", "slow", detail, fix, APPLE)
 
 
 def _layout(operation: Any) -> Iterator[Finding]:
     if operation.op_type == "linear":
         fix = "a 1 x 1 convolution over (batch, channels, 1, sequence) suits the Neural Engine better"
-        yield _finding(operation, "layout", "slow", "is a linear layer", fix, APPLE)
+        yield finding(operation, "layout", "slow", "is a linear layer", fix, APPLE)
 
 
 def _convolutions(operation: Any) -> Iterator[Finding]:
@@ -208,13 +194,15 @@ def _convolutions(operation: Any) -> Iterator[Finding]:
     kernel = [size or 0 for size in static_shape(operation.inputs["weight"])[2:]]
     if max(kernel) > LARGEST_KERNEL:
         fix = f"stack smaller ones; up to {LARGEST_KERNEL} is taken"
-        yield _finding(operation, "kernel", "off", f"has a kernel of {_shown(kernel)}", fix, GUIDE)
+        yield finding(operation, "kernel", "off", f"has a kernel of {sizes_text(kernel)}", fix, GUIDE)
     elif max(kernel) > LARGE_KERNEL:
-        yield _finding(operation, "kernel", "slow", f"has a kernel of {_shown(kernel)}", "stack 5 x 5 kernels", APPLE)
-    dilations = _numbers(operation, "dilations")
+        yield finding(
+            operation, "kernel", "slow", f"has a kernel of {sizes_text(kernel)}", "stack 5 x 5 kernels", APPLE
+        )
+    dilations = numbers(operation, "dilations")
     if max(dilations, default=1) > 2:
         fix = "stack dilations of 2: 8 is 2 x 2 x 2"
-        yield _finding(operation, "dilation", "slow", f"has dilations of {_shown(dilations)}", fix, APPLE)
+        yield finding(operation, "dilation", "slow", f"has dilations of {sizes_text(dilations)}", fix, APPLE)
     yield from _strides(operation, "strides", SMOOTH)
 
 
@@ -224,10 +212,10 @@ def _pools(operation: Any) -> Iterator[Finding]:
 
 
 def _strides(operation: Any, name: str, factors: set[int] | frozenset[int]) -> Iterator[Finding]:
-    strides = _numbers(operation, name)
+    strides = numbers(operation, name)
     if any(not _made_of(stride, factors) for stride in strides):
         fix = f"use strides made of the factors {', '.join(map(str, sorted(factors)))}"
-        yield _finding(operation, "stride", "slow", f"has strides of {_shown(strides)}", fix, APPLE)
+        yield finding(operation, "stride", "slow", f"has strides of {sizes_text(strides)}", fix, APPLE)
 
 
 def _made_of(number: int, factors: set[int] | frozenset[int]) -> bool:
@@ -241,18 +229,18 @@ def _kinds(operation: Any) -> Iterator[Finding]:
     kind = operation.op_type
     if kind in RECURRENT:
         fix = "use convolutions or attention instead of recurrence and loops"
-        yield _finding(operation, "recurrence", "off", "never runs there", fix, RECURRENT_ISSUE)
+        yield finding(operation, "recurrence", "off", "never runs there", fix, RECURRENT_ISSUE)
     elif kind in INDEXED:
         fix = "use slices, or a product with a one-hot matrix"
-        yield _finding(operation, "indexing", "off", "is not known to run there", fix, OLD_LISTS)
+        yield finding(operation, "indexing", "off", "is not known to run there", fix, OLD_LISTS)
     elif kind in SORTED:
-        yield _finding(operation, "sorting", "off", "is not known to run there", "do it after the model", OLD_LISTS)
+        yield finding(operation, "sorting", "off", "is not known to run there", "do it after the model", OLD_LISTS)
     elif kind in ("reduce_argmax", "reduce_argmin"):
-        (axis,) = _numbers(operation, "axis") or [-1]
+        (axis,) = numbers(operation, "axis") or [-1]
         size = static_shape(operation.inputs["x"])[axis] or 0
         if size > LARGEST_ARGMAX:
             detail = f"looks through {size} values; up to {LARGEST_ARGMAX} are taken"
-            yield _finding(operation, "argmax", "off", detail, "do it after the model", GUIDE)
+            yield finding(operation, "argmax", "off", detail, "do it after the model", GUIDE)
 
 
 def _masks(operation: Any) -> Iterator[Finding]:
@@ -267,7 +255,7 @@ def _masks(operation: Any) -> Iterator[Finding]:
                 beyond = np.abs(array.astype(np.float64)) > HALF_LARGEST
             if beyond.any() and operation.op_type not in ("clip", "log", "cast"):
                 detail = f"has the constant {variable.name} with {array.flat[int(beyond.argmax())]:g}"
-                yield _finding(operation, "mask", "unsafe", detail, MASK_ADVICE, APPLE)
+                yield finding(operation, "mask", "unsafe", detail, MASK_ADVICE, APPLE)
 
 
 RULES: tuple[Rule, ...] = (
@@ -288,40 +276,36 @@ def _range_findings(evaluator: Evaluator, arrays: Arrays) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
 
     def observe(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> None:
-        for finding in _ranges(operation, arguments, outputs):
-            found.setdefault((finding.operator, finding.rule), finding)
+        for one in _ranges(operation, arguments, outputs):
+            found.setdefault((one.operator, one.rule), one)
 
     shapes = {port.name: port.shape for port in evaluator.inputs}
-    in_slabs([Bucket(lambda slab: evaluator(slab, observe), shapes)], str(evaluator.package.path))(arrays)
+    in_slabs([Bucket(lambda slab: evaluator(slab, observe), shapes)], evaluator.title)(arrays)
     return list(found.values())
 
 
 def _ranges(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Iterator[Finding]:
     floats = [one for one in outputs if isinstance(one, torch.Tensor) and one.is_floating_point() and one.numel()]
-    largest = max((float(one.abs().max()) for one in floats), default=0.0)
+    largest = float(torch.stack([one.abs().max() for one in floats]).max()) if floats else 0.0  # NaN stays NaN
     kind, keep = operation.op_type, "keep the operator in float32 (export.coreml.fp32_operators), or scale its inputs"
-    if not largest <= HALF_LARGEST:
-        yield _finding(
-            operation, "overflow", "unsafe", f"reaches {largest:.6g}; 16 bits end at 65504", keep, "IEEE 754"
-        )
+    if math.isnan(largest):
+        fix = "change the module or its inputs: no precision mends it"
+        yield finding(operation, "not a number", "unsafe", "gives NaN in float32 already", fix, "IEEE 754")
+    elif largest > HALF_LARGEST:
+        detail = f"reaches {largest:.6g}; 16 bits end at 65504"
+        yield finding(operation, "overflow", "unsafe", detail, keep, "IEEE 754")
     elif kind in MULTIPLIED and largest >= ANE_LARGEST_SUM:
         detail = f"reaches {largest:.6g}; sums from {ANE_LARGEST_SUM:g} on become infinity"
-        yield _finding(operation, "large sum", "unsafe", detail, keep, RANGES)
+        yield finding(operation, "large sum", "unsafe", detail, keep, RANGES)
     elif cuts_into_last_axis(kind, arguments) and largest > ANE_LARGEST_SLICED:
         detail = f"moves {largest:.6g}; slices inside the last axis overflow above {ANE_LARGEST_SLICED:g}"
-        yield _finding(operation, "large slice", "unsafe", detail, "slice another axis", RANGES)
+        yield finding(operation, "large slice", "unsafe", detail, "slice another axis", RANGES)
+    elif kind == "reduce_log_sum_exp" and floats and float(floats[0].max()) > ANE_LARGEST_LOG:
+        detail = f"reaches {float(floats[0].max()):.6g}; above {ANE_LARGEST_LOG:.4g} it gave 0"
+        yield finding(operation, "log of a sum", "unsafe", detail, "subtract the maximum before", LOG_SUM)
     elif kind == "softplus" and float(arguments["x"].max()) > ANE_SOFTPLUS_CLIFF:
         detail = f"gets {float(arguments['x'].max()):.6g}; above {ANE_SOFTPLUS_CLIFF} it gave 0"
-        yield _finding(operation, "softplus", "unsafe", detail, "use relu or silu", f"coremltools#2687; {RANGES}")
+        yield finding(operation, "softplus", "unsafe", detail, "use relu or silu", f"coremltools#2687; {RANGES}")
     elif kind == "log" and float(arguments["x"].min()) < 2.0**-24:
         detail = f"gets {float(arguments['x'].min()):.6g}, which 16 bits hold as 0"
-        yield _finding(operation, "log of zero", "unsafe", detail, keep, "coremltools#2728")
-
-
-def _numbers(operation: Any, name: str) -> list[int]:
-    variable = operation.inputs.get(name)
-    return [] if variable is None or variable.val is None else [int(value) for value in np.ravel(variable.val)]
-
-
-def _shown(sizes: Sequence[int | None]) -> str:
-    return " x ".join("?" if size is None else str(size) for size in sizes)
+        yield finding(operation, "log of zero", "unsafe", detail, keep, "coremltools#2728")

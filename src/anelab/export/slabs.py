@@ -1,4 +1,5 @@
-"""Any number of rows through functions that take a fixed number each."""
+"""Any number of rows through functions that take a fixed number each; whole inputs, whatever their first axes
+mean, through a function that takes just them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Bucket:
-    """A function and the shapes of its inputs; their first axis is the rows, None takes any size."""
+    """A function and the shapes of its inputs; None takes any size."""
 
     run: Callable[[Arrays], Arrays]
     shapes: dict[str, Shape]
@@ -23,26 +24,44 @@ class Bucket:
         return next(iter(self.shapes.values()))[0]
 
     def takes(self, arrays: Arrays) -> bool:
-        """Whether names and all axes but the rows agree."""
+        """Whether names and all axes but the first, the rows, agree."""
         return set(self.shapes) == set(arrays) and all(
-            len(shape) == arrays[name].ndim
-            and all(want in (None, have) for want, have in zip(shape[1:], arrays[name].shape[1:], strict=True))
+            len(shape) == arrays[name].ndim and _fits(shape[1:], arrays[name].shape[1:])
             for name, shape in self.shapes.items()
         )
 
+    def takes_whole(self, arrays: Arrays) -> bool:
+        """Whether all axes agree, so that one call takes everything."""
+        return self.takes(arrays) and all(_fits(shape, arrays[name].shape) for name, shape in self.shapes.items())
+
+
+def _fits(shape: Shape, given: Sequence[int]) -> bool:
+    return all(want in (None, have) for want, have in zip(shape, given, strict=True))
+
 
 def in_slabs(buckets: Sequence[Bucket], what: str) -> Predictor:
-    """A predictor that fills the largest function it can; the last slab is filled up with copies of its last
-    row, which are cut off again. `what` names the model in the AnelabError for arrays that no function takes."""
+    """A predictor by the functions that take the arrays.
+
+    A function that takes all of them at once is called once, and its outputs are given as they are. Else the first
+    axis of every array is the rows, and so it is of every output: the largest function that they fill is called
+    as often as it takes, the last slab filled up with copies of its last row, which are cut off again.
+    `what` names the model in the AnelabError for arrays that no function takes.
+    """
 
     def predict(arrays: Arrays) -> Arrays:
+        whole = next((bucket for bucket in buckets if bucket.takes_whole(arrays)), None)
+        if whole is not None and all(array.size for array in arrays.values()):
+            return whole.run(arrays)
         fitting = [bucket for bucket in buckets if bucket.takes(arrays)]
-        rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
-        if not fitting or not rows:
+        counts = {len(array) for array in arrays.values() if array.ndim}
+        if not fitting or len(counts) != 1 or not min(counts):
             given = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             taken = "; ".join(_shown(bucket) for bucket in buckets)
-            raise AnelabError(f"{what}: no function takes {given or 'nothing'}; it has {taken}, one row at least")
-        return _run(fitting, arrays, rows)
+            raise AnelabError(
+                f"{what}: no function takes {given or 'nothing'}; it has {taken}, one row at least, and as many rows "
+                "of every input"
+            )
+        return _run(fitting, arrays, counts.pop())
 
     return predict
 
@@ -50,7 +69,10 @@ def in_slabs(buckets: Sequence[Bucket], what: str) -> Predictor:
 def _rows_of(array: Array, name: str, rows: int, taken: int) -> Array:
     """Without what filled the slab up. Raises AnelabError if the output is not by rows."""
     if array.ndim == 0 or len(array) != rows:
-        raise AnelabError(f"output {name} has shape {array.shape} for {rows} rows; its first axis must be the rows")
+        raise AnelabError(
+            f"output {name} has shape {array.shape} for {rows} rows; its first axis must be the rows, or the input "
+            "must have just the shape that the function takes"
+        )
     return array[:taken]
 
 

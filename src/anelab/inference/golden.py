@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from anelab.errors import AnelabError, UsageError
+from anelab.export.comparison import absolute_errors
 from anelab.inference.model import Model
 from anelab.learning.base import Array
 
@@ -55,18 +56,8 @@ def _checked(
         if name not in found or found[name].shape != want.shape:
             shape = list(found[name].shape) if name in found else "missing"
             return GoldenCheck(number, given, float("inf"), f"output {name} is {shape}, expected {list(want.shape)}")
-        difference = largest_difference(found[name], want)
+        difference = float(absolute_errors(found[name], want).max(initial=0.0))
         if not difference <= allowed and not problem:
             problem = f"output {name} differs by {difference:.3g}, allowed {allowed:g}"
         largest = max(largest, difference)
     return GoldenCheck(number, given, largest, problem)
-
-
-def largest_difference(found: Array, expected: Array) -> float:
-    """Largest absolute difference; infinite where one is finite and the other is not, or they are other infinities."""
-    one, other = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    both = np.isfinite(one) & np.isfinite(other)
-    if not (same | both).all():
-        return float("inf")
-    return float(np.abs(one - other, where=both, out=np.zeros_like(one))[both].max(initial=0.0)) if both.any() else 0.0

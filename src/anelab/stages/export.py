@@ -1,6 +1,7 @@
 """export: every graph as ONNX and Core ML, their variants, the manifest, and proof against the trained module."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,11 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         report[one.file][one.executor] = one.parity.as_json()
     write_json(job.reports / "parity.json", report)
     sizes = {f"size_bytes.{name}": float(item["size_bytes"]) for name, item in manifest["files"].items()}
-    errors = {f"parity_max_absolute.{one.file}.{one.executor}": one.parity.max_absolute for one in proof}
+    errors = {
+        f"parity_max_absolute.{one.file}.{one.executor}": one.parity.max_absolute
+        for one in proof
+        if isfinite(one.parity.max_absolute)
+    }
     datasets = [Dataset(job.name, metadata["data_digest"], "test")]
     return Outcome({**sizes, **errors}, datasets, reports=["parity.json", "readiness.json"])
 

@@ -203,7 +203,7 @@ def _judge(
     """One candidate's verdict at every gate; `compared` are those that compare it with others."""
     config, entry = job.config, contender.entry
     report = read_json(job.reports / "parity.json")[contender.file]
-    parities = {name: Parity(**figures) for name, figures in report.items()}
+    parities = {name: Parity.from_json(figures) for name, figures in report.items()}
     tolerances = {name: config.export.tolerance(entry["format"], entry["variant"], name) for name in parities}
     verdicts = [
         gates.debug_gate(metadata),

@@ -70,7 +70,7 @@ def parity_gate(parities: Mapping[str, Parity], tolerances: Mapping[str, Toleran
     name, worst = max(parities.items(), key=lambda item: item[1].max_absolute)
     allowed = f"allowed {tolerances[name].max_absolute:g}"
     fine = f"largest error {worst.max_absolute:.3g} ({allowed}) over {worst.rows} test rows, by {', '.join(parities)}"
-    figures = {"max_absolute": worst.max_absolute}
+    figures = {"max_absolute": worst.max_absolute} if np.isfinite(worst.max_absolute) else {}
     agreements = {name: parity.agreement for name, parity in parities.items() if parity.agreement is not None}
     if agreements:
         name = min(agreements, key=lambda name: agreements[name])

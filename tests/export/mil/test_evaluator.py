@@ -174,7 +174,7 @@ def test_an_output_that_is_not_by_rows_is_not_cut(tmp_path: Path) -> None:
             return x.T
 
     path = packaged(Turned(), ROWS[:1], tmp_path / "m.mlpackage", LADDER[0])
-    assert Evaluator(path)({"input": ROWS[:1]})["output"].shape == (6, 1)
+    assert mil_predictor(path)({"input": ROWS[:1]})["output"].shape == (6, 1), "one call for the whole input"
     with pytest.raises(AnelabError, match=r"output output has shape \(6, 1\) for 1 rows; its first axis must be"):
         mil_predictor(path)({"input": ROWS[:2]})
 

@@ -1,15 +1,13 @@
 """Whether an arm's answers for the example rows are the trained module's, and how good they are."""
 
-import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from anelab.bench.arms.contract import Arm
 from anelab.bench.results.schema import Gate
 from anelab.errors import AnelabError
+from anelab.export.comparison import absolute_errors, differing_texts, differing_values
 from anelab.export.examples import Examples
-from anelab.learning.base import AnyWorkload, Array, Arrays
+from anelab.learning.base import AnyWorkload, Arrays
 from anelab.learning.config import WorkloadConfig
 
 
@@ -29,9 +27,9 @@ class WorkloadJudge:
         expected = self.examples.expected[arm.graph]
         if missing := sorted(expected.keys() - outputs.keys()):
             return Gate(name="parity", passed=False, detail=f"it gave no {', '.join(missing)}")
-        error = max(_error(outputs[name], wanted) for name, wanted in expected.items())
-        if math.isinf(error):
-            return Gate(name="parity", passed=False, detail="it gave numbers that are none, or in another shape")
+        if misfit := _misfit(outputs, expected):
+            return Gate(name="parity", passed=False, detail=misfit)
+        error = max(float(absolute_errors(outputs[name], wanted).max()) for name, wanted in expected.items())
         agreement = self._agreement(expected, outputs)
         passed = error <= tolerance.max_absolute and agreement >= tolerance.min_agreement
         detail = (
@@ -59,9 +57,9 @@ class WorkloadJudge:
         return float((wanted["decision"] == found["decision"]).mean()) if "decision" in wanted else 1.0
 
 
-def _error(found: Array, wanted: Array) -> float:
-    """Infinite if the shapes differ or a number is not one."""
-    if found.shape != wanted.shape:
-        return math.inf
-    error = float(np.abs(found - wanted).max())
-    return error if math.isfinite(error) else math.inf
+def _misfit(outputs: Arrays, expected: Arrays) -> str:
+    """What forbids a comparison: another shape, or values that are NaN or infinite unlike the module's."""
+    for name, wanted in expected.items():
+        if outputs[name].shape != wanted.shape:
+            return f"it gave {name} in the shape {outputs[name].shape}, the module in {wanted.shape}"
+    return "; ".join(differing_texts(differing_values(outputs, expected)))

@@ -1,7 +1,8 @@
 """Which operator loses the numbers in 16 bits, and which operators must stay float32 to keep them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ import numpy as np
 import torch
 
 from anelab.errors import UsageError
+from anelab.export.comparison import differing_values, shared_values
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.operators import Value
-from anelab.export.mil.program import Package, load_package
+from anelab.export.mil.program import Package, infinite_constants, load_package
 from anelab.export.slabs import Bucket, in_slabs
-from anelab.learning.base import Arrays
+from anelab.learning.base import Array, Arrays
 
 CAST = "_cast_fp16"
 """coremltools' ending of what its 16-bit pass has renamed."""
 MOST_OPERATORS = 64
+MASK_ADVICE = "mask with -40000, which 16 bits hold"
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,43 @@ class Drift:
 @dataclass(frozen=True)
 class Blame:
     """`first` drifts beyond the tolerance before any other; None if nothing does. `keep` are the operators
-    that, left in float32, bring the outputs within it: tried by the evaluator. None if none were found."""
+    that, left in float32, bring the outputs within it: tried by the evaluator. None if none were found.
+
+    By output, `not_finite` counts values that are NaN or infinite in 16 bits and not the same in float32;
+    `shared_not_finite` those that are the same in both; `source` is the operator that gave the first of these in
+    float32, and `infinite_constants` are operators with constants that the package stores as infinity, where
+    the module may have had a large number.
+    """
 
     tolerance: float
     output_error: float
     first: Drift | None
     keep: tuple[str, ...] | None
+    not_finite: dict[str, int] = field(default_factory=dict)
+    shared_not_finite: dict[str, int] = field(default_factory=dict)
+    source: str | None = None
+    infinite_constants: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """A sentence for each output that has values which are not finite."""
+        differing = [
+            f"{count} values of {name} are NaN or infinite in 16 bits, unlike in float32"
+            for name, count in self.not_finite.items()
+        ]
+        shared = [
+            f"{count} values of {name} are NaN or infinite in float32 as in 16 bits, beginning at {self.source}"
+            for name, count in self.shared_not_finite.items()
+        ]
+        if shared and self.infinite_constants:
+            names = ", ".join(self.infinite_constants)
+            shared.append(f"{names} has a constant that is stored as infinity; {MASK_ADVICE}")
+        return differing + shared
 
     def advice(self) -> str:
         """What to do, in a sentence or two."""
+        return "; ".join([self._precision_advice(), *self.remarks()])
+
+    def _precision_advice(self) -> str:
         if self.first is None:
             return f"no operator drifts beyond {self.tolerance:g} in 16 bits"
         drift = self.first
@@ -66,12 +97,40 @@ def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | Non
     if not 0 < tolerance < np.inf:
         raise UsageError(f"--tolerance must be a positive number but got {tolerance}")
     package = load_package(path)
-    comparison = max(_comparisons(package, function, arrays), key=lambda one: one.output_error)
-    first = comparison.first_drift(frozenset(), tolerance)
+    worst: _Comparison | None = None
+    seen = _NotFinite()
+    for comparison in _comparisons(package, function, arrays):
+        seen.add(comparison)
+        if worst is None or comparison.output_error > worst.output_error:
+            worst = comparison
+    assert worst is not None  # arrays without rows are refused before
+    first = worst.first_drift(frozenset(), tolerance)
     if first is None:
-        return Blame(tolerance, comparison.output_error, None, ())
-    keep = comparison.mended(first, tolerance)
-    return Blame(tolerance, comparison.output_error, first, tuple(map(_plain, keep)) if keep else None)
+        return Blame(tolerance, worst.output_error, None, (), *seen.figures(package.function(function)))
+    keep = worst.mended(first, tolerance)
+    kept = tuple(map(_plain, keep)) if keep else None
+    return Blame(tolerance, worst.output_error, first, kept, *seen.figures(package.function(function)))
+
+
+class _NotFinite:
+    """Counts of values that are NaN or infinite, over all slabs."""
+
+    def __init__(self) -> None:
+        self.differing, self.shared = Counter[str](), Counter[str]()
+        self.source: str | None = None
+
+    def add(self, comparison: "_Comparison") -> None:
+        found, wanted = comparison.rows_of(comparison.found), comparison.rows_of(comparison.wanted)
+        shared = shared_values(found, wanted)
+        self.differing.update(differing_values(found, wanted))
+        self.shared.update(shared)
+        if shared and self.source is None:
+            self.source = comparison.first_not_finite()
+
+    def figures(self, program: Any) -> tuple[dict[str, int], dict[str, int], str | None, tuple[str, ...]]:
+        """The last fields of `Blame`."""
+        suspects = {_plain(operator) for operator, _ in infinite_constants(program)} if self.shared else ()
+        return dict(self.differing), dict(self.shared), self.source, tuple(sorted(suspects))
 
 
 def _comparisons(package: Package, function: str | None, arrays: Arrays) -> Iterator["_Comparison"]:
@@ -83,8 +142,12 @@ def _comparisons(package: Package, function: str | None, arrays: Arrays) -> Iter
         slabs.append(slab)
         return {"row": np.zeros(len(next(iter(slab.values()))))}
 
-    in_slabs([Bucket(keep, {port.name: port.shape for port in exact.inputs})], str(package.path))(arrays)
-    return (_Comparison(package, function, exact, slab) for slab in slabs)
+    in_slabs([Bucket(keep, {port.name: port.shape for port in exact.inputs})], exact.title)(arrays)
+    left = len(next(iter(arrays.values())))
+    for slab in slabs:
+        size = len(next(iter(slab.values())))
+        yield _Comparison(package, function, exact, slab, filled=max(0, size - left))
+        left -= size
 
 
 class _Recorder:
@@ -118,18 +181,37 @@ def _producers(operation: Any) -> list[str]:
 class _Comparison:
     """One slab of rows, in float32 once and in 16 bits as often as it takes."""
 
-    def __init__(self, package: Package, function: str | None, evaluator: Evaluator, arrays: Arrays) -> None:
-        self.package, self.function, self.arrays = package, function, arrays
+    def __init__(
+        self, package: Package, function: str | None, evaluator: Evaluator, arrays: Arrays, filled: int
+    ) -> None:
+        """`filled` rows at the end are copies that filled the slab up."""
+        self.package, self.function, self.arrays, self.filled = package, function, arrays, filled
         self.exact = _Recorder()
-        self.wanted = evaluator(arrays, self.exact)
-        self.output_error, self.halves = self._rounded(frozenset())
+        self.wanted = _numbers(evaluator(arrays, self.exact))
+        self.found, self.halves = self._rounded(frozenset())
+        self.output_error = self._error(self.found)
 
-    def _rounded(self, wide: frozenset[str]) -> tuple[float, _Recorder]:
-        """The largest error of an output, and what every operator gave, if those in `wide` stay float32."""
+    def _rounded(self, wide: frozenset[str]) -> tuple[Arrays, _Recorder]:
+        """The outputs, and what every operator gave, if those in `wide` stay float32."""
         recorder = _Recorder()
-        found = Evaluator(self.package, self.function, "fp16", wide)(self.arrays, recorder)
+        return _numbers(Evaluator(self.package, self.function, "fp16", wide)(self.arrays, recorder)), recorder
+
+    def _error(self, found: Arrays) -> float:
+        """The largest of an output, relative above one. 0 of a package that gives labels only."""
         errors = [_worst(torch.from_numpy(found[name]), torch.from_numpy(self.wanted[name]))[0] for name in found]
-        return max(errors), recorder
+        return max(errors, default=0.0)
+
+    def rows_of(self, outputs: Arrays) -> Arrays:
+        """Without the rows that filled the slab up."""
+        return {name: array[: len(array) - self.filled] if self.filled else array for name, array in outputs.items()}
+
+    def first_not_finite(self) -> str | None:
+        """The first operator whose float32 output has NaN, or infinity where none has NaN, as "kind name"."""
+        for lost in (torch.isnan, torch.isinf):
+            for name, (kind, outputs) in self.exact.outputs.items():
+                if any(bool(lost(one).any()) for one in outputs):
+                    return f"{kind} {_plain(name)}"
+        return None
 
     def first_drift(self, wide: frozenset[str], tolerance: float) -> Drift | None:
         """The first operator beyond the tolerance, if those in `wide` stay float32."""
@@ -148,7 +230,7 @@ class _Comparison:
         """Operators to keep, from the one that drifts backwards to those it reads, then on to the next."""
         keep = [first.name]
         while len(keep) <= MOST_OPERATORS:
-            if self._rounded(frozenset(keep))[0] <= tolerance:
+            if self._error(self._rounded(frozenset(keep))[0]) <= tolerance:
                 return keep
             following = self.first_drift(frozenset(keep), tolerance)
             fresh = [following.name] if following and following.name not in keep else []
@@ -170,6 +252,11 @@ def _worst(ours: torch.Tensor, theirs: torch.Tensor) -> tuple[float, int]:
     error = torch.where(same, 0.0, error.nan_to_num(torch.inf, torch.inf)).reshape(-1)
     place = int(error.argmax())
     return float(error[place]), place
+
+
+def _numbers(outputs: Arrays) -> dict[str, Array]:
+    """Without the labels of a classifier, which follow from its probabilities."""
+    return {name: array for name, array in outputs.items() if array.dtype.kind in "fiub"}
 
 
 def _plain(name: str) -> str:

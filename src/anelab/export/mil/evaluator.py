@@ -13,27 +13,20 @@ import numpy as np
 import torch
 
 from anelab.errors import AnelabError
+from anelab.export.features import declared_inputs
+from anelab.export.mil.labels import class_names
 from anelab.export.mil.modes import Finish, Mode, ane_input, ane_range, finish
 from anelab.export.mil.operators import Operator, Value, as_tensor
-from anelab.export.mil.program import Package, declared_type, load_package, static_shape
+from anelab.export.mil.ports import Port, port_of
+from anelab.export.mil.program import Package, declared_type, load_package
 from anelab.export.mil.table import OPERATORS
 from anelab.learning.base import Arrays
 
 Values = dict[str, Value]
-INT_LIMIT = 2**31
 WIDE = " wide"
 """Behind a variable's name: its value before it was rounded."""
 Observer = Callable[[Any, Mapping[str, Any], Sequence[Value]], None]
 """Told of each operator that ran: MIL's operation, its arguments, its outputs."""
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a function; an axis of None takes any size."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -68,15 +61,20 @@ class Evaluator:
         self.mode = mode
         program = self.package.function(function)
         self.name = next(name for name, item in self.package.program.functions.items() if item is program)
-        self.inputs = tuple(_port(variable) for variable in program.inputs.values())
-        self.outputs = tuple(_port(variable) for variable in program.outputs)
+        declared = declared_inputs(self.package.spec.description, self.name)
+        self.inputs = tuple(port_of(one, declared.get(one.name)) for one in program.inputs.values())
+        self.outputs = tuple(port_of(variable) for variable in program.outputs)
+        self.classes = class_names(program)
         self._constants: Values = {}
         where = f"{self.package.path.name}, function {self.name}"
         self._block = Block(program, self._constants, mode, wide, where)
 
     @torch.inference_mode()
     def __call__(self, arrays: Arrays, observe: Observer | None = None) -> dict[str, np.ndarray[Any, Any]]:
-        """Raises AnelabError if an input is missing, unknown or has another shape."""
+        """Raises AnelabError if an input is missing, unknown, has another shape, or is no image where one is asked.
+
+        A classifier's label and probabilities are arrays, too: see `labels.classify`, and `classes` for their names.
+        """
         if unknown := set(arrays) - {port.name for port in self.inputs}:
             raise AnelabError(f"{self._where}: has no input {', '.join(sorted(unknown))}; it takes {self._takes()}")
         values = self._constants | {port.name: self._accepted(port, arrays) for port in self.inputs}
@@ -87,17 +85,9 @@ class Evaluator:
         if port.name not in arrays:
             raise AnelabError(f"{self._where}: input {port.name} is missing; it takes {self._takes()}")
         array = np.asarray(arrays[port.name])
-        fits = array.ndim == len(port.shape) and all(
-            want in (None, have) for have, want in zip(array.shape, port.shape, strict=True)
-        )
-        if not fits:
-            raise AnelabError(f"{self._where}: input {port.name} has shape {array.shape}; it takes {self._takes()}")
-        if port.dtype.startswith("fp") and array.dtype.kind in "fiub":
-            array = array.astype(np.float32)
-        elif not _fits_int32(array):
-            raise AnelabError(f"{self._where}: input {port.name} has {array.dtype} values; it takes {self._takes()}")
-        else:
-            array = array.astype(np.int32)
+        if misfit := port.misfit(array):
+            raise AnelabError(f"{self._where}: input {port.name} {misfit}; it takes {self._takes()}")
+        array = array.astype(np.float32 if port.is_float else np.int32)
         value = finish(port.dtype, self.mode)(as_tensor(array))
         return ane_input(value) if self.mode == "ane" else value
 
@@ -105,22 +95,14 @@ class Evaluator:
     def _where(self) -> str:
         return f"{self.package.path}, function {self.name}"
 
+    @property
+    def title(self) -> str:
+        """The package, and how its images are given as arrays."""
+        images = [f"{port.name} is {port.declared.convention}" for port in self.inputs if port.declared.convention]
+        return f"{self.package.path}" + (f" ({'; '.join(images)})" if images else "")
+
     def _takes(self) -> str:
-        shapes = (f"{port.name} {port.dtype} {_shown(port.shape)}" for port in self.inputs)
-        return ", ".join(shapes)
-
-
-def _fits_int32(array: np.ndarray[Any, Any]) -> bool:
-    whole = array.dtype.kind in "iub"
-    return whole and (not array.size or bool(int(array.min()) >= -INT_LIMIT and int(array.max()) < INT_LIMIT))
-
-
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
-
-
-def _port(variable: Any) -> Port:
-    return Port(variable.name, declared_type(variable), static_shape(variable))
+        return ", ".join(map(str, self.inputs))
 
 
 def _as_array(value: Value) -> np.ndarray[Any, Any]:

@@ -1,7 +1,5 @@
 """Gathering, scattering, sorting, and what depends on positions."""
 
-from typing import cast
-
 import torch
 import torch.nn.functional as nn
 from torch import Tensor
@@ -188,11 +186,3 @@ def list_scatter(ls: list[Tensor | None], indices: Ints, value: Tensor) -> list[
     for index, item in zip(indices, value, strict=True):
         longer[index] = item
     return longer
-
-
-@operator()
-def classify(probabilities: Tensor, classes: list[str]) -> tuple[object, ...]:
-    """The most probable class and the probability of each."""
-    flat = probabilities.reshape(-1)
-    names = cast("list[object]", list(classes))
-    return names[int(flat.argmax())], dict(zip(names, flat.tolist(), strict=True))

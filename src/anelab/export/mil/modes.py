@@ -2,7 +2,7 @@
 
 fp32  semantics: float32 throughout, over the weights as the package stores them.
 fp16  every output rounded to its declared type; sums are wide, as on Apple's hardware.
-ane   fp16, and the Neural Engine's documented range behaviour. Single-source: measured on an M1 by one
+ane   fp16, and the Neural Engine's range behaviour as reported. Mostly single-source: measured on an M1 by one
       author (sbryngelson/ane-guide, chapter 3), so it warns of ranges and proves nothing.
 """
 
@@ -33,6 +33,9 @@ MULTIPLIED = frozenset({"linear", "matmul", "conv", "conv_transpose", "einsum", 
 ANE_LARGEST_SUM = 32768.0
 ANE_LARGEST_SLICED = 4094.0
 ANE_LOG_OF_ZERO = -45440.0
+ANE_LARGEST_LOG = math.log(65504.0)
+"""Of a sum of exponentials: where the sum leaves 16 bits, the Neural Engine gave 0 (coremltools#2690: 32 channels,
+from 11.10 to 0 in one step; the maximum is not subtracted first)."""
 HALF_SMALLEST = 2.0**-24
 """A 16-bit float's smallest: an epsilon below it is none."""
 ANE_SOFTPLUS_CLIFF = 10.4
@@ -76,6 +79,8 @@ def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
     elif kind == "log":
         lost = inputs.get("epsilon", 0.0) < HALF_SMALLEST
         value = torch.where((value == -math.inf) | (lost & (inputs["x"] == 0)), ANE_LOG_OF_ZERO, value)
+    elif kind == "reduce_log_sum_exp":
+        value = torch.where(value > ANE_LARGEST_LOG, 0.0, value)
     elif kind == "softplus":
         value = torch.where(inputs["x"] > ANE_SOFTPLUS_CLIFF, 0.0, value)
     return value

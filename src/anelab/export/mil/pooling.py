@@ -48,16 +48,20 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """What `ceil_mode` adds is never counted; the padding is, unless excluded."""
+    """A window is divided by its whole size, padding and what `ceil_mode` adds included, or by what of it lies
+    inside `x` if padding is excluded.
+
+    coremltools documents `ceil_mode` as torch's, which never counts what hangs over the edge. Core ML was measured
+    to count it like padding: coremltools#2772 (CPU_ONLY, target iOS 16) and pull request 2844, in one and two
+    dimensions. This follows the measurement.
+    """
     steps = strides or (1,) * len(kernel_sizes)
-    sums = _sums(x, kernel_sizes, steps, _pads(x, kernel_sizes, steps, pad_type, pad, ceil_mode))
-    counted = x[:1, :1].new_ones(1, 1, *x.shape[2:])
-    pads = _pads(x, kernel_sizes, steps, pad_type, pad, False)
+    pads = _pads(x, kernel_sizes, steps, pad_type, pad, ceil_mode)
+    means = MEANS[len(kernel_sizes)](padded(x, pads), kernel_sizes, steps)
     if not exclude_padding_from_average:
-        counted = padded(counted, pads, 1.0)
-    rounded = _pads(x, kernel_sizes, steps, pad_type, pad, ceil_mode)
-    more = rounded if exclude_padding_from_average else tuple(a - b for a, b in zip(rounded, pads, strict=True))
-    return sums / _sums(counted, kernel_sizes, steps, more)
+        return means
+    inside = padded(x[:1, :1].new_ones(1, 1, *x.shape[2:]), pads)
+    return means / MEANS[len(kernel_sizes)](inside, kernel_sizes, steps)
 
 
 @operator()

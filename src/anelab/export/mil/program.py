@@ -1,8 +1,11 @@
 """A saved package as functions of operators, loaded by coremltools on any host."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from anelab.errors import AnelabError
 from anelab.export.toolkit import toolkit
@@ -52,6 +55,18 @@ def load_package(path: Path) -> Package:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise AnelabError(f"{path}: coremltools cannot read it ({reason}); export it again or restore it") from None
     return Package(path, spec, program)
+
+
+def infinite_constants(block: Any) -> Iterator[tuple[str, str]]:
+    """(operator, constant) where a stored constant has infinities; constants of operators' blocks too."""
+    for operation in block.operations:
+        for given in operation.inputs.values():
+            for variable in given if isinstance(given, list | tuple) else [given]:
+                value = getattr(variable, "val", None)
+                if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f" and np.isinf(value).any():
+                    yield operation.name, variable.name
+        for inner in operation.blocks:
+            yield from infinite_constants(inner)
 
 
 def declared_type(variable: Any) -> str:

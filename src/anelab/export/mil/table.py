@@ -11,6 +11,7 @@ FAMILIES = (
     "control",
     "elementwise",
     "indexing",
+    "labels",
     "linear",
     "normalization",
     "pooling",
