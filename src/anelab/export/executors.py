@@ -29,8 +29,17 @@ def predictor(path: Path, graph: Graph) -> Predictor:
     return mil_predictor(path) if format_of(path) == "coreml" else coreai_predictor(path, graph)
 
 
-def executors(path: Path, graph: Graph, variant: str) -> Mapping[str, Callable[[], Predictor]]:
-    """Everything on this host that the file must be right on, by the name that reports use."""
+Executors = Mapping[str, Callable[[], Predictor]]
+"""What opens a file to predict, by the name that reports use."""
+
+
+def executors(path: Path, graph: Graph, variant: str) -> Executors:
+    """Everything on this host that the file must be right on."""
+    return {**portable_executors(path, graph, variant), **host_executors(path, graph, variant)}
+
+
+def portable_executors(path: Path, graph: Graph, variant: str) -> Executors:
+    """Those that every host has."""
     if format_of(path) == "onnx":
         return {"onnxruntime_cpu": lambda: onnx_predictor(path)}
     if format_of(path) == "coreai":
@@ -38,12 +47,15 @@ def executors(path: Path, graph: Graph, variant: str) -> Mapping[str, Callable[[
     found: dict[str, Callable[[], Predictor]] = {}
     for mode in MODES.get(variant, ("fp16",)):
         found[f"evaluator_{mode}"] = lambda mode=mode: mil_predictor(path, mode)  # type: ignore[misc]
-    return found | (_apple(path) if sys.platform == "darwin" else {})
+    return found
 
 
-def _apple(path: Path) -> dict[str, Callable[[], Predictor]]:
-    """Each compute unit in a process of its own: Core ML ends a process that it fails in."""
+def host_executors(path: Path, graph: Graph, variant: str) -> Executors:
+    """Those that only some hosts have: Core ML itself, each compute unit in a process of its own, for Core ML ends a
+    process that it fails in."""
+    if sys.platform != "darwin" or format_of(path) != "coreml":
+        return {}
     from anelab.export.apple import COMPUTE_UNITS
     from anelab.export.isolated import isolated_predictor
 
-    return {f"{APPLE}{unit}": lambda unit=unit: isolated_predictor(path, unit) for unit in COMPUTE_UNITS}  # type: ignore[misc]
+    return {f"{APPLE}{unit}": lambda unit=unit: isolated_predictor(path, unit) for unit in COMPUTE_UNITS}

@@ -7,7 +7,7 @@ from typing import Any
 
 from anelab.errors import AnelabError, warn
 from anelab.export.artifacts import FLOAT, HALF
-from anelab.export.executors import APPLE, executors
+from anelab.export.executors import APPLE, Executors, executors
 from anelab.export.manifest import Artifact
 from anelab.export.mil.blame import find_blame
 from anelab.export.parity import Parity, compare, worst_examples
@@ -43,14 +43,17 @@ def measure_all(
     folder: Path,
     expected: Expected,
     test: Split,
+    executors_of: Callable[[Path, Graph, str], Executors] = executors,
 ) -> Iterator[Measured]:
-    """Every artifact by every executor on this host. What Core ML refuses or dies of is a warning and no figure."""
+    """Every artifact by every executor on this host, or by those that `executors_of` names.
+
+    What Core ML refuses or dies of is a warning and no figure."""
     wanted: dict[str, Arrays] = {}
     for artifact in artifacts:
         graph = artifact.graph.name
         if graph not in wanted:
             wanted[graph] = expected(artifact.graph)
-        for executor, opened in executors(folder / artifact.file, artifact.graph, artifact.variant).items():
+        for executor, opened in executors_of(folder / artifact.file, artifact.graph, artifact.variant).items():
             try:
                 found = opened()(test.inputs[graph])
             except AnelabError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
 
 SAMPLES = "samples.parquet"
+HOST_PARITY = "parity.host.json"
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -32,6 +33,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.bench.measuring.run import chosen_arms, run_benchmark, write_result
     from anelab.bench.results.metrics import medians
+    from anelab.stages.export import host_parity
 
     config, subject = job.config.bench, subject_of(job)
     found, slices = run_benchmark(
@@ -41,6 +43,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         with replacing_folder(job.output("bench")) as out:
             report = write_result(found, slices, out / SAMPLES)
         write_json(job.reports / "bench.json", report.as_json())
+        write_json(job.reports / HOST_PARITY, host_parity(job))
     except OSError as error:
         raise _rescued(found, slices, error) from None
     for text in report.warnings:
@@ -97,7 +100,7 @@ def tell(text: str) -> None:
 STAGE = Stage(
     "bench",
     ("metric", "model", "training", "export", "bench"),
-    ("bench", "export", "training", "host.py"),
+    ("bench", "export", "training", "host.py", "stages/export.py"),
     _inputs,
     _run,
 )

@@ -1,12 +1,14 @@
 """export: every graph as ONNX and Core ML, their variants, the manifest, and proof against the trained module."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
 from anelab.files import dvc_md5, read_json, replacing_folder, write_json
+from anelab.host import host_fingerprint
 from anelab.learning.base import Arrays, Graph, Split
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from anelab.export.artifacts import Source
+    from anelab.export.executors import Executors
     from anelab.export.manifest import Artifact
     from anelab.export.proof import Measured
 
@@ -43,10 +46,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         manifest = _manifest(job, source, artifacts, golden, out, test)
         proof = _prove(job, source, artifacts, out, test)
         write_json(job.reports / "readiness.json", _readiness(out, test))
-    report: dict[str, dict[str, Any]] = {artifact.file: {} for artifact in artifacts}
-    for one in proof:
-        report[one.file][one.executor] = one.parity.as_json()
-    write_json(job.reports / "parity.json", report)
+    write_json(job.reports / "parity.json", _by_file(artifacts, proof))
     sizes = {f"size_bytes.{name}": float(item["size_bytes"]) for name, item in manifest["files"].items()}
     errors = {
         f"parity_max_absolute.{one.file}.{one.executor}": one.parity.max_absolute
@@ -82,8 +82,17 @@ def _manifest(
     return manifest
 
 
-def measure(job: Job) -> "list[Measured]":
-    """The exported files once more, on this host. Raises AnelabError if they or the checkpoint are not there."""
+def _by_file(artifacts: "Sequence[Artifact]", proof: "Sequence[Measured]") -> dict[str, dict[str, Any]]:
+    report: dict[str, dict[str, Any]] = {artifact.file: {} for artifact in artifacts}
+    for one in proof:
+        report[one.file][one.executor] = one.parity.as_json()
+    return report
+
+
+def measure(job: Job, only_host: bool = False) -> "list[Measured]":
+    """The exported files once more, on this host, or by what only some hosts have. Raises AnelabError if they or the
+    checkpoint are not there."""
+    from anelab.export.executors import executors, host_executors
     from anelab.export.manifest import Artifact
 
     folder = job.output("export")
@@ -95,11 +104,24 @@ def measure(job: Job) -> "list[Measured]":
         for file, item in read_json(folder / "manifest.json")["files"].items()
     ]
     test = job.workload.load(job.config, job.prepared, "test")
-    return list(_measured(job, _trained(job)[0], artifacts, folder, test))
+    chosen = host_executors if only_host else executors
+    return list(_measured(job, _trained(job)[0], artifacts, folder, test, chosen))
+
+
+def host_parity(job: Job) -> dict[str, Any]:
+    """The content of parity.host.json: what only this host can tell of the exported files."""
+    measured = measure(job, only_host=True) if sys.platform == "darwin" else []
+    artifacts = {one.file: one.artifact for one in measured}
+    return {"files": _by_file(list(artifacts.values()), measured), "host": host_fingerprint()}
 
 
 def _measured(
-    job: Job, module: "nn.Module", artifacts: "list[Artifact]", folder: Path, test: Split
+    job: Job,
+    module: "nn.Module",
+    artifacts: "list[Artifact]",
+    folder: Path,
+    test: Split,
+    executors_of: "Callable[[Path, Graph, str], Executors]",
 ) -> "Iterator[Measured]":
     from anelab.export.proof import measure_all
     from anelab.training.evaluate import torch_predictor
@@ -107,15 +129,17 @@ def _measured(
     def expected(graph: Graph) -> Arrays:
         return torch_predictor(job.workload.deployed(module, graph), graph)(test.inputs[graph.name])
 
-    return measure_all(job.workload, job.config, artifacts, folder, expected, test)
+    return measure_all(job.workload, job.config, artifacts, folder, expected, test, executors_of)
 
 
 def _prove(job: Job, source: "Source", artifacts: "list[Artifact]", out: Path, test: Split) -> "list[Measured]":
-    """Raises AnelabError at the first artifact that is not what it promises."""
+    """By what every host has, so that parity.json is the same on all of them. Raises AnelabError at the first artifact
+    that is not what it promises."""
+    from anelab.export.executors import portable_executors
     from anelab.export.proof import require
 
     proof = []
-    for measured in _measured(job, source.module, artifacts, out, test):
+    for measured in _measured(job, source.module, artifacts, out, test, portable_executors):
         require(measured, job.workload, job.config, out, test)
         proof.append(measured)
     return proof

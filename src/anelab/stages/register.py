@@ -14,8 +14,10 @@ from anelab import workloads
 from anelab.errors import AnelabError, warn
 from anelab.export.parity import Parity
 from anelab.files import dvc_md5, read_json, write_json
+from anelab.host import host_fingerprint
 from anelab.learning.base import Array, Arrays, Split
 from anelab.learning.splits import split_digest
+from anelab.stages.bench import HOST_PARITY
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.statistics import replicates
 from anelab.tracking import gates
@@ -35,6 +37,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
         "bench.json": job.reports / "bench.json",
         "export": job.output("export"),
         "parity": job.reports / "parity.json",
+        "parity.host": job.reports / HOST_PARITY,
         "prepared": job.prepared,
     }
     champion = job.reports / "champion.json"
@@ -202,7 +205,7 @@ def _judge(
 ) -> dict[str, Any]:
     """One candidate's verdict at every gate; `compared` are those that compare it with others."""
     config, entry = job.config, contender.entry
-    report = read_json(job.reports / "parity.json")[contender.file]
+    report = _parity_of(job, contender.file)
     parities = {name: Parity.from_json(figures) for name, figures in report.items()}
     tolerances = {name: config.export.tolerance(entry["format"], entry["variant"], name) for name in parities}
     verdicts = [
@@ -221,6 +224,13 @@ def _judge(
         "passed": gates.passed(verdicts),
         "sha256": entry["sha256"],
     }
+
+
+def _parity_of(job: Job, file: str) -> dict[str, Any]:
+    """Figures by executor: what every host would find, and what only this one did."""
+    found: dict[str, Any] = read_json(job.reports / "parity.json")[file]
+    own = read_json(job.reports / HOST_PARITY)
+    return {**found, **(own["files"].get(file, {}) if own["host"] == host_fingerprint() else {})}
 
 
 def _stand(job: Job, standing: Standing, registry: dict[str, Any], model: str) -> Standing:
@@ -318,6 +328,7 @@ STAGE = Stage(
     ("metric", "export", "registry"),
     (
         "export",
+        "host.py",
         "statistics.py",
         *(f"tracking/{name}.py" for name in JUDGES),
     ),
