@@ -16,7 +16,7 @@ from anelab.errors import AnelabError
 from anelab.export import apple, isolated
 from anelab.export.apple import CoreMLRuntime, CoreMLTools, PlannedOperator, native, placement_of
 from anelab.export.coreml import LADDER, Size
-from anelab.export.executors import executors
+from anelab.export.executors import Executors, executors
 from anelab.export.manifest import Artifact
 from anelab.export.proof import measure_all
 from anelab.learning.base import Graph, Split, Tensor
@@ -206,18 +206,18 @@ def test_on_macos_parity_asks_core_ml_on_every_unit_each_in_a_process_of_its_own
 
 
 def test_core_ml_that_ends_its_process_costs_a_figure_and_no_more(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(AnelabError, match=r"model\.mlpackage: Core ML ended its process on all"):
         isolated.isolated_predictor(package, "all", DYING, tmp_path)({"input": ROWS})
     workload, config = workloads.get("read_quality"), tiny().section("read_quality")
-    monkeypatch.setattr(
-        "anelab.export.proof.executors",
-        lambda path, graph, variant: {"coreml_all": lambda: isolated.isolated_predictor(path, "all", DYING, tmp_path)},
-    )
+
+    def dying(path: Path, graph: Graph, variant: str) -> Executors:
+        return {"coreml_all": lambda: isolated.isolated_predictor(path, "all", DYING, tmp_path)}
+
     split = Split({"model": {"input": ROWS}}, {"label": np.zeros(5)}, np.arange(5))
     artifact = Artifact("model.mlpackage", GRAPH, "fp16")
-    assert list(measure_all(workload, config, [artifact], package.parent, lambda _: {}, split)) == []
+    assert list(measure_all(workload, config, [artifact], package.parent, lambda _: {}, split, dying)) == []
     assert "model.mlpackage was not measured on coreml_all: " in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ from anelab.learning.base import Array, Arrays, Split
 from anelab.learning.splits import split_digest
 from anelab.stages.bench import HOST_PARITY
 from anelab.stages.job import Job, Outcome, Stage
+from anelab.stages.verdicts import holders, print_verdicts
 from anelab.statistics import replicates
 from anelab.tracking import gates
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
@@ -27,7 +28,6 @@ from anelab.tracking.receipt import Dataset
 if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
-COMPARISONS_BEFORE_WARNING = 20
 JUDGES = ("benchmarks", "champion", "coreml", "gates", "models", "registration", "replicates", "rival")
 
 
@@ -78,7 +78,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for text in [*applied.warnings, *unattached]:
         warn(text)
     for model, standing in standings.items():
-        _tell(registry, model, standing, applied.versions[model], _holders(store, model, standing))
+        print_verdicts(registry, model, standing, applied.versions[model], holders(store, model, standing))
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
@@ -271,64 +271,14 @@ def _figures(registry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _holders(store: "Store", model: str, standing: Standing) -> dict[str, tuple[str, str]]:
-    """Champion's and challenger's version and content, as far as they are in this store."""
-    from anelab.tracking.models import ALIASES, find_promoted
-
-    found = {}
-    for alias in ALIASES:
-        promotion: Promotion | None = getattr(standing, alias)
-        version = find_promoted(store, model, promotion) if promotion else None
-        if promotion and version:
-            found[alias] = (str(version.version), promotion.content)
-    return found
-
-
-def _rank(judged: dict[str, Any], number: str, holders: Mapping[str, tuple[str, str]]) -> str:
-    for alias, (version, content) in holders.items():
-        if version == number:
-            return alias
-        if content == judged["content"]:
-            return f"computes the same as the {alias}, version {version}"
-    verdicts = [(gate["name"], gate["verdict"]) for gate in judged["gates"]]
-    failed = [name for name, verdict in verdicts if verdict == "fail"]
-    if failed:
-        return f"held back by {', '.join(failed)}"
-    return "not eligible" if "not eligible" in dict(verdicts).values() else "registered, not promoted"
-
-
-def _tell(
-    registry: dict[str, Any],
-    model: str,
-    standing: Standing,
-    versions: Mapping[str, str],
-    holders: Mapping[str, tuple[str, str]],
-) -> None:
-    """What a person should know: failed gates, and what each version now is."""
-    candidates = registry["models"][model]["candidates"]
-    used = len(standing.comparisons.get(registry["test_digest"], ()))
-    if used > COMPARISONS_BEFORE_WARNING:
-        warn(f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it")
-    for variant, judged in candidates.items():
-        for gate in judged["gates"]:
-            if gate["verdict"] == "fail":
-                warn(f"{model} {variant}: gate {gate['name']} failed: {gate['reason']}")
-    for variant, judged in candidates.items():
-        number = versions.get(variant, "?")
-        value = judged["metrics"][registry["metric"].partition(":")[2]]
-        rank = _rank(judged, number, holders)
-        print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
-        for gate in judged["gates"]:
-            if gate["verdict"] == "no better":
-                print(f"  {gate['reason']}")
-
-
 STAGE = Stage(
     "register",
     ("metric", "export", "registry"),
     (
         "export",
         "host.py",
+        "stages/bench.py",
+        "stages/verdicts.py",
         "statistics.py",
         *(f"tracking/{name}.py" for name in JUDGES),
     ),
