@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from anelab import workloads
 from anelab.host import host_facts
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ def main() -> None:
         )
         shown = [timed(clone, "anelab", "--help") for _ in range(10)]
         print(f"anelab --help: median {statistics.median(shown):.3f} s, slowest {max(shown):.3f} s")
-        for workload in ("mnist", "read_quality"):
+        for workload in workloads.names():
             seen = [timed(clone, "python", "-m", "anelab.inputs", workload) for _ in range(5)]
             print(f"stage inputs of {workload}: median {statistics.median(seen):.3f} s")
     print(host_facts())

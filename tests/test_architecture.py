@@ -1,10 +1,12 @@
 """Arrows point one way: who may import what, read from the code."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from anelab import workloads
 from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "anelab"
@@ -129,12 +131,26 @@ def test_the_dashboard_reads_through_tracking_and_bench_only() -> None:
         assert not any(name.split(".")[0] in ("mlflow", "torch", "optuna", "requests") for name in names), path
 
 
-@pytest.mark.parametrize("workload", ["read_quality", "mnist"])
+@pytest.mark.parametrize("workload", workloads.names())
 def test_a_workload_knows_no_other(workload: str) -> None:
     others = {path.name for path in (SOURCE / "workloads").iterdir() if path.is_dir()} - {workload}
     for path in (SOURCE / "workloads" / workload).rglob("*.py"):
         used = {name.split(".")[2] for name in imports(path) if name.startswith("anelab.workloads.")}
         assert not used & others, path
+
+
+def shared_files() -> list[Path]:
+    """What serves every workload: all but their own packages, and what users do with a certain champion."""
+    apart = {SOURCE / "workloads" / name for name in workloads.names()} | {SOURCE / "inference", SOURCE / "cli"}
+    sources = [path for path in FILES if not apart & set(path.parents)]
+    plain = [ROOT / name for name in ("dvc.yaml", "Makefile", "pyproject.toml", ".ci/run")]
+    return [*sources, *sorted((ROOT / "dashboards").rglob("*.py")), *plain]
+
+
+def test_no_shared_file_names_a_workload() -> None:
+    """Adding one touches its own package, its section of params.yaml, and nothing else."""
+    named = re.compile(rf"\b({'|'.join(workloads.names())})(\b|_)")
+    assert [path.name for path in shared_files() if named.search(path.read_text())] == []
 
 
 def test_functions_and_files_stay_small() -> None:

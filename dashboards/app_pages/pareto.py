@@ -31,7 +31,8 @@ if frame.empty:
     )
     st.stop()
 
-metric, better = versions[0].metric_name, versions[0].higher_is_better
+metric = versions[0].metric_name
+better = versions[0].direction(metric) > 0
 with st.container(horizontal=True, vertical_alignment="bottom"):
     host = shown.pick("Machine", list(dict.fromkeys(frame["host"])), "host")
     least = shown.limit(f"{'Least' if better else 'Most'} {metric}", "quality", format="%.5f")

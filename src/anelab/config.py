@@ -101,7 +101,7 @@ def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
     """`raw` with one 'a.b.c=value' applied; the input is left as it was."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UsageError(f"-S takes key=value, like -S mnist.training.max_epochs=3, but got {text!r}")
+        raise UsageError(f"-S takes key=value, like -S seed=3 or -S WORKLOAD.training.max_epochs=3, but got {text!r}")
     try:
         parsed = yaml.load(value, Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:

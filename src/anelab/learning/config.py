@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.errors import AnelabError
-from anelab.learning.figures import direction
 from anelab.sources import SIMULATE
 
 
@@ -205,8 +204,8 @@ class RegistryConfig(Section):
 class WorkloadConfig(Section):
     """One workload's section of params.yaml, with the top-level seed handed down."""
 
-    figures: ClassVar[tuple[str, ...]]
-    """What the workload's `metrics` gives."""
+    figures: ClassVar[Mapping[str, int]]
+    """What the workload's `metrics` gives, and which way each is better: 1 if high, -1 if low, 0 if neither."""
 
     metric: str
     data: DataConfig
@@ -229,7 +228,7 @@ class WorkloadConfig(Section):
     @field_validator("registry")
     @classmethod
     def _limits_of_figures_with_a_direction(cls, registry: RegistryConfig) -> RegistryConfig:
-        allowed = [name for name in cls.figures if direction(name)]
+        allowed = [name for name, direction in cls.figures.items() if direction]
         if unknown := sorted(registry.limits.keys() - set(allowed)):
             raise ValueError(f"limits has {', '.join(unknown)}, but must have some of {', '.join(allowed)}")
         return registry

@@ -1,28 +1,21 @@
-"""Names of the figures that `metrics` computes, for configurations to choose from, and which way is better."""
+"""Figures that several workloads compute, by name, and which way each is better: 1 if high, -1 if low, 0 if neither.
 
-BINARY_FIGURES = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "specificity",
-    "f1",
-    "roc_auc",
-    "average_precision",
-    "ece",
-    "nll",
-    "prevalence",
-)
-FILTER_FIGURES = ("kept_50", "kept_80", "kept_90", "rare_discarded")
-CLASS_FIGURES = ("accuracy", "macro_f1", "nll", "ece")
+A workload's `Config.figures` holds these and its own.
+"""
 
-HIGHER_IS_BETTER = frozenset(
-    {"accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "macro_f1", "roc_auc"}
-    | {"average_precision", "kept_50", "kept_80", "kept_90"}
-)
-LOWER_IS_BETTER = frozenset({"nll", "ece", "loss", "rare_discarded"})
+from collections.abc import Mapping
 
-
-def direction(name: str) -> int:
-    """1 if higher is better, -1 if lower is, 0 for what is neither or not known here, such as a prevalence."""
-    return (name in HIGHER_IS_BETTER) - (name in LOWER_IS_BETTER)
+CLASS_FIGURES: Mapping[str, int] = {"accuracy": 1, "macro_f1": 1, "nll": -1, "ece": -1}
+BINARY_FIGURES: Mapping[str, int] = {
+    "accuracy": 1,
+    "balanced_accuracy": 1,
+    "precision": 1,
+    "recall": 1,
+    "specificity": 1,
+    "f1": 1,
+    "roc_auc": 1,
+    "average_precision": 1,
+    "ece": -1,
+    "nll": -1,
+    "prevalence": 0,
+}

@@ -9,7 +9,6 @@ import numpy as np
 from anelab.export.parity import Parity
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import Tolerance, WorkloadConfig
-from anelab.learning.figures import direction
 from anelab.statistics import Interval, grouped_bootstrap
 
 Verdict = Literal["pass", "fail", "no better", "not compared", "not eligible"]
@@ -43,11 +42,11 @@ def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> Gate:
 
 def limit_gates(config: WorkloadConfig, metrics: Mapping[str, float]) -> list[Gate]:
     """One for each of registry.limits: at most so much of a figure of which less is better, else at least."""
-    return [_limit_gate(name, limit, metrics.get(name)) for name, limit in sorted(config.registry.limits.items())]
+    limits = sorted(config.registry.limits.items())
+    return [_limit_gate(name, limit, metrics.get(name), config.figures[name]) for name, limit in limits]
 
 
-def _limit_gate(name: str, limit: float, value: float | None) -> Gate:
-    sign = direction(name)
+def _limit_gate(name: str, limit: float, value: float | None, sign: int) -> Gate:
     wanted = f"{'at least' if sign > 0 else 'at most'} {limit:g} is asked"
     if value is None:
         return Gate(name, "fail", f"{name} is undefined on the test set, {wanted}", {"limit": limit})

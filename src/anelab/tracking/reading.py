@@ -104,9 +104,11 @@ class VersionRow:
     def metric_name(self) -> str:
         return self.metric.partition(":")[2]
 
-    @property
-    def higher_is_better(self) -> bool:
-        return not self.metric.startswith("min:")
+    def direction(self, figure: str) -> int:
+        """1 if a figure is better high, -1 if low, 0 if neither or unknown."""
+        if figure == self.metric_name:
+            return -1 if self.metric.startswith("min:") else 1
+        return workloads.direction(self.workload, figure)
 
     @property
     def value(self) -> float | None:

@@ -15,7 +15,7 @@ CHAMPION = "champion"
 SUFFIXES = (".onnx", ".mlpackage", ".aimodel")
 """Of single files of a model."""
 PATTERN = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*)(@(?P<alias>[A-Za-z0-9][\w.-]*)|/(?P<number>[0-9]{1,9}))?")
-FORMS = "NAME, NAME@alias or NAME/3, such as mnist-onnx@champion"
+FORMS = "NAME, NAME@alias or NAME/3 of a registered model"
 
 
 @dataclass(frozen=True)

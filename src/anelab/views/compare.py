@@ -9,7 +9,6 @@ from anelab.bench.results.compare import Change, Differences, level, significanc
 from anelab.bench.results.quality import Difference, difference, interval
 from anelab.bench.results.schema import Comparison, Report
 from anelab.bench.scenario import Scenario
-from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen
@@ -138,7 +137,8 @@ def _difference(one: Judged, first: Judged, name: str) -> _Told:
     if found is not None and found.point == found.low == found.high == 0:
         return _Told("equal", 0, False)
     if found is not None:
-        text = f"{interval_text(found.point, found.low, found.high, signed=True)}, {_verdict(found, name)}"
+        verdict = _verdict(found, one.version.direction(name))
+        text = f"{interval_text(found.point, found.low, found.high, signed=True)}, {verdict}"
         return _Told(text, found.significance, not found.within_noise)
     values = one.version.metrics.get(name), first.version.metrics.get(name)
     if values[0] is None or values[1] is None:
@@ -148,10 +148,10 @@ def _difference(one: Judged, first: Judged, name: str) -> _Told:
     return _Told(f"{values[0] - values[1]:+.4g}, how sure is not known", -1, values[0] != values[1])
 
 
-def _verdict(found: Difference, name: str) -> str:
+def _verdict(found: Difference, direction: int) -> str:
     if found.within_noise:
         return "≈ within noise"
-    better = direction(name) * found.point
+    better = direction * found.point
     return "≠ differs" if not better else "▲ better" if better > 0 else "▼ worse"
 
 

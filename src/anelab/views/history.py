@@ -7,7 +7,6 @@ import pandas as pd
 from anelab.bench.results import trend
 from anelab.bench.results.metrics import SUFFIX, Median
 from anelab.bench.results.schema import Report
-from anelab.learning.figures import direction
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.views.look import host_name, moment
 
@@ -38,11 +37,11 @@ def host_names(fingerprints: Sequence[str], reports: Sequence[Report]) -> dict[s
 
 def better_when(name: str, versions: Sequence[VersionRow]) -> int:
     """1 if a metric such as test_accuracy is better high, -1 if low, 0 if nobody says: of the headline params.yaml
-    does, of the usual ones their definition."""
-    for one in versions:
-        if name == f"test_{one.metric_name}":
-            return 1 if one.higher_is_better else -1
-    return direction(name.removeprefix("test_"))
+    does, of the others the workload."""
+    figure = name.removeprefix("test_")
+    directions = [one.direction(figure) for one in versions]
+    headline = [found for one, found in zip(versions, directions, strict=True) if one.metric_name == figure]
+    return next(iter([*headline, *directions]), 0)
 
 
 def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:

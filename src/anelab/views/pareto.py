@@ -92,6 +92,6 @@ def named(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def promote_command(version: str) -> str:
-    """What makes a version, such as mnist-onnx/2, champion."""
+    """What makes a version, such as MODEL/2, champion."""
     model, _, number = version.rpartition("/")
     return f"anelab model promote {model} {number}"

@@ -183,7 +183,9 @@ def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> li
     told = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
     found = []
     for host, points in frame.groupby("host", sort=False):
-        chart = charts.pareto_chart(pareto.judged(points, alike[0].higher_is_better), alike[0].metric_name)
+        chart = charts.pareto_chart(
+            pareto.judged(points, alike[0].direction(alike[0].metric_name) > 0), alike[0].metric_name
+        )
         found.append(Part(f"Quality, latency and size on {host}", told, chart=chart))
     return found
 
@@ -194,7 +196,7 @@ def _history(store: Store, workload: str, versions: Sequence[VersionRow]) -> lis
     trained, measured = reading.runs(store, workload, "train"), reading.runs(store, workload, "bench")
     for name in history.metrics(trained):
         if versions and name == f"test_{versions[0].metric_name}":
-            found.append((name, history.metric(trained, name, versions[0].higher_is_better)))
+            found.append((name, history.metric(trained, name, versions[0].direction(versions[0].metric_name))))
     for name in history.latencies(measured)[:1]:
         host = history.hosts(measured, name)[0]
         found.append((f"{name} (µs), host {host[:6]}", history.latency(measured, name, host)))

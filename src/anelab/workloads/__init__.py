@@ -30,6 +30,11 @@ def config_class(name: str) -> "type[WorkloadConfig]":
     return config
 
 
+def direction(name: str, figure: str) -> int:
+    """1 if a figure of the workload is better high, -1 if low, 0 if neither, or if workload or figure are unknown."""
+    return config_class(name).figures.get(figure, 0) if name in names() else 0
+
+
 @cache
 def get(name: str) -> "AnyWorkload":
     workload: AnyWorkload = import_module(f"{__name__}.{check(name)}.workload").WORKLOAD

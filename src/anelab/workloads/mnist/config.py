@@ -1,5 +1,6 @@
 """The mnist section of params.yaml."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +16,6 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
-    figures: ClassVar[tuple[str, ...]] = CLASS_FIGURES
+    figures: ClassVar[Mapping[str, int]] = CLASS_FIGURES
 
     model: ModelConfig

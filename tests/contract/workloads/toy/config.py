@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,6 +11,6 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
-    figures: ClassVar[tuple[str, ...]] = ("recall_at_1",)
+    figures: ClassVar[Mapping[str, int]] = {"recall_at_1": 1}
 
     model: ModelConfig
