@@ -13,11 +13,11 @@ from anelab.workspace import Workspace
 SCHEME = "models:/"
 MARK = "/mlruns/artifacts/"
 QUERY = """
-select version.version, place.artifact_location
+select version.version, version.storage_location
 from model_versions as version
-join logged_models as place on place.model_id = substr(version.source, length('models:/') + 1)
 left join registered_model_aliases as alias on alias.name = version.name and alias.alias = ?
 where version.name = ? and version.version = coalesce(alias.version, ?)
+and version.current_stage <> 'Deleted_Internal'
 """
 
 
@@ -39,14 +39,14 @@ def version_folder(workspace: Workspace, text: str) -> Iterator[Path]:
             yield folder
         return
     database = Path(uri.removeprefix(SQLITE))
+    if not database.is_file():
+        recorded = any(workspace.root.glob("models/*/receipts/*.json"))
+        fix = "run `anelab sync`, which makes it from the files" if recorded else "run `make repro`"
+        raise AnelabError(f"there is no MLflow store at {database}; {fix}, or give a folder or an .onnx file")
     yield _folder_of(database, model, reference)
 
 
 def _folder_of(database: Path, model: str, reference: str) -> Path:
-    if not database.is_file():
-        raise AnelabError(
-            f"there is no MLflow store at {database}; run `make repro`, or give a folder or an .onnx file"
-        )
     number = int(reference) if reference.isascii() and reference.isdecimal() and len(reference) < 10 else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -54,7 +54,10 @@ def _folder_of(database: Path, model: str, reference: str) -> Path:
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
-        raise AnelabError(f"{model} has no version or alias {reference} in {database}; see `anelab model list {model}`")
+        raise AnelabError(
+            f"{model} has no version or alias {reference} in {database}; see `anelab model list {model}`; "
+            "`anelab sync` brings back what the files record"
+        )
     folder = Path(unquote(urlparse(found[1]).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]
