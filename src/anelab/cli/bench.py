@@ -164,7 +164,10 @@ def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) ->
     labels = {name for one in results for name in one["medians_us"]}
     known = sorted({str(median.scenario) for label in labels if (median := Median.of_label(label))})
     if not known:
-        return f"{workload} has no results yet; run `anelab bench run {workload}`"
+        return (
+            f"{workload} has no results in the store; run `anelab bench run {workload}`, or `anelab sync`, which "
+            "brings back what the files record"
+        )
     raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")
 
 

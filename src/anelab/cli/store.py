@@ -40,8 +40,9 @@ def gc(
     ctx: typer.Context,
     older_than: Annotated[str, typer.Option(help="Only what was deleted so long ago, like 30d or 12h.")] = "30d",
 ) -> None:
-    """Erase for good the runs deleted in MLflow (its pages, `mlflow runs delete`, or ours that broke off), but
-    never one that a champion or challenger comes from."""
-    from anelab.tracking.commands import collect_garbage
+    """Erase for good what was deleted in MLflow (on its pages, by `mlflow runs delete`, or runs of ours that broke
+    off): runs, logged models and experiments. But never what a champion, a challenger or a model to roll back to
+    comes from, nor the files of any registered version."""
+    from anelab.tracking.garbage import collect_garbage
 
     print(collect_garbage(ctx.obj.workspace(), older_than))

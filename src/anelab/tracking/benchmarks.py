@@ -25,6 +25,7 @@ from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
 from anelab.tracking.models import find_version
 from anelab.tracking.receipt import Dataset, Receipt, execution_path, receipt_path, write_execution
+from anelab.tracking.recovery import has_logged_model, logged_model_of
 from anelab.tracking.registration import FORMATS, registered_model
 from anelab.tracking.runs import find_run, publish
 from anelab.tracking.store import Store
@@ -126,7 +127,8 @@ def _attach(store: Store, report: Report, samples: Path) -> list[str]:
     for version in versions:
         key = f"{RESULT_TAG}{report.id[:SHORT]}"
         if version.tags.get(key) != run.info.run_id:
-            _log_on_model(store, run, version, report)
+            if has_logged_model(store, version):
+                _log_on_model(store, run, version, report)
             store.client.set_model_version_tag(version.name, version.version, key, run.info.run_id)
     return [f"{version.name}/{version.version}" for version in versions]
 
@@ -165,7 +167,7 @@ def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: R
     sha256 = version.tags["anelab.sha256"]
     arms = {name: arm for name, arm in report.arms.items() if sha256 in arm.files.values()}
     own = report.model_copy(update={"arms": arms})
-    model_id = str(version.source).removeprefix("models:/")
+    model_id = logged_model_of(version)
     where = {"dataset_name": report.subject.workload, "dataset_digest": report.subject.data_digest}
     metrics = [
         Metric(name, value, run.info.end_time, 0, model_id=model_id, run_id=run.info.run_id, **where)
@@ -177,10 +179,12 @@ def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: R
 def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
     """The last MOST_RESULTS results in the store, oldest first: id, when, host, commit, imported, and medians by metric
     name."""
-    query = f"tags.`anelab.stage` = '{STAGE}'"
-    runs = store.client.search_runs(
-        [store.experiment(workload)], query, order_by=["attributes.start_time DESC"], max_results=MOST_RESULTS
-    )
+    query, newest = f"tags.`anelab.stage` = '{STAGE}'", ["attributes.start_time DESC"]
+    with store.reading():
+        experiment = store.existing_experiment(workload)
+        if experiment is None:
+            return []
+        runs = store.client.search_runs([experiment], query, order_by=newest, max_results=MOST_RESULTS)
     return [
         {
             "id": run.data.tags["anelab.input_key"],
@@ -205,16 +209,18 @@ def opened_result(store: Store, workload: str, reference: str) -> Iterator[tuple
     found = [one for one in list_results(store, workload) if one["id"].startswith(reference)]
     if len(found) != 1:
         there = ", ".join(one["id"][:SHORT] for one in list_results(store, workload)) or "none"
-        raise AnelabError(f"{reference} names {len(found) or 'no'} results of {workload}; there are: {there}")
+        lost = "" if found else "; `anelab sync` brings back what the files record"
+        raise AnelabError(f"{reference} names {len(found) or 'no'} results of {workload}; there are: {there}{lost}")
     with tempfile.TemporaryDirectory() as scratch:
-        place = {
-            name: Path(
-                mlflow.artifacts.download_artifacts(
-                    run_id=found[0]["run"], artifact_path=name, dst_path=scratch, tracking_uri=store.uri
+        with store.reading():
+            place = {
+                name: Path(
+                    mlflow.artifacts.download_artifacts(
+                        run_id=found[0]["run"], artifact_path=name, dst_path=scratch, tracking_uri=store.uri
+                    )
                 )
-            )
-            for name in (REPORT, SAMPLES)
-        }
+                for name in (REPORT, SAMPLES)
+            }
         yield parse_report(read_json(place[REPORT]), f"result {reference}"), place[SAMPLES]
 
 

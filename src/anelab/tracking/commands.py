@@ -1,29 +1,25 @@
 """What a person does to registered models and the store, one function a command."""
 
 import difflib
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.tracking._tracking_service.utils import _get_store
 
 from anelab import workloads
-from anelab.errors import AnelabError, UsageError
+from anelab.errors import AnelabError, UsageError, warn
 from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
-from anelab.tracking.registration import FORMATS, apply_aliases, champion_file, registered_model
-from anelab.tracking.store import Store, open_store, without_password
+from anelab.tracking.recovery import has_run, versions_in
+from anelab.tracking.registration import FORMATS, apply_aliases, champion_file, recover_promoted, registered_model
+from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
 
 AGAINST = ("fail", "not eligible")
-UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def workload_of(model: str) -> str:
@@ -38,20 +34,23 @@ def workload_of(model: str) -> str:
 
 def list_versions(workspace: Workspace, model: str) -> list[dict[str, str]]:
     """A line for every version, newest first."""
-    workload_of(model)
+    workload = workload_of(model)
     store = open_store(workspace)
-    versions = store.client.search_model_versions(f"name = '{model}'", order_by=["version_number DESC"])
-    return [
-        {
-            "version": str(version.version),
-            "variant": version.tags.get("variant", ""),
-            "aliases": ", ".join(models.aliases_of(store, version)),
-            "metric": _headline(version),
-            "verdict": _verdict(version),
-            "sha256": version.tags.get(models.SHA_TAG, "")[:12],
-        }
-        for version in versions
-    ]
+    with store.reading():
+        versions = versions_in(store, model)
+        if not versions:
+            warn(f"{model} has no version in this store; `anelab sync` brings back what the files of {workload} record")
+        return [
+            {
+                "version": str(version.version),
+                "variant": version.tags.get("variant", ""),
+                "aliases": ", ".join(models.aliases_of(store, version)),
+                "metric": _headline(version),
+                "verdict": _verdict(version),
+                "sha256": version.tags.get(models.SHA_TAG, "")[:12],
+            }
+            for version in versions
+        ]
 
 
 def _verdict(version: ModelVersion) -> str:
@@ -72,10 +71,12 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
     version = models.resolve(store, model, reference)
     with tempfile.TemporaryDirectory() as scratch:
         manifest = read_json(models.download(store, version, Path(scratch)) / "manifest.json")
+    with store.reading():
+        aliases, origin = models.aliases_of(store, version), _origin(store, version)
     return {
         "model": model,
         "version": str(version.version),
-        "aliases": ", ".join(models.aliases_of(store, version)) or "none",
+        "aliases": ", ".join(aliases) or "none",
         "variant": version.tags.get("variant", ""),
         "gates": {name: f"{verdict}: {reason}" for name, (verdict, reason) in _gates(version).items()},
         "metrics": _metrics(version),
@@ -84,8 +85,7 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
             for name, item in manifest["files"].items()
         },
         "metadata": manifest["metadata"],
-        "run": version.run_id or "unknown",
-        "commit": _commit(store, version),
+        **origin,
     }
 
 
@@ -107,12 +107,16 @@ def _metrics(version: ModelVersion) -> dict[str, float]:
     return {key.removeprefix(prefix): float(text) for key, text in version.tags.items() if key.startswith(prefix)}
 
 
-def _commit(store: Store, version: ModelVersion) -> str:
-    if not version.run_id:
-        return "unknown"
-    tags = store.client.get_run(version.run_id).data.tags
+def _origin(store: Store, version: ModelVersion) -> dict[str, str]:
+    """The run that trained the version and its commit, as far as MLflow still has them."""
+    run_id = models.training_run(version)
+    if run_id is None:
+        return {"run": "unknown", "commit": "unknown"}
+    if not has_run(store, run_id):
+        return {"run": f"{run_id}, which was erased in MLflow", "commit": "unknown"}
+    tags = store.client.get_run(run_id).data.tags
     dirty = " with changes" if tags.get("anelab.git_dirty") == "true" else ""
-    return tags.get("mlflow.source.git.commit", "unknown") + dirty
+    return {"run": run_id, "commit": tags.get("mlflow.source.git.commit", "unknown") + dirty}
 
 
 def promote_version(workspace: Workspace, model: str, reference: str, force: bool) -> str:
@@ -126,6 +130,7 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
         raise AnelabError(
             f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it all the same"
         )
+    models.check_files(store, version)
     promotion = _promotion(version, "forced" if against else "promote")
     _change(workspace, store, workload, model, lambda standing: standing.choose(promotion))
     holder = models.resolve(store, model, "champion")
@@ -156,12 +161,13 @@ def rollback_model(workspace: Workspace, model: str) -> str:
     def back(standing: Standing) -> Standing:
         after = standing.rollback(model)
         assert after.champion is not None
-        version = models.find_promoted(store, model, after.champion)
+        version = recover_promoted(store, workload, model, after.champion)
         if version is None:
             raise AnelabError(
                 f"{model}: the former champion {after.champion.sha256[:12]} is not in this store; check out the "
                 "commit that made it, run `dvc checkout` and `anelab sync`"
             )
+        models.check_files(store, version)
         found.append(version)
         return after
 
@@ -196,56 +202,8 @@ def _change(workspace: Workspace, store: Store, workload: str, model: str, chang
     with alone(workspace, workload), store.writing():
         write_standing(record, model, change(read_standing(record, model)))
         for warning in apply_aliases(store, workspace, workload, model):
-            print(f"anelab: warning: {warning}", file=sys.stderr)
+            warn(warning)
 
 
 def _shown(workspace: Workspace, workload: str) -> Path:
     return champion_file(workspace, workload).relative_to(workspace.root)
-
-
-def collect_garbage(workspace: Workspace, older_than: str) -> str:
-    """Erase soft-deleted runs for good, but those that aliased versions come from."""
-    age_ms = _duration_ms(older_than)
-    store = open_store(workspace)
-    if store.uri.startswith("http"):
-        raise AnelabError(
-            f"collecting needs the database behind {without_password(store.uri)}; run it where the server runs, "
-            "with MLFLOW_TRACKING_URI set to the server's own database"
-        )
-    backend = _get_store(store.uri)  # type: ignore[no-untyped-call]  # the client does not tell when a run was deleted
-    deleted = set(backend._get_deleted_runs(older_than=age_ms))
-    doomed = sorted(deleted - protected_runs(store))
-    if doomed:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "gc",
-            "--backend-store-uri",
-            store.uri,
-            "--run-ids",
-            ",".join(doomed),
-        ]
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            raise AnelabError(f"mlflow gc failed: {done.stderr.strip().splitlines()[-1]}")
-    kept = len(deleted) - len(doomed)
-    return f"{len(doomed)} deleted runs erased, {kept} kept for champions and challengers"
-
-
-def protected_runs(store: Store) -> set[str]:
-    """Runs that a version with an alias comes from."""
-    aliased = [
-        store.client.get_model_version_by_alias(model.name, alias)
-        for model in store.client.search_registered_models()
-        for alias in model.aliases
-    ]
-    return {version.run_id for version in aliased if version.run_id}
-
-
-def _duration_ms(text: str) -> int:
-    match = re.fullmatch(r"(\d+)([dhms])", text)
-    if match is None:
-        raise UsageError(f"--older-than takes a number and d, h, m or s, like 30d, but got {text}")
-    return int(match[1]) * UNIT_MS[match[2]]

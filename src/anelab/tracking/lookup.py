@@ -13,11 +13,11 @@ from anelab.workspace import Workspace
 
 MARK = "/mlruns/artifacts/"
 QUERY = """
-select version.version, place.artifact_location
+select version.version, version.storage_location
 from model_versions as version
-join logged_models as place on place.model_id = substr(version.source, length('models:/') + 1)
 left join registered_model_aliases as alias on alias.name = version.name and alias.alias = ?
 where version.name = ? and version.version = coalesce(alias.version, ?)
+and version.current_stage <> 'Deleted_Internal'
 """
 
 
@@ -30,14 +30,14 @@ def version_folder(workspace: Workspace, reference: VersionReference) -> Iterato
             yield folder
         return
     database = Path(uri.removeprefix(SQLITE))
+    if not database.is_file():
+        recorded = any(workspace.root.glob("models/*/receipts/*.json"))
+        fix = "run `anelab sync`, which makes it from the files" if recorded else "run `make repro`"
+        raise AnelabError(f"there is no MLflow store at {database}; {fix}, or give a folder or an .onnx file")
     yield _folder_of(database, reference.model, reference.version)
 
 
 def _folder_of(database: Path, model: str, version: str) -> Path:
-    if not database.is_file():
-        raise AnelabError(
-            f"there is no MLflow store at {database}; run `make repro`, or give a folder or an .onnx file"
-        )
     number = int(version) if version.isdigit() else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -45,7 +45,10 @@ def _folder_of(database: Path, model: str, version: str) -> Path:
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
-        raise AnelabError(f"{model} has no version or alias {version} in {database}; see `anelab model list {model}`")
+        raise AnelabError(
+            f"{model} has no version or alias {version} in {database}; see `anelab model list {model}`; "
+            "`anelab sync` brings back what the files record"
+        )
     folder = Path(unquote(urlparse(found[1]).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]

@@ -20,6 +20,7 @@ from mlflow.types import Schema, TensorSpec
 from anelab.errors import AnelabError
 from anelab.files import copy_path, path_digest, read_json
 from anelab.tracking.champion import Promotion
+from anelab.tracking.recovery import ensure_model, has_logged_model, has_run, logged_model_of, recover_version
 from anelab.tracking.store import Store
 
 Version = ModelVersion
@@ -27,6 +28,8 @@ Version = ModelVersion
 
 SHA_TAG = "anelab.sha256"
 CONTENT_TAG = "anelab.content"
+RUN_TAG = "anelab.run_id"
+"""The training run, of a version whose first one was erased and published again."""
 ALIASES = ("champion", "challenger")
 MAIN_FILES = {"onnx": "model.onnx", "coreml": "model.mlpackage"}
 """The model itself in a version's folder, by format."""
@@ -67,16 +70,34 @@ def find_promoted(store: Store, model: str, promotion: Promotion) -> ModelVersio
 
 
 def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
-    """The candidate's version, made if it is not there; its tags are set anew."""
+    """The candidate's version, made if it is not there or lost its logged model; its tags are set anew."""
     version = find_version(store, candidate.model, candidate.sha256)
+    if version is not None and not has_logged_model(store, version):  # it has nowhere to put files into
+        store.client.delete_model_version(version.name, version.version)
+        version = None
+    if version is None:
+        version = recover_version(store, candidate.experiment, candidate.model, SHA_TAG, candidate.sha256)
     if version is None:
         version = _register(store, candidate)
     elif not _has_files(store, version, candidate):
-        _upload(store, candidate, _logged_model(version))
-    for key, value in candidate.tags.items():
+        _upload(store, candidate, logged_model_of(version))
+    for key, value in {**candidate.tags, **_new_run(store, version, candidate)}.items():
         if version.tags.get(key) != value:
             store.client.set_model_version_tag(candidate.model, version.version, key, value)
     return version
+
+
+def _new_run(store: Store, version: ModelVersion, candidate: Candidate) -> dict[str, str]:
+    """The tag that names the candidate's run, if the version's own was erased."""
+    now = training_run(version)
+    if candidate.run_id is None or now == candidate.run_id or (now and has_run(store, now)):
+        return {}
+    return {RUN_TAG: candidate.run_id}
+
+
+def training_run(version: ModelVersion) -> str | None:
+    """The id of the run that trained the version."""
+    return version.tags.get(RUN_TAG) or version.run_id or None
 
 
 def _register(store: Store, candidate: Candidate) -> ModelVersion:
@@ -88,7 +109,7 @@ def _register(store: Store, candidate: Candidate) -> ModelVersion:
         _upload(store, candidate, logged.model_id)
         store.client.finalize_logged_model(logged.model_id, "READY")
         _log_metrics(store, candidate, logged.model_id)
-        _ensure_model(store, candidate.model)
+        ensure_model(store, candidate.model)
         return store.client.create_model_version(
             candidate.model, f"models:/{logged.model_id}", candidate.run_id, candidate.tags, model_id=logged.model_id
         )
@@ -104,14 +125,10 @@ def _upload(store: Store, candidate: Candidate, model_id: str) -> None:
         store.client.log_model_artifacts(model_id, str(folder))
 
 
-def _logged_model(version: ModelVersion) -> str:
-    return str(version.source).removeprefix("models:/")
-
-
 def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> bool:
     """Whether every file of the candidate is there, in its size."""
     try:
-        there = sizes(store, _logged_model(version))
+        there = sizes(store, version.name, str(version.version))
     except (MlflowException, OSError):
         return False
     wanted = {
@@ -123,12 +140,20 @@ def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> boo
     return all(there.get(name) == size for name, size in wanted.items()) and "MLmodel" in there
 
 
-def sizes(store: Store, model_id: str, folder: str | None = None) -> dict[str, int]:
-    """Size of every file of a logged model, by its path in it."""
+def sizes(store: Store, model: str, number: str, folder: str = "") -> dict[str, int]:
+    """Size of every file of a version, by its path in it; by the version's own address, which outlives its logged
+    model."""
     found: dict[str, int] = {}
-    for item in store.client.list_logged_model_artifacts(model_id, folder):
-        found |= sizes(store, model_id, item.path) if item.is_dir else {item.path: item.file_size or 0}
+    address = f"models:/{model}/{number}/{folder}".rstrip("/")
+    for item in mlflow.artifacts.list_artifacts(address, tracking_uri=store.uri):
+        found |= sizes(store, model, number, item.path) if item.is_dir else {item.path: item.file_size or 0}
     return found
+
+
+def check_files(store: Store, version: ModelVersion) -> None:
+    """Raises AnelabError if the version's files are gone or damaged."""
+    with tempfile.TemporaryDirectory() as scratch:
+        download(store, version, Path(scratch))
 
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
@@ -199,14 +224,6 @@ def _log_metrics(store: Store, candidate: Candidate, model_id: str) -> None:
     store.client.log_batch(candidate.run_id, metrics=figures)
 
 
-def _ensure_model(store: Store, model: str) -> None:
-    try:
-        store.client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
 def damaged_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Files of a manifest that are missing in `folder` or have another sha256."""
     listed = {**manifest["files"], **manifest["companions"]}
@@ -229,7 +246,8 @@ def download(store: Store, version: ModelVersion, folder: Path) -> Path:
     except (MlflowException, OSError, ValueError) as error:
         raise AnelabError(
             f"the files of {version.name} version {version.version} cannot be read ({error}); "
-            "run `anelab sync`, which mends a moved repository and lost files of the present model"
+            "run `anelab sync`, which mends a moved repository and puts back the files of the model in "
+            "models/; of another model, first check out the commit that made it and run `dvc checkout`"
         ) from None
     return Path(place)
 
@@ -243,7 +261,8 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
     except MlflowException:
         versions = store.client.search_model_versions(f"name = '{model}'")
         there = ", ".join(sorted((str(item.version) for item in versions), key=int)) or "none"
-        raise AnelabError(f"{model} has no version or alias {reference}; its versions are: {there}") from None
+        lost = "; `anelab sync` brings back what the files record" if reference in ALIASES or not versions else ""
+        raise AnelabError(f"{model} has no version or alias {reference}; its versions are: {there}{lost}") from None
 
 
 def aliases_of(store: Store, version: ModelVersion) -> list[str]:

@@ -15,7 +15,7 @@ from anelab import workloads
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import read_json
-from anelab.tracking.store import SQLITE, Store, open_store, store_uri, without_password
+from anelab.tracking.store import SQLITE, Store, open_store, store_uri
 from anelab.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MOST_RUNS = 200
 MOST_HOSTS = 20
 PATIENCE_SECONDS = 3.0
-AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -124,21 +123,6 @@ class VersionRow:
         return not any(gate.verdict in ("fail", "not eligible") for gate in self.gates)
 
 
-@contextmanager
-def _reading(store: Store) -> Iterator[None]:
-    """Raises AnelabError where MLflow, its database or the files raise."""
-    try:
-        yield
-    except AnelabError:
-        raise
-    except Exception as error:  # MLflow's, SQLAlchemy's, a driver's, or a file's: they have no base in common
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise AnelabError(
-            f"the MLflow store {without_password(store.uri)} cannot be read: {reason}; if another process holds it, "
-            "try again in a moment, else run `anelab sync`, which puts back what is lost"
-        ) from None
-
-
 def open_existing(workspace: Workspace) -> Store | None:
     """The store, or None if there is none yet. Raises StoreUnreachableError."""
     uri = store_uri(workspace)
@@ -151,7 +135,7 @@ def open_existing(workspace: Workspace) -> Store | None:
 
 def workloads_in(store: Store) -> list[str]:
     """Those that have an experiment."""
-    with _reading(store):
+    with store.reading():
         there = {item.name for item in store.client.search_experiments()}
     return [name for name in workloads.names() if name in there]
 
@@ -181,7 +165,7 @@ def trials(store: Store, search: RunRow) -> list[RunRow]:
 
 
 def run(store: Store, run_id: str) -> RunRow:
-    with _reading(store):
+    with store.reading():
         return _run_row(store.client.get_run(run_id))
 
 
@@ -192,13 +176,11 @@ def run_of(store: Store, workload: str, key: str) -> RunRow | None:
 
 
 def _runs(store: Store, workload: str, query: str, most: int) -> list[RunRow]:
-    with _reading(store):
-        experiment = store.client.get_experiment_by_name(workload)
+    with store.reading():
+        experiment = store.existing_experiment(workload)
         if experiment is None:
             return []
-        found = store.client.search_runs(
-            [experiment.experiment_id], query, order_by=["attributes.start_time DESC"], max_results=most
-        )
+        found = store.client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=most)
         return [_run_row(one) for one in reversed(found)]
 
 
@@ -221,31 +203,21 @@ def _run_row(found: "Run") -> RunRow:
 
 def versions(store: Store, workload: str) -> list[VersionRow]:
     """Of every format, newest first in each."""
+    from anelab.tracking.recovery import versions_in
     from anelab.tracking.registration import FORMATS, registered_model
 
     found: list[VersionRow] = []
     for model in (registered_model(workload, format) for format in FORMATS):
-        with _reading(store):
+        with store.reading():
             holders = {one.name: one.aliases for one in store.client.search_registered_models(f"name = '{model}'")}
             aliases: Mapping[str, Any] = holders.get(model, {})
-            found += [_version_row(one, workload, aliases) for one in _all_versions(store, model)]
+            found += [_version_row(one, workload, aliases) for one in versions_in(store, model)]
     return found
-
-
-def _all_versions(store: Store, model: str) -> list["ModelVersion"]:
-    found, token = [], None
-    while True:
-        page = store.client.search_model_versions(
-            f"name = '{model}'", max_results=AT_ONCE, order_by=["version_number DESC"], page_token=token
-        )
-        found += list(page)
-        token = page.token
-        if not token:
-            return found
 
 
 def _version_row(found: "ModelVersion", workload: str, aliases: Mapping[str, Any]) -> VersionRow:
     from anelab.tracking.benchmarks import RESULT_TAG
+    from anelab.tracking.models import RUN_TAG
 
     tags = found.tags
     return VersionRow(
@@ -258,7 +230,7 @@ def _version_row(found: "ModelVersion", workload: str, aliases: Mapping[str, Any
         metric=tags.get("anelab.metric", ""),
         metrics=_numbers(tags, "metric."),
         gates=tuple(_gates(tags)),
-        run_id=found.run_id or None,
+        run_id=tags.get(RUN_TAG) or found.run_id or None,
         input_key=tags.get("anelab.input_key", ""),
         created_ms=found.creation_timestamp,
         results={key.removeprefix(RESULT_TAG): run for key, run in tags.items() if key.startswith(RESULT_TAG)},
@@ -283,8 +255,8 @@ def files_of(store: Store, version: VersionRow) -> dict[str, int]:
     """Size in bytes of every file of a version, by its path."""
     from anelab.tracking.models import sizes
 
-    with _reading(store):
-        return sizes(store, version.model_id)
+    with store.reading():
+        return sizes(store, version.model, str(version.version))
 
 
 def artifact(store: Store, run_id: str, name: str) -> Any:

@@ -11,19 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from anelab.errors import AnelabError
 from anelab.files import copy_path, read_json, write_json
 from anelab.tracking.champion import Promotion, read_standing
 from anelab.tracking.models import (
     ALIASES,
     MAIN_FILES,
+    SHA_TAG,
     Candidate,
+    Version,
     damaged_files,
     ensure_version,
     find_promoted,
     set_alias,
+    sizes,
 )
 from anelab.tracking.receipt import Receipt, receipt_path
+from anelab.tracking.recovery import recover_version, restore_logged_models
 from anelab.tracking.replicates import REPLICATES, Replicates
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
@@ -66,6 +72,7 @@ def _apply_model(
     store: Store, workspace: Workspace, workload: str, model: str, registry: dict[str, Any], applied: Applied
 ) -> None:
     standing = read_standing(champion_file(workspace, workload), model)
+    restore_logged_models(store, model)
     for variant, judged in registry["models"][model]["candidates"].items():
         if judged["sha256"] in standing.deleted:
             continue
@@ -101,18 +108,37 @@ def apply_aliases(store: Store, workspace: Workspace, workload: str, model: str)
     warning; a challenger that is not, such as one from before a clone, is left out."""
     standing = read_standing(champion_file(workspace, workload), model)
     warnings = []
+    for former in standing.former:
+        recover_promoted(store, workload, model, former)
     for alias in ALIASES:
         promotion: Promotion | None = getattr(standing, alias)
-        version = find_promoted(store, model, promotion) if promotion else None
+        version = recover_promoted(store, workload, model, promotion) if promotion else None
         if promotion and version is None and alias == "champion":
             warnings.append(
                 f"{model}: the recorded champion {promotion.sha256[:12]} is not in this store; "
                 "check out the commit that made it, run `dvc checkout` and `anelab sync`"
             )
             continue
+        if version is not None and alias == "champion" and not _has_manifest(store, version):
+            warnings.append(
+                f"{model}: the files of the recorded champion {version.tags[SHA_TAG][:12]} are not in this store; "
+                "check out the commit that made it, run `dvc checkout` and `anelab sync`"
+            )
         if promotion or _exists(store, model):
             set_alias(store, model, alias, version)
     return warnings
+
+
+def recover_promoted(store: Store, workload: str, model: str, promotion: Promotion) -> Version | None:
+    """The promoted model's version, back from its logged model if it was deleted in MLflow; None if that is gone."""
+    return find_promoted(store, model, promotion) or recover_version(store, workload, model, SHA_TAG, promotion.sha256)
+
+
+def _has_manifest(store: Store, version: Version) -> bool:
+    try:
+        return "manifest.json" in sizes(store, version.name, str(version.version))
+    except (MlflowException, OSError):
+        return False
 
 
 def _exists(store: Store, model: str) -> bool:

@@ -6,12 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 from mlflow.entities import Dataset as MlflowDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, ViewType
 from mlflow.entities import Run as MlflowRun
 
 from anelab.files import read_json
 from anelab.tracking.receipt import Receipt, execution_path, receipt_path
-from anelab.tracking.store import Store
+from anelab.tracking.recovery import restore_run, search_runs
+from anelab.tracking.store import DELETED, Store
 from anelab.workspace import Workspace
 
 KEY_TAG = "anelab.input_key"
@@ -39,19 +40,39 @@ def _remove(store: Store, run: MlflowRun) -> None:
 
 
 def publish(store: Store, workspace: Workspace, receipt: Receipt) -> bool:
-    """Make the receipt's run, with a child run for each trial, unless it is there. Whether it was made."""
-    run = find_run(store, receipt.workload, receipt.input_key)
-    if run:
-        _attach_reports(store, workspace, run.info.run_id, receipt)
-        return False
+    """Make the receipt's run, with a child run for each trial, unless it is there; restore what was deleted. Whether
+    the run was made or restored."""
+    there = find_run(store, receipt.workload, receipt.input_key)
+    run = there or restore_run(store, receipt.workload, f"tags.`{KEY_TAG}` = '{receipt.input_key}'")
     execution = _execution(workspace, receipt)
-    run_id = _start(store, receipt, execution["tags"], execution["started_ms"])
-    _log(store, run_id, receipt, execution)
-    for trial in receipt.trials:
-        _publish_trial(store, run_id, receipt, trial, execution)
+    if run is None:
+        run_id = _start(store, receipt, execution["tags"], execution["started_ms"])
+        _log(store, run_id, receipt, execution)
+    else:
+        run_id = str(run.info.run_id)
+    _publish_trials(store, run_id, receipt, execution)
     _attach_reports(store, workspace, run_id, receipt)
-    store.client.set_terminated(run_id, end_time=execution["ended_ms"])
-    return True
+    if run is None:
+        store.client.set_terminated(run_id, end_time=execution["ended_ms"])
+    return there is None
+
+
+def _publish_trials(store: Store, parent: str, receipt: Receipt, execution: dict[str, Any]) -> None:
+    """Those that the run lacks; a deleted one is restored."""
+    if not receipt.trials:
+        return
+    children = search_runs(store, receipt.workload, f"tags.`mlflow.parentRunId` = '{parent}'", ViewType.ALL)
+    by_number = {run.data.tags.get("anelab.trial"): run for run in sorted(children, key=_is_active)}
+    for trial in receipt.trials:
+        run = by_number.get(str(trial["number"]))
+        if run is None:
+            _publish_trial(store, parent, receipt, trial, execution)
+        elif not _is_active(run):
+            store.client.restore_run(run.info.run_id)
+
+
+def _is_active(run: MlflowRun) -> bool:
+    return bool(run.info.lifecycle_stage != DELETED)
 
 
 def _attach_reports(store: Store, workspace: Workspace, run_id: str, receipt: Receipt) -> None:

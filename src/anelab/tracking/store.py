@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.files import replacing
 from anelab.tracking.relocate import relocate
 from anelab.workspace import Workspace
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 PROBE_SECONDS = 3
+DELETED = "deleted"
+"""MLflow's lifecycle stage of what was deleted but not erased yet."""
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages otherwise open on traces of language models."""
 QUIET = {
@@ -72,11 +74,14 @@ class Store:
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, workload: str) -> str:
-        """The id of the workload's experiment, created if need be."""
+        """The id of the workload's experiment, to write to: created if need be, restored if it was deleted."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(workload)
         if found:
+            if found.lifecycle_stage == DELETED:
+                self.client.restore_experiment(found.experiment_id)
+                warn(f"the experiment {workload} was deleted in MLflow; it is needed, so it is restored with its runs")
             return str(found.experiment_id)
         place = (self.root / "artifacts" / workload).as_uri() if self.root else None
         try:
@@ -86,6 +91,30 @@ class Store:
             if again is None:
                 raise
             return str(again.experiment_id)
+
+    def existing_experiment(self, workload: str) -> str | None:
+        """The id of the workload's experiment, to read it; None if there is none. Raises AnelabError if it was
+        deleted in MLflow."""
+        found = self.client.get_experiment_by_name(workload)
+        if found is not None and found.lifecycle_stage == DELETED:
+            raise AnelabError(
+                f"the experiment {workload} was deleted in MLflow; run `anelab sync`, which restores it with its runs"
+            )
+        return str(found.experiment_id) if found else None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raises AnelabError where MLflow, its database or the files raise."""
+        try:
+            yield
+        except AnelabError:
+            raise
+        except Exception as error:  # MLflow's, SQLAlchemy's, a driver's, or a file's: they have no base in common
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise AnelabError(
+                f"the MLflow store {without_password(self.uri)} cannot be read: {reason}; if another process holds "
+                "it, try again in a moment, else run `anelab sync`, which puts back what is lost"
+            ) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -97,7 +126,10 @@ class Store:
                 yield
             except MlflowException as error:
                 reason = str(error).strip().partition("\n")[0]
-                raise StoreFailedError(f"the MLflow store {without_password(self.uri)} failed: {reason}") from error
+                raise StoreFailedError(
+                    f"the MLflow store {without_password(self.uri)} failed: {reason}; if that was deleted in MLflow, "
+                    "`anelab sync` restores what the files record"
+                ) from error
 
 
 @contextmanager
@@ -204,8 +236,9 @@ def without_password(uri: str) -> str:
 
 
 def _silence() -> None:
-    """Alembic tells of every migration of a new database, MLflow of every version it makes."""
+    """Alembic tells of every migration of a new database, MLflow of every version it makes and folder it misses."""
     import logging
 
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry", "mlflow.tracking"):
+    parts = ("store.artifact", "store.db.utils", "store.model_registry", "tracking")
+    for name in ("alembic", *(f"mlflow.{part}" for part in parts)):
         logging.getLogger(name).setLevel(logging.WARNING)
