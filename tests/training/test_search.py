@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import torch
 from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.config import WorkloadConfig
+from anelab.training.journal import JournalLock
 from anelab.training.search import apply_values, search
 from tests.conftest import tiny
 
@@ -90,3 +93,30 @@ def test_a_trial_that_diverges_is_recorded_and_the_search_goes_on(prepared: Path
     hopeless.every = 1
     with pytest.raises(AnelabError, match=r"all 2 trials diverged; lower training\.learning_rate"):
         search(hopeless, configured(), prepared, tmp_path)
+
+
+def test_a_lock_that_a_killed_search_left_in_a_moved_folder_is_no_obstacle(prepared: Path, tmp_path: Path) -> None:
+    """Optuna's own lock would be asked for without a pause, for ever."""
+    (tmp_path / "search.journal.lock").symlink_to(tmp_path / "moved away" / "search.journal")
+    found = search(WORKLOAD, configured("read_quality.search.n_trials=1"), prepared, tmp_path)
+    assert len(found.trials) == 1
+
+
+def test_waiting_for_a_lock_ends_and_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "search.flock"
+    code = (
+        "import fcntl, sys, time\n"
+        f"handle = open({str(path)!r}, 'w')\n"
+        "fcntl.flock(handle, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(AnelabError, match=r"search\.flock: another process has held this lock .* for 0\.1 s"):
+            JournalLock(path, 0.1).acquire()
+        holder.kill()
+    lock = JournalLock(path, 5.0)
+    assert lock.acquire()
+    lock.release()

@@ -101,15 +101,15 @@ def _failed() -> "optuna.trial.TrialState":
 
 def _study(config: WorkloadConfig, work: Path) -> "optuna.Study":
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from anelab.training.journal import open_journal
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     work.mkdir(parents=True, exist_ok=True)
     journal = work / "search.journal"
     journal.unlink(missing_ok=True)
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=open_journal(journal),
         sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=5),
         direction="maximize" if config.sign > 0 else "minimize",
         study_name=work.parent.name,
