@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,27 @@ def test_an_arm_that_cannot_be_is_found_with_the_other_mistakes() -> None:
     assert "2 mistakes" in str(caught.value)
     assert "mnist.bench.arms: an arm is kind[/option][:variant]" in str(caught.value)
     assert "did you mean ort-cpu?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("mnist.training.max_epochs=3", "mnist.training.max_epochs"),
+        ("+mnist.bench.processes=3", "mnist.bench.processes"),
+        ("+mnist.export.opset=13", "mnist.export.opset"),
+    ],
+)
+def test_dvc_takes_keys_that_are_written_and_with_a_plus_those_that_are_not(
+    override: str, key: str, tmp_path: Path
+) -> None:
+    """As the head of params.yaml says it."""
+    from dvc.utils.hydra import apply_overrides
+
+    path = tmp_path / "params.yaml"
+    shutil.copy(PARAMS, path)
+    if override.startswith("+"):
+        with pytest.raises(Exception, match="Invalid `--set-param` value"):
+            apply_overrides(path, [override.removeprefix("+")])
+    apply_overrides(path, [override])
+    wanted = load_params(PARAMS, [f"{key}={override.rpartition('=')[2]}"])
+    assert load_params(path).model_dump() == wanted.model_dump()

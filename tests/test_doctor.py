@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from anelab import doctor
 from anelab.workspace import Workspace
 from tests.commands import anelab
 from tests.conftest import ROOT
+
+DVC = str(Path(sys.executable).with_name("dvc"))
 
 
 def test_this_machine_is_examined_and_every_trouble_has_a_fix(tmp_path: Path) -> None:
@@ -83,6 +86,23 @@ def test_a_broken_configuration_and_a_server_that_is_down_are_errors(
     assert found["MLflow store"].level == "error"
     assert found["dvc repository"].level == "warning"
     assert all(finding.fix for finding in found.values() if finding.level != "ok")
+
+
+@pytest.mark.parametrize("git", ["absent", "no repository"])
+def test_where_dvc_refuses_to_run_for_want_of_git_is_an_error(
+    git: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path, tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc")
+    if git == "absent":
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+        assert doctor.check_dvc(workspace).level == "ok"
+        monkeypatch.setenv("PATH", str(tmp_path))
+    found = doctor.check_dvc(workspace)
+    assert (found.level, "dvc config core.no_scm true" in found.fix) == ("error", True)
+    subprocess.run([DVC, "config", "core.no_scm", "true"], cwd=tmp_path, check=True)
+    assert doctor.check_dvc(workspace).level == "ok"
 
 
 def test_the_command_exits_with_one_if_something_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

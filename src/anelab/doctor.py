@@ -182,11 +182,31 @@ def check_dvc(workspace: Workspace) -> Finding:
     found = str(program) if program.is_file() else shutil.which("dvc")
     if found is None:
         return Finding("dvc", "error", "the command is not to be found", INSTALL)
-    done = subprocess.run([found, "root"], cwd=workspace.project, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if _run([found, "root"], workspace.project).returncode:
         fix = "run it in a clone of the project, or `dvc init`; `anelab run` works without DVC"
         return Finding("dvc repository", "warning", "params.yaml lies in none", fix)
+    if not _has_git(workspace.project) and not _works_without_git(found, workspace.project):
+        return Finding(
+            "dvc repository",
+            "error",
+            "params.yaml lies in one, but in no git repository, and DVC then refuses to run",
+            "run `git init`, clone the project with git, or run `dvc config core.no_scm true`; `anelab run` works "
+            "without either",
+        )
     return Finding("dvc repository", "ok", "params.yaml lies in one")
+
+
+def _has_git(folder: Path) -> bool:
+    program = shutil.which("git")
+    return program is not None and _run([program, "rev-parse", "--git-dir"], folder).returncode == 0
+
+
+def _works_without_git(dvc: str, folder: Path) -> bool:
+    return _run([dvc, "config", "core.no_scm"], folder).stdout.strip() == "true"
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def check_disk(folder: Path, free: int) -> Finding:
