@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import anelab.testing  # noqa: F401  # before the modules whose assertions pytest is to explain
 from anelab.config import Params, load_params
 
 ROOT = Path(__file__).parents[1]

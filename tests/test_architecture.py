@@ -53,6 +53,7 @@ ALLOWED = {
     "views": {"tracking", "bench", "learning"},
     "inference": {"tracking", "export", "learning", "workloads", "sequences"},
     "stages": {"training", "export", "bench", "tracking", "learning", "workloads"},
+    "testing": {"training", "export", "bench", "learning", "workloads"},
     "cli": {"inference", "stages", "views", "tracking", "bench", "export", "learning", "workloads", "sequences"},
 }
 WINGS = {

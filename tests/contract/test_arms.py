@@ -15,8 +15,8 @@ from anelab.bench.arms.catalog import kinds, parse_arm
 from anelab.bench.arms.contract import Arm, Subject
 from anelab.errors import AnelabError, UsageError
 from anelab.export.runtime import SessionPlan, onnx_predictor, open_session
+from anelab.testing.arms import ArmContract
 from tests.bench.conftest import exported  # noqa: F401
-from tests.contract.arms import ArmContract
 
 
 class TestOrtCpu(ArmContract):

@@ -10,10 +10,10 @@ from anelab.config import load_params
 from anelab.files import read_json
 from anelab.learning.base import AnyWorkload
 from anelab.learning.config import WorkloadConfig
+from anelab.testing.workloads import WorkloadContract
 from anelab.training.evaluate import torch_predictor
 from anelab.training.fit import Fitted
 from tests.conftest import ROOT, tiny
-from tests.contract.contract import WorkloadContract
 
 TOYS = str(Path(__file__).with_name("workloads"))
 TOY = {

@@ -1,0 +1,25 @@
+"""`anelab new`: begin a workload."""
+
+from typing import Annotated
+
+import typer
+
+from anelab.cli.console import EVERYWHERE, commands
+
+COMMANDS = commands()
+
+
+@COMMANDS.command(epilog=f"Example: anelab new flowers. {EVERYWHERE}")
+def new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _, such as flowers.")],
+) -> None:
+    """Begin a workload: write its folder, its section of params.yaml and its test.
+
+    What is written runs as it is, on rows of a CSV file that it makes itself; change what differs in your data."""
+    from anelab.scaffold import new_workload
+
+    project = ctx.obj.workspace().project
+    for path in new_workload(project, name):
+        print(path.relative_to(project))
+    print(f"next: anelab run {name}; python -m pytest tests/workloads/test_{name}.py; then edit workload.py")
