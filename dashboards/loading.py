@@ -33,7 +33,7 @@ while it is read again."""
 
 def workspace() -> Workspace:
     named = os.environ.get(WORKSPACE)
-    return Workspace.locate(Path(named) if named else None)
+    return Workspace.anywhere(Path(named) if named else None)
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=2)

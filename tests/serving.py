@@ -32,10 +32,16 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def wait_for(address: str) -> str:
+    wait_until(f"{address}/health")
+    return address
+
+
+def wait_until(page: str) -> None:
+    """Until the page answers. Raises TimeoutError after a minute."""
     for _ in range(120):
         try:
-            urllib.request.urlopen(f"{address}/health", timeout=1).close()
-            return address
+            urllib.request.urlopen(page, timeout=1).close()
+            return
         except OSError:
             time.sleep(0.5)
-    raise TimeoutError(address)
+    raise TimeoutError(page)

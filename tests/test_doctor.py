@@ -95,6 +95,7 @@ def test_where_dvc_refuses_to_run_for_want_of_git_is_an_error(
     workspace = Workspace(tmp_path, tmp_path)
     (tmp_path / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     if git == "absent":
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
         assert doctor.check_dvc(workspace).level == "ok"

@@ -53,7 +53,10 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist") from None
+        raise UsageError(
+            f"{path} does not exist, and this command needs it; run it inside a clone of the project, or name one with "
+            "--workspace"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{path.name} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):

@@ -1,4 +1,4 @@
-"""`anelab dashboard`: Streamlit on the project's dashboards/, bound to this machine."""
+"""`anelab dashboard`: Streamlit on dashboards/, bound to this machine."""
 
 import os
 import socket
@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import anelab
 from anelab.errors import AnelabError
 from anelab.workspace import Workspace
 
@@ -24,17 +25,25 @@ QUIET = {
 
 
 def serve(workspace: Workspace, port: int) -> None:
-    """Until it is interrupted. Raises AnelabError if Streamlit or dashboards/ is missing, or the port is taken."""
-    app = workspace.project / "dashboards" / "app.py"
+    """Until it is interrupted. Raises AnelabError if Streamlit or the pages are missing, or the port is taken."""
     if find_spec("streamlit") is None:
         raise AnelabError("Streamlit is not installed; run `make setup`, or install anelab[dashboard]")
-    if not app.is_file():
-        raise AnelabError(f"{app} is not there; run this inside a clone of the project")
+    app = _app()
     _check_port(port)
     os.environ.update(QUIET | {WORKSPACE: str(workspace.root)})
     _import_first(workspace)
     print(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it", flush=True)
     _run(app, port)
+
+
+def _app() -> Path:
+    """Inside the package where a wheel was installed, beside src/ in a clone."""
+    package = Path(anelab.__file__).parent
+    places = (package / "dashboards" / "app.py", package.parents[1] / "dashboards" / "app.py")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise AnelabError(f"{places[0]} is not there; install anelab again")
+    return found
 
 
 def _check_port(port: int) -> None:

@@ -1,6 +1,7 @@
 """`anelab doctor`: is everything here that the commands need, in versions that were tried together?"""
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -146,6 +147,9 @@ def check_devices() -> Finding:
 
 
 def check_params(workspace: Workspace) -> Finding:
+    if not workspace.is_clone:
+        fix = "run in a clone of the project to train; models that are named by file or store need none"
+        return Finding("params.yaml", "ok", f"none in {workspace.project}; {fix}")
     from anelab.config import load_params
     from anelab.workspace import MARKER
 
@@ -157,7 +161,10 @@ def check_params(workspace: Workspace) -> Finding:
 
 
 def check_store(workspace: Workspace) -> Finding:
-    from anelab.tracking.store import open_store, without_password
+    from anelab.tracking.store import open_store, store_uri, without_password
+
+    if not workspace.is_clone and not os.environ.get("MLFLOW_TRACKING_URI"):  # opening one would make it
+        return Finding("MLflow store", "ok", f"not asked for here; {store_uri(workspace)} would be it")
 
     def opened() -> str:
         store = open_store(workspace)
@@ -178,6 +185,8 @@ def _tried(name: str, attempt: Callable[[], str], fix: str) -> Finding:
 
 
 def check_dvc(workspace: Workspace) -> Finding:
+    if not workspace.is_clone:
+        return Finding("dvc repository", "ok", "not asked for without params.yaml")
     program = Path(sys.executable).with_name("dvc")
     found = str(program) if program.is_file() else shutil.which("dvc")
     if found is None:

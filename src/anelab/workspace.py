@@ -9,6 +9,10 @@ from anelab.errors import UsageError
 MARKER = "params.yaml"
 
 
+class NoProjectError(UsageError):
+    """There is no params.yaml."""
+
+
 def find_project(start: Path | None = None, where: str = "") -> Path:
     """The nearest folder at or above `start` (default: the working directory) that has params.yaml. Raises UsageError,
     which says `where` it was looked for."""
@@ -16,7 +20,7 @@ def find_project(start: Path | None = None, where: str = "") -> Path:
     for folder in (start, *start.parents):
         if (folder / MARKER).is_file():
             return folder
-    raise UsageError(
+    raise NoProjectError(
         f"no {MARKER} {where or f'in {start}'} or any folder above it; run anelab inside a clone of the project, or "
         "name one with --workspace (MLFLOW_TRACKING_URI may name another store than its own)"
     )
@@ -34,7 +38,7 @@ class Workspace:
         """Of the clone around the working directory; where there is none, of the one that `root` lies in."""
         try:
             project = find_project()
-        except UsageError:
+        except NoProjectError:
             if root is None:
                 raise
             project = find_project(root, f"in the working directory, in --workspace {root}")
@@ -42,6 +46,19 @@ class Workspace:
         if odd := sorted(set("%?") & set(str(place))):
             raise UsageError(f"{place}: a path with {' or '.join(odd)} cannot hold the SQLite store; choose another")
         return cls(project, place)
+
+    @classmethod
+    def anywhere(cls, root: Path | None = None) -> "Workspace":
+        """As `locate`; without any clone, `root` or the working directory, for commands that need no params.yaml."""
+        try:
+            return cls.locate(root)
+        except NoProjectError:
+            place = (root or Path.cwd()).resolve()
+            return cls(place, place)
+
+    @property
+    def is_clone(self) -> bool:
+        return (self.project / MARKER).is_file()
 
     def manifest(self, workload: str) -> Path:
         return self.root / "data" / "raw" / f"{workload}.manifest.json"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,21 @@ class Common:
     verbose: bool = False
 
     def workspace(self) -> "Workspace":
+        """The clone's. Where MLFLOW_TRACKING_URI names the store, commands that need no params.yaml need no clone."""
         from anelab.workspace import Workspace
 
-        return Workspace.locate(Path(self.folder) if self.folder else None)
+        located = Workspace.anywhere if os.environ.get("MLFLOW_TRACKING_URI") else Workspace.locate
+        return located(self._folder)
+
+    def anywhere(self) -> "Workspace":
+        """The clone's; without one, the folder that is named, or the working directory."""
+        from anelab.workspace import Workspace
+
+        return Workspace.anywhere(self._folder)
+
+    @property
+    def _folder(self) -> Path | None:
+        return Path(self.folder) if self.folder else None
 
     def params(self) -> "Params":
         from anelab.config import load_params

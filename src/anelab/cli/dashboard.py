@@ -19,7 +19,7 @@ def dashboard(
     """Serve the dashboard on the loopback interface."""
     from anelab.dashboard import serve
 
-    serve(ctx.obj.workspace(), port)
+    serve(ctx.obj.anywhere(), port)
 
 
 @COMMANDS.command(epilog=f"Example: anelab report --workload mnist -o mnist.html. {EVERYWHERE}")

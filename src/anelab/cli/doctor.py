@@ -12,7 +12,7 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check versions, native libraries, devices, store, DVC and disk. Exit 1 if one of them is an error."""
     from anelab.doctor import examine
 
-    found = list(examine(ctx.obj.workspace()))
+    found = list(examine(ctx.obj.anywhere()))
     if as_json:
         print_json([finding.as_json() for finding in found])
     else:
