@@ -210,36 +210,6 @@ def test_an_aliased_version_is_neither_deleted_nor_collected(home: Path) -> None
     assert "a roll-back may need it" in former.stderr
 
 
-COLLECT = """
-import sys
-from pathlib import Path
-from anelab.tracking.commands import protected_runs
-from anelab.tracking.store import open_store
-from anelab.workspace import Workspace
-root = Path(sys.argv[1])
-store = open_store(Workspace(root, root))
-kept = protected_runs(store)
-runs = store.client.search_runs([store.experiment("mnist")])
-for run in runs:
-    store.client.delete_run(run.info.run_id)
-print(len(kept), len(runs))
-"""
-
-
-def test_garbage_collection_keeps_where_champion_and_challenger_come_from(home: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", COLLECT, str(home)], capture_output=True, text=True)
-    kept, deleted = map(int, done.stdout.split())
-    assert kept == 3  # mnist-onnx has two; mnist-coreml, where nothing was rolled back, another champion
-    collected = anelab(home, "store", "gc", "--older-than", "0s")
-    assert collected.returncode == 0, collected.stderr
-    assert collected.stdout.strip() == (
-        f"{deleted - kept} deleted runs erased, {kept} kept for champions and challengers"
-    )
-    assert inspect(home, "champion")["version"] == "3"
-    assert anelab(home, "store", "gc").stdout.startswith("0 deleted runs erased, 0 kept")
-    assert anelab(home, "store", "gc", "--older-than", "soon").returncode == 2
-
-
 def test_a_lost_store_comes_back_with_its_champion(home: Path) -> None:
     sha = record(home)["champion"]["sha256"]
     retrain(home, "-S", "mnist.training.max_epochs=3")

@@ -1,7 +1,6 @@
 """The mnist section of params.yaml."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +15,6 @@ class ModelConfig(Section):
 
 
 class Config(WorkloadConfig):
-    figures: ClassVar[Mapping[str, int]] = CLASS_FIGURES
+    figures = CLASS_FIGURES
 
     model: ModelConfig
