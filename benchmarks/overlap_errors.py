@@ -42,7 +42,7 @@ from anelab.training.fit import fit
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.encode import WIDTH, phred_scores
 from anelab.workloads.read_quality.filters import KEPT, RARE, kept_at, residual_rate
-from anelab.workloads.read_quality.known import what_is_known
+from anelab.workloads.read_quality.labelled import label_reads
 from anelab.workloads.read_quality.library import read_all
 from anelab.workloads.read_quality.simulate import MATE_NAMES, TRUTH_NAME, true_chances
 from anelab.workloads.read_quality.truth import read_truth
@@ -101,12 +101,14 @@ def bayes_optimum(files: Sequence[Path], truth: Path, raw: Bytes, config: Config
     """The true chance of an error in what the model sees of each simulated read, [n] of `raw`. Which read that is,
     its own bases and qualities tell."""
     reads = read_all(files, config.data)
-    known, table = what_is_known(reads, [], config.data), read_truth(truth)
-    digits = [table[reads.names[row]].causes.ljust(WIDTH, "0") for row in known.rows.tolist()]
+    targets, table = label_reads(reads, [], config.data), read_truth(truth)
+    digits = [table[reads.names[row]].causes.ljust(WIDTH, "0") for row in targets.rows.tolist()]
     causes = np.array([[int(digit, 16) for digit in one] for one in digits], np.uint8)
-    chances = np.where(known.raw[:, :WIDTH] == PAD_CODE, 0.0, true_chances(known.raw[:, WIDTH:].astype(int), causes))
+    chances = np.where(
+        targets.raw[:, :WIDTH] == PAD_CODE, 0.0, true_chances(targets.raw[:, WIDTH:].astype(int), causes)
+    )
     none = np.prod(1 - chances, axis=1)
-    place = {row.tobytes(): number for number, row in enumerate(known.raw)}
+    place = {row.tobytes(): number for number, row in enumerate(targets.raw)}
     return 1 - none[[place[row.tobytes()] for row in raw]]
 
 
@@ -154,56 +156,57 @@ def trained(library: Judged, context: str, seeds: Sequence[int], given: Sequence
 def kept_more(share: int) -> Figure:
     """By how many per cent a score keeps more reads than expected errors, which keep so many per cent."""
 
-    def figure(score: Values, known: Arrays) -> float:
-        errors, bases = known["errors"], known["bases"]
-        rate = residual_rate(known["stated"], errors, bases, share / 100)
-        theirs = kept_at(known["stated"], errors, bases, rate).sum()
+    def figure(score: Values, targets: Arrays) -> float:
+        errors, bases = targets["errors"], targets["bases"]
+        rate = residual_rate(targets["stated"], errors, bases, share / 100)
+        theirs = kept_at(targets["stated"], errors, bases, rate).sum()
         return float(100 * (kept_at(score, errors, bases, rate).sum() / theirs - 1))
 
     return figure
 
 
-def over_expected_errors(score: Values, known: Arrays) -> float:
-    bad = known["errors"] > 0
-    return roc_auc(score, bad) - roc_auc(known["stated"], bad)
+def over_expected_errors(score: Values, targets: Arrays) -> float:
+    bad = targets["errors"] > 0
+    return roc_auc(score, bad) - roc_auc(targets["stated"], bad)
 
 
-def calibration(score: Values, known: Arrays) -> float:
-    return expected_calibration_error(score, known["errors"] > 0)
+def calibration(score: Values, targets: Arrays) -> float:
+    return expected_calibration_error(score, targets["errors"] > 0)
 
 
 FIGURES: Mapping[str, Figure] = {
-    "AUROC": lambda score, known: roc_auc(score, known["errors"] > 0),
+    "AUROC": lambda score, targets: roc_auc(score, targets["errors"] > 0),
     "over expected errors": over_expected_errors,
-    "AP": lambda score, known: average_precision(score, known["errors"] > 0),
+    "AP": lambda score, targets: average_precision(score, targets["errors"] > 0),
     **{f"kept more at {share} %": kept_more(share) for share in KEPT},
 }
 
 
 def with_interval(figure: Figure, scores: Sequence[Values], judged: Judged, resamples: int, digits: int) -> str:
-    known, rng = judged.test.targets, np.random.default_rng(1)
+    targets, rng = judged.test.targets, np.random.default_rng(1)
 
     def drawn(rows: Rows) -> float:
         score = scores[rng.integers(len(scores))]
-        return figure(score[rows], {name: known[name][rows] for name in ("errors", "bases", "stated")})
+        return figure(score[rows], {name: targets[name][rows] for name in ("errors", "bases", "stated")})
 
-    mean = np.mean([figure(score, known) for score in scores])
+    mean = np.mean([figure(score, targets) for score in scores])
     interval = grouped_bootstrap(drawn, judged.test.groups, resamples, 1)
     return f"{mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
-def discarded(score: Values, known: Arrays, share: int, chosen: NDArray[np.bool_]) -> float:
-    errors, bases = known["errors"], known["bases"]
-    rate = residual_rate(known["stated"], errors, bases, share / 100)
+def discarded(score: Values, targets: Arrays, share: int, chosen: NDArray[np.bool_]) -> float:
+    errors, bases = targets["errors"], targets["bases"]
+    rate = residual_rate(targets["stated"], errors, bases, share / 100)
     return float((~kept_at(score, errors, bases, rate))[chosen].mean())
 
 
-def tell(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int) -> None:
+def print_row(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int) -> None:
     """Both tables of one library. `filters`: scores of each seed, or one, by name."""
-    known = judged.test.targets
-    ratio = known["errors"].sum() / known["stated"].sum()
+    targets = judged.test.targets
+    ratio = targets["errors"].sum() / targets["stated"].sum()
     print(
-        f"\n## {judged.name}: {len(judged.test)} test reads, {(known['errors'] > 0).mean():.1%} with an error; ", end=""
+        f"\n## {judged.name}: {len(judged.test)} test reads, {(targets['errors'] > 0).mean():.1%} with an error; ",
+        end="",
     )
     print(f"true errors are {ratio:.2f} times the expected ones\n")
     print(f"| filter | {' | '.join(FIGURES)} | ECE |\n|{'---|' * (len(FIGURES) + 2)}")
@@ -213,21 +216,21 @@ def tell(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int
             for title, figure in FIGURES.items()
         ]
         chances = len(scores) > 1
-        ece = f"{np.mean([calibration(score, known) for score in scores]):.4f}" if chances else ""
+        ece = f"{np.mean([calibration(score, targets) for score in scores]):.4f}" if chances else ""
         print(f"| {name} | {' | '.join(cells)} | {ece} |", flush=True)
-    free = known["errors"] == 0
+    free = targets["errors"] == 0
     print(
         f"\nError-free reads discarded where expected errors keep {', '.join(map(str, KEPT))} %, at as many errors a "
         "base, %\n"
     )
     print("| amplicons | reads | error-free | " + " | ".join(filters) + f" |\n|{'---|' * (len(filters) + 3)}")
     for name, (low, high) in CLASSES.items():
-        there = (known["abundance"] >= low) & (known["abundance"] < high)
+        there = (targets["abundance"] >= low) & (targets["abundance"] < high)
         if not (there & free).any():
             continue
         cells = [
             " / ".join(
-                f"{100 * np.mean([discarded(score, known, share, there & free) for score in scores]):.1f}"
+                f"{100 * np.mean([discarded(score, targets, share, there & free) for score in scores]):.1f}"
                 for share in KEPT
             )
             for scores in filters.values()
@@ -235,7 +238,7 @@ def tell(judged: Judged, filters: Mapping[str, Sequence[Values]], resamples: int
         print(f"| {name} | {there.sum()} | {(there & free).sum()} | {' | '.join(cells)} |")
 
 
-def tell_int8(kind: str, nets: Sequence[Network], reads: int) -> None:
+def print_int8(kind: str, nets: Sequence[Network], reads: int) -> None:
     changed = np.concatenate([net.changed for net in nets])
     farthest = f", at most {np.abs(changed - 0.5).max():.4f} from 0.5" if len(changed) else ""
     print(
@@ -274,9 +277,9 @@ def main() -> None:
             for (source, kind), seeds in nets.items():
                 where = "same library" if source == judged.name else f"trained on {source}"
                 filters[f"{kind}, {where}"] = [net(judged.test) for net in seeds]
-            tell(judged, filters, given.resamples)
+            print_row(judged, filters, given.resamples)
             for kind in SEEING:
-                tell_int8(kind, nets[judged.name, kind], len(judged.test))
+                print_int8(kind, nets[judged.name, kind], len(judged.test))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import shown
+import components
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 
@@ -66,5 +66,5 @@ page = st.navigation(
 )
 
 st.title(page.title)
-with shown.told():
+with components.errors_as_messages():
     page.run()

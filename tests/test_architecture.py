@@ -154,6 +154,31 @@ def test_no_shared_file_names_a_workload() -> None:
     assert [path.name for path in shared_files() if named.search(path.read_text())] == []
 
 
+PRIVATE = {"tell", "tells", "told", "say", "says", "said", "look", "looks", "known", "shown", "rival", "standing"}
+PRIVATE |= {"particulars", "words"}
+"""Everyday words that once had a meaning of this house. A name is the field's own term."""
+
+
+def test_names_are_the_fields_own_terms() -> None:
+    for path in [*FILES, *(ROOT / "dashboards").rglob("*.py")]:
+        for name in names_in(path):
+            parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_")
+            assert not PRIVATE & set(parts), f"{path}: {name}"
+
+
+def names_in(path: Path) -> list[str]:
+    """Of the module, its functions and classes, and their arguments and fields."""
+    found = [path.stem]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("test_"):
+            found.append(node.name)
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            found += [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.append(node.target.id)
+    return found
+
+
 def test_functions_and_files_stay_small() -> None:
     for path in FILES:
         assert len(path.read_text().splitlines()) <= 330, path

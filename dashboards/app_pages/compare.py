@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
+import components
+import glossary
 import loading
 import pandas as pd
-import shown
 import streamlit as st
-import words
 
 from anelab.bench.results.compare import compare_reports
 from anelab.tracking.reading import VersionRow
 from anelab.views import compare, engine, lineage
-from anelab.views.look import latex, markdown, result_name, run_names
+from anelab.views.formatting import latex, markdown, result_name, run_names
 
 LEAST = 2
 MOST_VERSIONS = 50
@@ -33,14 +33,14 @@ def stop(text: str) -> None:
 def arms(workload: str, with_noise: bool) -> pd.DataFrame:
     results = result_names(workload)
     with st.container(horizontal=True):
-        run_id = results[shown.pick("Result", list(results), "result")]
+        run_id = results[components.pick("Result", list(results), "result")]
         report = loading.report(run_id)
         timed = sorted(engine.chosen(report), key=lambda name: name != report.settings.reference)
         if len(timed) < LEAST:
             stop(f"Only {', '.join(timed) or 'nothing'} was timed in this result.")
-        baseline = shown.pick("Against", timed, "against")
+        baseline = components.pick("Against", timed, "against")
     others = [name for name in timed if name != baseline]
-    chosen = shown.pick_some("Arms", others, "arm") or others
+    chosen = components.pick_some("Arms", others, "arm") or others
     pairs = loading.pairs(run_id, baseline)
     return compare.arms([one for one in pairs if one.arm in chosen], with_noise)
 
@@ -50,17 +50,17 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
     if len(there) < LEAST:
         stop("There is one result only. Another follows from `anelab bench run` on another commit or machine.")
     with st.container(horizontal=True):
-        old = shown.pick("Old", older_first(there), "old")
+        old = components.pick("Old", older_first(there), "old")
         later = sorted((name for name in there if name != old), key=lambda name: name[-6:] != old[-6:])
-        new = shown.pick_some("New", later, "new", "The newest") or later[:1]
+        new = components.pick_some("New", later, "new", "The newest") or later[:1]
     parts = []
     before = loading.report(there[old])
     for name in new:
         after = loading.report(there[name])
         found = compare_reports(before, after)
-        st.caption(shown.say(f"Old: {result_name(before)}. New: {result_name(after)}."))
+        st.caption(components.escaped(f"Old: {result_name(before)}. New: {result_name(after)}."))
         if found.reason:
-            st.warning(shown.say(f"Times are not comparable: {found.reason}."), icon=":material/block:")
+            st.warning(components.escaped(f"Times are not comparable: {found.reason}."), icon=":material/block:")
             continue
         frame = compare.results(found, with_noise)
         frame.insert(0, "new result", name)
@@ -82,7 +82,7 @@ def versions(workload: str, with_noise: bool) -> pd.DataFrame:
     there = {one.title: one for one in loading.versions(workload)}
     if len(there) < LEAST:
         stop("There are fewer than two registered versions.")
-    titles = shown.pick_some("Versions", list(there), "versions", "The last two of a kind")
+    titles = components.pick_some("Versions", list(there), "versions", "The last two of a kind")
     if len(titles) == 1:
         before = lineage.parent(there[titles[0]], list(there.values()))
         if before is None:
@@ -112,7 +112,7 @@ def devices(workload: str, with_noise: bool) -> pd.DataFrame:
     latest = [loading.report(one.id) for one in loading.latest_benchmarks(workload)]
     cells = {engine.cell_name(cell): cell for cell in engine.cells_of(latest)}
     st.caption("Median of a call with its 95 % interval over processes. Machines are shown side by side, not divided.")
-    return compare.pivot(latest, cells[shown.pick("Batch or scenario", list(cells), "scenario")])
+    return compare.pivot(latest, cells[components.pick("Batch or scenario", list(cells), "scenario")])
 
 
 def datasets(workload: str, with_noise: bool) -> pd.DataFrame:
@@ -131,15 +131,15 @@ KINDS: dict[str, Callable[[str, bool], pd.DataFrame]] = {
 PIVOTS = ("Models by devices", "Models by datasets")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    workload = shown.choose_workload()
-    kind = shown.pick("Compare", list(KINDS), "kind")
-    with_noise = kind not in PIVOTS and shown.toggle("Show noise and what is equal", "noise")
+    workload = components.choose_workload()
+    kind = components.pick("Compare", list(KINDS), "kind")
+    with_noise = kind not in PIVOTS and components.toggle("Show noise and what is equal", "noise")
 frame = KINDS[kind](workload, with_noise)
 if len(frame):
-    shown.table(frame, "compared", f"{kind} of {workload}")
+    components.table(frame, "compared", f"{kind} of {workload}")
     with st.expander("Copy as Markdown or LaTeX"):
         st.code(markdown(frame), language="markdown")
         st.code(latex(frame), language="latex")
 else:
     st.caption("No difference to show beyond the noise. The switch above shows what was measured all the same.")
-words.explain("arm", "speed-up", "verdict", "noise")
+glossary.explain("arm", "speed-up", "verdict", "noise")

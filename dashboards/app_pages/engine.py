@@ -1,14 +1,14 @@
 """Does the Neural Engine beat the CPU: where, by how much, how sure."""
 
+import components
+import glossary
 import loading
-import shown
 import streamlit as st
-import words
 
 from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import VersionRow
-from anelab.views import charts, engine, particulars
-from anelab.views.look import named
+from anelab.views import charts, details, engine
+from anelab.views.formatting import named
 
 LEAST_SIZES = 2
 NONE_CHOSEN = "Nothing that is chosen was measured here."
@@ -21,9 +21,11 @@ def newest_of(version: VersionRow) -> list[str]:
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    workload = shown.choose_workload()
+    workload = components.choose_workload()
     versions = [one for one in loading.versions(workload) if one.results]
-    titles = shown.pick_some("Model versions", [one.title for one in versions], "version", "Newest of each machine")
+    titles = components.pick_some(
+        "Model versions", [one.title for one in versions], "version", "Newest of each machine"
+    )
 if titles:
     measured = {run for one in versions if one.title in titles for run in newest_of(one)}
     runs = sorted(map(loading.run, measured), key=lambda one: -one.started_ms)
@@ -37,22 +39,24 @@ THOROUGH = f"`anelab bench run {workload} --thorough`"
 there = named([loading.report(one.id) for one in runs], [one for one in versions if one.title in titles])
 run_ids = dict(zip(there, (one.id for one in runs), strict=True))
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    hosts = shown.pick_some("Machines", list(there), "host") or list(there)
+    hosts = components.pick_some("Machines", list(there), "host") or list(there)
     results = {host: there[host] for host in hosts}
     reports = list(results.values())
-    arms = shown.pick_some("Arms", list(dict.fromkeys(name for one in reports for name in engine.chosen(one))), "arm")
+    arms = components.pick_some(
+        "Arms", list(dict.fromkeys(name for one in reports for name in engine.chosen(one))), "arm"
+    )
     variants = sorted({arm.variant for one in reports for arm in engine.chosen(one).values()})
-    precision = shown.pick_some("Precision", variants, "precision")
+    precision = components.pick_some("Precision", variants, "precision")
 
 answers = engine.answer(results, versions, arms, precision)
 every = named([loading.report(one.id) for one in loading.latest_benchmarks(workload)])
 if not answers:
     answers = [engine.UNCHOSEN, *engine.answer(every, versions)] if engine.answer(every) else [engine.UNKNOWN]
 for text in answers:
-    st.markdown(f"**{shown.say(text)}**")
+    st.markdown(f"**{components.escaped(text)}**")
 for host, report in results.items():
     for text in report.warnings:
-        st.caption(f":material/warning: {shown.say(f'{host}: {text}')}")
+        st.caption(f":material/warning: {components.escaped(f'{host}: {text}')}")
 if not engine.has_neural_engine(every.values()):
     st.info(
         "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
@@ -68,9 +72,9 @@ if not engine.has_neural_engine(every.values()):
 @st.fragment
 def at_one_size() -> None:
     """What depends on the batch size or scenario, and is all that is made anew when another is chosen."""
-    with shown.told():
+    with components.errors_as_messages():
         cells = {engine.cell_name(cell): cell for cell in engine.cells_of(reports)}
-        scenario = shown.pick("Batch or scenario", list(cells), "scenario")
+        scenario = components.pick("Batch or scenario", list(cells), "scenario")
         speedups(cells[scenario], scenario)
         distributions(cells[scenario], scenario)
 
@@ -81,18 +85,22 @@ def speedups(cell: Scenario, scenario: str) -> None:
     frame = frame[frame["cell"] == str(cell)]
     if frame.empty:
         names = ", ".join(dict.fromkeys(report.settings.reference for report in reports))
-        st.caption(shown.say(f"Nothing was compared here. The others are compared with {names}: choose one of them."))
+        st.caption(
+            components.escaped(f"Nothing was compared here. The others are compared with {names}: choose one of them.")
+        )
         return
     for host, report in results.items():
         for against in dict.fromkeys(frame["against"]):
             part = frame[(frame["against"] == against) & (frame["host"] == host)]
             if len(part):
                 about = f"{host}, {scenario}, every arm in {report.settings.processes} processes"
-                st.caption(shown.say(about))
-                shown.chart(charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}")
+                st.caption(components.escaped(about))
+                components.chart(
+                    charts.speedup_chart(part, against), f"Speed-up over {against} with intervals, {scenario}"
+                )
     columns = ["host", "scenario", "arm", "against", "text", "reason", "origin"]
     renamed = frame[columns].rename(columns={"text": "speed-up [95 % interval], verdict"})
-    shown.table(renamed, "speedups", "Speed-ups")
+    components.table(renamed, "speedups", "Speed-ups")
 
 
 def distributions(cell: Scenario, scenario: str) -> None:
@@ -100,14 +108,16 @@ def distributions(cell: Scenario, scenario: str) -> None:
     for host, report in results.items():
         quantiles = loading.distributions(run_ids[host]).get(cell)
         if quantiles is not None:
-            st.caption(shown.say(f"{host}, {scenario}: raw samples"))
+            st.caption(components.escaped(f"{host}, {scenario}: raw samples"))
             kept = quantiles[quantiles["arm"].isin(engine.chosen(report, arms, precision))]
             if kept.empty:
                 st.caption(NONE_CHOSEN)
                 continue
-            shown.chart(charts.distribution_chart(kept, engine.time_title(cell)), f"Distribution of times, {scenario}")
+            components.chart(
+                charts.distribution_chart(kept, engine.time_title(cell)), f"Distribution of times, {scenario}"
+            )
     about = f"Percentiles of call times, {scenario}"
-    shown.table(engine.percentiles(results, cell, arms, precision), "percentiles", about)
+    components.table(engine.percentiles(results, cell, arms, precision), "percentiles", about)
 
 
 at_one_size()
@@ -115,7 +125,7 @@ at_one_size()
 st.subheader("Batch size")
 for host, report in results.items():
     sweep = engine.sweep({host: report}, arms, precision)
-    st.caption(shown.say(host))
+    st.caption(components.escaped(host))
     if sweep["rows"].nunique() < LEAST_SIZES:
         several = engine.sweep({host: report})["rows"].nunique() >= LEAST_SIZES
         st.caption(NONE_CHOSEN if several else f"One batch size was measured. {THOROUGH} measures the sweep.")
@@ -123,51 +133,51 @@ for host, report in results.items():
     crossings = engine.crossovers({host: report}, arms, precision)
     left, right = st.columns(2)
     with left:
-        shown.chart(charts.sweep_chart(sweep, "us", crossings), "Time of a call against rows a call")
+        components.chart(charts.sweep_chart(sweep, "us", crossings), "Time of a call against rows a call")
     with right:
-        shown.chart(charts.sweep_chart(sweep, "rows_per_s", crossings), "Throughput against rows a call")
+        components.chart(charts.sweep_chart(sweep, "rows_per_s", crossings), "Throughput against rows a call")
 crossings = engine.crossovers(results, arms, precision)
 if len(crossings):
-    shown.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
+    components.table(crossings, "crossovers", "Batch sizes from which an arm is faster")
 
 st.subheader("Placement")
 for host, report in results.items():
-    st.caption(shown.say(host))
+    st.caption(components.escaped(host))
     placed = engine.placements({host: report}, arms, precision)
     if placed.empty:
         st.caption(NONE_CHOSEN)
         continue
-    shown.chart(charts.placement_chart(placed), "Share of the work by device")
+    components.chart(charts.placement_chart(placed), "Share of the work by device")
 st.caption(
     "Source: `compute_plan` is Core ML's own plan, `ort_assignment` what ONNX Runtime assigned to its providers. Where "
     "neither tells, placement is unavailable, which is not zero."
 )
 
 st.subheader("Cold, cached, warm, sustained; energy and parity")
-states = particulars.states(results, arms, precision)
+states = details.states(results, arms, precision)
 empty = [name for name in states.columns if states[name].isna().all()]
-shown.table(states.drop(columns=empty), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
-every_arm = particulars.states(results)
+components.table(states.drop(columns=empty), "states", "Cold, cached, warm and sustained times, memory, energy, parity")
+every_arm = details.states(results)
 if unknown := [name for name in empty if every_arm[name].isna().all()]:
     st.caption(f"Not measured: {', '.join(unknown)}. {THOROUGH} measures what the machine it runs on can.")
-for text in particulars.without_energy(results):
-    st.caption(shown.say(f"No energy of {text}"))
+for text in details.without_energy(results):
+    st.caption(components.escaped(f"No energy of {text}"))
 with st.expander("Gates before timing: provider, parity, placement"):
-    shown.table(particulars.gates(results), "gates", "Gates of every arm")
-if len(lost := particulars.not_timed(results)):
+    components.table(details.gates(results), "gates", "Gates of every arm")
+if len(lost := details.not_timed(results)):
     with st.expander(f"{len(lost)} arms that were not timed, and why"):
-        shown.table(lost, "not_timed", "Arms that were not timed")
+        components.table(lost, "not_timed", "Arms that were not timed")
 
 with st.container(border=True):
     st.subheader("Estimates, not measured")
     st.caption("From the package's operations and constants that others published; only a Mac can tell.")
     if engine.has_neural_engine(every.values()):
         st.caption("A Neural Engine was measured meanwhile: what is measured, above, overrules any estimate.")
-    if len(estimated := particulars.estimates(results)):
-        shown.table(estimated, "estimates", "Estimated times, not measured")
+    if len(estimated := details.estimates(results)):
+        components.table(estimated, "estimates", "Estimated times, not measured")
     else:
         st.caption("None for this choice.")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")
-    shown.table(particulars.published(loading.published()), "published", "Cases published by others")
-words.explain("NE", "arm", "speed-up", "verdict", "noise", "placement", "parity", "steady", "kept up")
+    components.table(details.published(loading.published()), "published", "Cases published by others")
+glossary.explain("NE", "arm", "speed-up", "verdict", "noise", "placement", "parity", "steady", "kept up")

@@ -1,9 +1,9 @@
 """One figure over commits, with its noise."""
 
+import components
+import glossary
 import loading
-import shown
 import streamlit as st
-import words
 
 from anelab.bench.results import trend
 from anelab.views import charts, history
@@ -12,23 +12,23 @@ KINDS = ("Latency", "Metric")
 SHOWN = {"the last 50": 50, "the last 200": 200, "the last 1,000": 1000}
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    workload = shown.choose_workload()
-    kind = shown.pick("Figure", KINDS, "figure")
-    most = SHOWN[shown.pick("Results", list(SHOWN), "last")]
+    workload = components.choose_workload()
+    kind = components.pick("Figure", KINDS, "figure")
+    most = SHOWN[components.pick("Results", list(SHOWN), "last")]
     runs = loading.runs(workload, "bench" if kind == "Latency" else "train", most)
     names = history.latencies(runs) if kind == "Latency" else history.metrics(runs)
     if not names:
         st.info(f"There is nothing of {workload} to show yet. Run `anelab run {workload}`.", title="No history")
         st.stop()
-    name = shown.pick("Name", names, "name")
+    name = components.pick("Name", names, "name")
     if kind == "Latency":
         names_of = history.host_names(history.hosts(runs, name), loading.latest_reports(workload))
-        host = shown.pick("Machine", list(names_of), "host")
+        host = components.pick("Machine", list(names_of), "host")
         frame = history.latency(runs, name, names_of[host])
     else:
         frame = history.metric(runs, name, history.better_when(name, loading.versions(workload)))
 unit = f"{name} (µs)" if kind == "Latency" else name
-shown.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
+components.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
 st.caption(
     "Grey: three scaled median absolute deviations of up to 30 earlier values"
     + (", 5 % at least" if kind == "Latency" else "")
@@ -40,5 +40,5 @@ changes = frame[~frame["change"].isin(["as before", "too few before"])]
 if len(changes):
     counted = changes["change"].value_counts()
     st.markdown(f"**{', '.join(f'{name}: {count}' for name, count in counted.items())}**")
-shown.table(frame.drop(columns=["order", "run"]), "history", f"{name} over results")
-words.explain("band", "arm")
+components.table(frame.drop(columns=["order", "run"]), "history", f"{name} over results")
+glossary.explain("band", "arm")

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+import components
+import glossary
 import loading
-import shown
 import streamlit as st
-import words
 
 from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views import engine, overview
-from anelab.views.look import named
+from anelab.views.formatting import named
 
 LAST = 30
 """Trainings in a sparkline."""
@@ -27,12 +27,12 @@ def show(workload: str) -> None:
         for one in champions:
             headline(one, overview.trend(trained, one.metric_name))
     for text in engine.answer(named(reports), versions) or [engine.UNKNOWN]:
-        st.markdown(f":material/memory: {shown.say(text)}")
-    if len(frame := overview.standing(versions)):
-        shown.table(frame, f"standing_{workload}", f"Champions and challengers of {workload}", plain=True)
+        st.markdown(f":material/memory: {components.escaped(text)}")
+    if len(frame := overview.holders_table(versions)):
+        components.table(frame, f"holders_{workload}", f"Champions and challengers of {workload}", plain=True)
     for one in champions:
         with st.expander(f"Gates of {one.title}"):
-            shown.table(overview.gates(one), f"gates_{one.model}", f"Gates that {one.title} passed", plain=True)
+            components.table(overview.gates(one), f"gates_{one.model}", f"Gates that {one.title} passed", plain=True)
     for lack in overview.missing(workload, stages(workload, versions, trained, reports), versions, reports):
         st.markdown(f":material/pending: {lack.what}: `{lack.command}`")
 
@@ -60,8 +60,8 @@ def stages(
 
 
 if not loading.workloads():
-    shown.choose_workload()  # tells what to run, and ends the page
+    components.choose_workload()  # tells what to run, and ends the page
 for workload in loading.workloads():
-    with st.container(border=True), shown.told():
+    with st.container(border=True), components.errors_as_messages():
         show(workload)
-words.explain("champion", "gate", "arm", "noise")
+glossary.explain("champion", "gate", "arm", "noise")

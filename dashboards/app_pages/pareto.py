@@ -1,9 +1,9 @@
 """Quality, latency and size: what no other version beats."""
 
+import components
+import glossary
 import loading
-import shown
 import streamlit as st
-import words
 
 from anelab.views import charts, pareto
 
@@ -17,7 +17,7 @@ def take_picked() -> None:
         st.session_state["point"] = clicked[0]["point"]
 
 
-workload = shown.choose_workload()
+workload = components.choose_workload()
 versions = loading.versions(workload)
 test_sets = list(dict.fromkeys((one.test_digest, one.metric) for one in versions))
 versions = [one for one in versions if (one.test_digest, one.metric) == test_sets[0]] if versions else []
@@ -34,11 +34,11 @@ if frame.empty:
 metric = versions[0].metric_name
 better = versions[0].direction(metric) > 0
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    host = shown.pick("Machine", list(dict.fromkeys(frame["host"])), "host")
-    least = shown.limit(f"{'Least' if better else 'Most'} {metric}", "quality", format="%.5f")
-    most_us = shown.limit("Most time (µs)", "us", 0.0)
-    most_kb = shown.limit("Most size (kB)", "kb", 0.0)
-    with_others = shown.toggle("Show what is not feasible", "infeasible")
+    host = components.pick("Machine", list(dict.fromkeys(frame["host"])), "host")
+    least = components.limit(f"{'Least' if better else 'Most'} {metric}", "quality", format="%.5f")
+    most_us = components.limit("Most time (µs)", "us", 0.0)
+    most_kb = components.limit("Most size (kB)", "kb", 0.0)
+    with_others = components.toggle("Show what is not feasible", "infeasible")
 frame = pareto.judged(frame[frame["host"] == host], better, least, most_us, most_kb)
 if not with_others:
     frame = frame[frame["feasible"]]
@@ -60,18 +60,18 @@ st.caption(
     "Click a point to choose it."
 )
 points = {row["point"]: row for row in frame.to_dict("records")}
-point = points[shown.pick("Point", list(points), "point")]
+point = points[components.pick("Point", list(points), "point")]
 if "champion" in point["aliases"]:
     st.caption("It is the champion already.")
 elif point["feasible"]:
     st.caption("What makes its version champion:")
     st.code(pareto.promote_command(str(point["version"])), language="bash")
 else:
-    st.caption(shown.say(f"Not feasible: {point['held back by'] or 'it is beyond the limits above'}."))
+    st.caption(components.escaped(f"Not feasible: {point['held back by'] or 'it is beyond the limits above'}."))
 if len(test_sets) > 1:
     st.caption("Versions that were judged on another test set or by another metric are left out.")
 columns = {"us": "time of a call (µs)", "quality": metric, "size_kb": "size (kB)"}
-shown.table(
+components.table(
     frame.drop(columns=["host", "point"]).rename(columns=columns), "pareto", "Versions by quality, time and size"
 )
-words.explain("front", "eligible", "champion", "gate", "arm")
+glossary.explain("front", "eligible", "champion", "gate", "arm")

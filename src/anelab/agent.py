@@ -34,7 +34,7 @@ class Agent:
     params: Params
     thorough: bool
     name: str
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
     lease_s: float = claims.LEASE_SECONDS
 
     @property
@@ -65,7 +65,7 @@ class Agent:
                 except AnelabError as error:
                     if once:
                         raise
-                    self.tell(f"{error}; trying again in {interval_s:g} s")
+                    self.on_progress(f"{error}; trying again in {interval_s:g} s")
                 if once:
                     return done
                 time.sleep(interval_s)
@@ -106,7 +106,7 @@ class Agent:
 
     def _perform(self, store: Store, taken: Claim) -> None:
         """A version that cannot be measured is marked failed, with the reason, and the next one is taken."""
-        self.tell(f"{taken.label}: measuring")
+        self.on_progress(f"{taken.label}: measuring")
         with store.writing():
             claims.begin(store, taken, self.name)
         try:
@@ -118,11 +118,11 @@ class Agent:
             text = str(error) if isinstance(error, AnelabError) else f"{type(error).__name__}: {error}"
             with store.writing():
                 claims.finish(store, taken, "failed", {claims.ERROR: text[: claims.ERROR_LENGTH]})
-            self.tell(f"{taken.label}: failed: {text}")
+            self.on_progress(f"{taken.label}: failed: {text}")
             return
         with store.writing():
             claims.finish(store, taken, "done", {claims.RESULT: result})
-        self.tell(f"{taken.label}: done, result {result}")
+        self.on_progress(f"{taken.label}: done, result {result}")
 
     @contextmanager
     def _beating(self, store: Store, taken: Claim) -> Iterator[None]:
@@ -160,7 +160,7 @@ class Agent:
         from anelab.stages.version import measured_version
 
         config = self.params.section(workload).bench.model_copy(update={"thorough": self.thorough})
-        with measured_version(store, self.params, taken.version, config, self.tell) as found:
+        with measured_version(store, self.params, taken.version, config, self.on_progress) as found:
             write_bundle(found.report, found.samples, kept)
 
     def _attach(self, store: Store, taken: Claim, kept: Path) -> str:

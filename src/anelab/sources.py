@@ -114,18 +114,18 @@ def manifest(files: list[Path], addresses: list[str], cache: Path) -> dict[str, 
 
 
 def _digests(files: list[Path], cache: Path) -> list[str]:
-    known = _read_cache(cache)
-    fresh = {str(path.resolve()): _digest(path, known.get(str(path.resolve()))) for path in files}
-    if any(known.get(path) != entry for path, entry in fresh.items()):
-        write_json(cache, known | fresh)
+    cached = _read_cache(cache)
+    fresh = {str(path.resolve()): _digest(path, cached.get(str(path.resolve()))) for path in files}
+    if any(cached.get(path) != entry for path, entry in fresh.items()):
+        write_json(cache, cached | fresh)
     return [fresh[str(path.resolve())][2] for path in files]
 
 
-def _digest(path: Path, known: list[Any] | None) -> list[Any]:
+def _digest(path: Path, cached: list[Any] | None) -> list[Any]:
     """[size, mtime in ns, sha256], read anew only if the file's size or mtime changed."""
     stat = path.stat()
-    if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
-        return known
+    if cached and cached[:2] == [stat.st_size, stat.st_mtime_ns]:
+        return cached
     return [stat.st_size, stat.st_mtime_ns, file_digest(path)]
 
 

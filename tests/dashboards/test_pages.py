@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from anelab.dashboard import WORKSPACE
-from anelab.views.look import JOINER
+from anelab.views.formatting import JOINER
 from tests.commands import anelab
 from tests.conftest import ROOT
 

@@ -9,7 +9,6 @@ from anelab.errors import AnelabError
 from anelab.export.parity import Parity
 from anelab.learning.base import Split
 from anelab.learning.config import Tolerance
-from anelab.tracking.champion import KEPT, Promotion, Standing, read_standing, write_standing
 from anelab.tracking.gates import (
     champion_gate,
     debug_gate,
@@ -22,6 +21,7 @@ from anelab.tracking.gates import (
     rules_gate,
     size_gate,
 )
+from anelab.tracking.promotion_record import KEPT, Promotion, PromotionRecord, read_promotions, write_promotions
 from tests.conftest import tiny
 
 MNIST, READS = workloads.get("mnist"), workloads.get("read_quality")
@@ -164,13 +164,13 @@ def promotion(name: str) -> Promotion:
 
 def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
     path = tmp_path / "champion.json"
-    standing = Standing().promote(promotion("a")).promote(promotion("b"))
-    assert standing.champion == promotion("b")
-    assert standing.challenger == promotion("a")
-    write_standing(path, "mnist-onnx", standing)
-    write_standing(path, "mnist-coreml", Standing().promote(promotion("x")))
-    assert read_standing(path, "mnist-onnx") == standing
-    back = standing.rollback("mnist-onnx")
+    promotions = PromotionRecord().promote(promotion("a")).promote(promotion("b"))
+    assert promotions.champion == promotion("b")
+    assert promotions.challenger == promotion("a")
+    write_promotions(path, "mnist-onnx", promotions)
+    write_promotions(path, "mnist-coreml", PromotionRecord().promote(promotion("x")))
+    assert read_promotions(path, "mnist-onnx") == promotions
+    back = promotions.rollback("mnist-onnx")
     assert back.champion is not None
     assert (back.champion.content, back.champion.by) == ("a", "rollback")
     assert (back.demoted, back.challenger) == (("b",), None)
@@ -180,31 +180,31 @@ def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
 
 
 def test_a_model_rolled_back_to_is_no_longer_demoted() -> None:
-    standing = Standing().promote(promotion("a")).promote(promotion("b")).rollback("m").promote(promotion("c"))
-    assert standing.promote(promotion("b")).rollback("m").rollback("m").demoted == ("b", "c")
+    promotions = PromotionRecord().promote(promotion("a")).promote(promotion("b")).rollback("m").promote(promotion("c"))
+    assert promotions.promote(promotion("b")).rollback("m").rollback("m").demoted == ("b", "c")
 
 
 def test_promoting_the_same_model_again_changes_nothing_not_even_in_another_file() -> None:
-    standing = Standing().promote(promotion("a")).promote(promotion("b")).rollback("m")
+    promotions = PromotionRecord().promote(promotion("a")).promote(promotion("b")).rollback("m")
     twin = replace(promotion("a"), sha256="other", by="register")
-    assert standing.promote(twin) == standing
-    many = Standing()
+    assert promotions.promote(twin) == promotions
+    many = PromotionRecord()
     for index in range(KEPT + 5):
         many = many.promote(promotion(str(index)))
     assert len(many.former) == KEPT
 
 
 def test_a_persons_choice_is_not_undone_by_registering_the_other_again() -> None:
-    standing = Standing().promote(promotion("a")).promote(promotion("b")).choose(promotion("a"))
-    assert standing.champion == promotion("a")
-    assert standing.demoted == ("b",)
-    assert standing.challenge(promotion("a")) == standing
-    assert standing.choose(promotion("a")) == standing
+    promotions = PromotionRecord().promote(promotion("a")).promote(promotion("b")).choose(promotion("a"))
+    assert promotions.champion == promotion("a")
+    assert promotions.demoted == ("b",)
+    assert promotions.challenge(promotion("a")) == promotions
+    assert promotions.choose(promotion("a")) == promotions
 
 
 def test_comparisons_are_counted_by_test_set_and_once_a_candidate() -> None:
-    standing = Standing().compared("t1", "a").compared("t1", "a").compared("t1", "b").compared("t2", "a")
-    assert standing.comparisons == {"t1": ["a", "b"], "t2": ["a"]}
+    promotions = PromotionRecord().compared("t1", "a").compared("t1", "a").compared("t1", "b").compared("t2", "a")
+    assert promotions.comparisons == {"t1": ["a", "b"], "t2": ["a"]}
 
 
 @pytest.mark.parametrize("text", ["{", '{"models": {"m": {"champion": {"odd": 1}}}}'])
@@ -212,4 +212,4 @@ def test_a_damaged_record_is_named(text: str, tmp_path: Any) -> None:
     path = tmp_path / "champion.json"
     path.write_text(text)
     with pytest.raises(AnelabError, match=r"champion\.json: .*restore it with git"):
-        read_standing(path, "m")
+        read_promotions(path, "m")

@@ -11,8 +11,8 @@ from anelab.bench.results.compare import crossover, level, pair
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import Report
 from anelab.bench.scenario import SINGLE, Scenario
-from anelab.views import charts, engine, particulars
-from anelab.views.look import DEVICE_COLOURS, device_of, named
+from anelab.views import charts, details, engine
+from anelab.views.formatting import DEVICE_COLOURS, device_of, named
 from tests.views.made import full, linux, mac, version
 
 Result = tuple[Report, list[Slice]]
@@ -159,7 +159,7 @@ def test_the_distribution_is_of_raw_samples(apple: Result) -> None:
 
 
 def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result) -> None:
-    states = particulars.states(named([apple[0], other[0]])).set_index("arm")
+    states = details.states(named([apple[0], other[0]])).set_index("arm")
     assert states.loc["coreml/cpu_and_ne:fp16", "energy of an inference above idle (mJ)"] == 0.42
     assert states.loc["classical:fp32", "energy source"] == "unavailable"
     assert states.loc["classical:fp32", "parity"] == "– not asked"
@@ -167,11 +167,11 @@ def test_what_is_not_known_is_empty_or_unavailable(apple: Result, other: Result)
     assert states.loc["coreml/cpu_only:fp16", "cold compile (ms)"] == 80
     assert states.loc["coreml/cpu_only:fp16", "cached load (ms)"] == 3
     assert states.loc["coreml/cpu_only:fp16", "parity"] == "✓ passed"
-    assert "largest error 1e-4" in set(particulars.gates(named([apple[0]]))["detail"])
+    assert "largest error 1e-4" in set(details.gates(named([apple[0]]))["detail"])
 
 
 def test_what_was_not_timed_says_why(other: Result) -> None:
-    frame = particulars.not_timed(named([other[0]]))
+    frame = details.not_timed(named([other[0]]))
     assert (
         list(frame["why"]) == ["it is not here", "hang while slice: no answer in 10 s"]
         or "hung" in frame["why"].iloc[1]
@@ -179,10 +179,10 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
 
 
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:
-    columns = set(particulars.estimates(named([other[0]])).columns)
+    columns = set(details.estimates(named([other[0]])).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
     assert not columns & set(engine.percentiles(named([other[0]]), SINGLE).columns)
-    assert len(particulars.published(published())) == len(published())
+    assert len(details.published(published())) == len(published())
 
 
 def test_two_arms_of_one_result_are_paired_from_the_samples(apple: Result) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anelab.bench.results.compare import Differences, compare_reports
 from anelab.bench.scenario import SINGLE, Scenario
 from anelab.tracking.replicates import Replicates
-from anelab.views import compare, data, history, lineage, look, overview, pareto, search
+from anelab.views import compare, data, formatting, history, lineage, overview, pareto, search
 from anelab.views.compare import Judged
 from tests.bench.made import report
 from tests.views.made import linux, mac, run, version
@@ -21,7 +21,7 @@ from tests.views.made import linux, mac, run, version
 
 def test_overview_names_holders_and_what_is_missing() -> None:
     rows = [version(3, aliases=("challenger",)), version(2)]
-    frame = overview.standing(rows)
+    frame = overview.holders_table(rows)
     assert list(frame["alias"]) == ["champion", "challenger"]
     assert list(frame["version"]) == [2, 3]
     assert frame["gates"].iloc[0] == "✓ quality ✓ size"
@@ -123,14 +123,14 @@ def test_what_could_not_be_compared_is_no_agreement() -> None:
 
 
 def test_texts_from_elsewhere_bring_no_link_and_no_tag() -> None:
-    text = look.harmless("![x](https://evil.example/p.png) <img src=x>\nnext | row")
+    text = formatting.harmless("![x](https://evil.example/p.png) <img src=x>\nnext | row")
     assert "](" not in text and "<" not in text and "\n" not in text and " | " not in text
 
 
 def test_a_table_goes_into_markdown_and_latex() -> None:
     frame = pd.DataFrame({"a|b": ["x_1 & 50 %"], "n": [1.23456]})
-    assert look.markdown(frame).splitlines() == ["| a\\|b | n |", "| --- | --- |", "| x_1 & 50 % | 1.235 |"]
-    text = look.latex(frame)
+    assert formatting.markdown(frame).splitlines() == ["| a\\|b | n |", "| --- | --- |", "| x_1 & 50 % | 1.235 |"]
+    text = formatting.latex(frame)
     assert r"x\_1 \& 50 \% & 1.235 \\" in text
     assert text.startswith(r"\begin{tabular}{lr}") and text.endswith(r"\end{tabular}")
 
@@ -182,7 +182,7 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     made = linux()[0]
     names = history.host_names([made.host.fingerprint, "other!"], [made])
     assert list(names.values()) == [made.host.fingerprint, "other!"]
-    assert list(names) == [look.host_name(made), "unknown machine (other!)"]
+    assert list(names) == [formatting.host_name(made), "unknown machine (other!)"]
     frame = history.latency([*runs, other], "single.ort-cpu.fp32", "f" * 16)
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
@@ -292,4 +292,4 @@ def test_a_data_card_gives_counts_profiles_and_facts() -> None:
 def test_a_ratio_has_as_many_digits_as_its_interval_bears(
     value: float | None, low: float | None, high: float | None, text: str
 ) -> None:
-    assert look.ratio_text(value, low, high) == text
+    assert formatting.ratio_text(value, low, high) == text

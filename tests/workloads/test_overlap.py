@@ -17,7 +17,7 @@ from anelab.workloads.read_quality import filters
 from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH
 from anelab.workloads.read_quality.groups import mates_of
 from anelab.workloads.read_quality.kmers import KmerTable
-from anelab.workloads.read_quality.known import what_is_known
+from anelab.workloads.read_quality.labelled import label_reads
 from anelab.workloads.read_quality.labels import flush_left
 from anelab.workloads.read_quality.library import read_all
 from anelab.workloads.read_quality.overlap import Overlaps, find_overlaps, reverse_complement
@@ -79,7 +79,7 @@ def test_a_strand_and_its_complement_are_one_kmer_and_unread_bases_make_none() -
     sequence = made(0, 60)
     table = KmerTable.of(codes_of(sequence, other_strand(sequence), sequence[:30] + "N" + sequence[31:]))
     assert len(table.kmers) == 40
-    assert table.look_up(codes_of(sequence))[0, :40].tolist() == [3] * 10 + [2] * 21 + [3] * 9
+    assert table.lookup(codes_of(sequence))[0, :40].tolist() == [3] * 10 + [2] * 21 + [3] * 9
     assert table.support(codes_of(sequence))[0, :60].tolist() == [3] * 30 + [2] + [3] * 29
     assert table.typical(codes_of(sequence, made(5, 60), "")).tolist() == [2.0, 0.0, 0.0]
 
@@ -96,7 +96,7 @@ def test_the_wrong_mate_is_the_one_whose_kmers_are_rare() -> None:
     found = overlaps_of(wrong, theirs, near, *[MATES] * 6)
     assert (found.pairs, found.trusted, found.undecided) == (9, 9, 0)
     assert [errors_of(found, row) for row in range(6)] == [[60], [], [], [45], [60, 64], [67]]
-    assert all(np.flatnonzero(known).tolist() == list(range(40, 90)) for known in found.known)
+    assert all(np.flatnonzero(covered).tolist() == list(range(40, 90)) for covered in found.covered)
     assert found.wrong.sum() == 5
     assert found.abundance.tolist() == [15.0] * 18
 
@@ -113,7 +113,7 @@ def test_a_fragment_shorter_than_its_reads_ends_where_it_ends() -> None:
     pair = (short + adapter, other_strand(short) + adapter)
     found = overlaps_of(*[pair] * 3)
     assert found.trusted == 3
-    assert all(np.flatnonzero(known).tolist() == list(range(60)) for known in found.known)
+    assert all(np.flatnonzero(covered).tolist() == list(range(60)) for covered in found.covered)
 
 
 def test_a_difference_that_the_library_does_not_decide_leaves_its_pair_out() -> None:
@@ -154,7 +154,7 @@ def test_overlaps_find_the_true_errors_of_simulated_reads(tmp_path: Path) -> Non
     config, files = simulated(tmp_path)
     truth = read_truth(tmp_path / TRUTH_NAME)
     reads = read_all(files, config.data)
-    found = what_is_known(reads, [], config.data)
+    found = label_reads(reads, [], config.data)
     inside = found.raw[:, :WIDTH] != PAD_CODE
     true = np.zeros_like(inside)
     for row, read in enumerate(found.rows.tolist()):
@@ -237,13 +237,13 @@ def test_each_library_decides_for_itself(tmp_path: Path) -> None:
             reads = [(f"{library}{n}/{mate + 1}", pair[mate], "+I" * 45) for n, pair in enumerate(pairs)]
             files.append(write(tmp_path / f"{library}_{mate + 1}.fq", reads))
     reads = read_all(files, config.data)
-    found = what_is_known(reads, [], config.data)
+    found = label_reads(reads, [], config.data)
     assert [facts["files"] for facts in found.facts["overlaps"]] == ["a_1.fq and a_2.fq", "b_1.fq and b_2.fq"]
     assert [facts["wrong_bases"] for facts in found.facts["overlaps"]] == [3, 3]
     assert found.targets["abundance"].tolist() == [1.0] * 48
     apart = [write(tmp_path / f"c_{mate}.fq", [(f"c/{mate}", made(mate, 80), "+I" * 40)]) for mate in (1, 2)]
     with pytest.raises(AnelabError, match=r"c_1\.fq and c_2\.fq: 0 of 1 pairs"):
-        what_is_known(read_all([*files, *apart], config.data), [], config.data)
+        label_reads(read_all([*files, *apart], config.data), [], config.data)
 
 
 def test_whole_reads_tell_of_each_other_and_the_model_sees_its_part(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_whole_reads_tell_of_each_other_and_the_model_sees_its_part(tmp_path: Pa
         write(tmp_path / f"{mate}.fq", [(f"r{n}/{mate}", pair[mate - 1], "+I" * 125) for n, pair in enumerate(pairs)])
         for mate in (1, 2)
     ]
-    found = what_is_known(read_all(files, configured().data), [], configured().data)
+    found = label_reads(read_all(files, configured().data), [], configured().data)
     assert len(found.rows) == 16
     assert all(np.flatnonzero(row).tolist() == list(range(10, WIDTH)) for row in found.raw[:, :WIDTH])
     assert [np.flatnonzero(row).tolist() for row in found.targets["wrong"][:2]] == [[140], []]
@@ -268,7 +268,7 @@ def test_whole_reads_tell_of_each_other_and_the_model_sees_its_part(tmp_path: Pa
         for mate in (1, 2)
     ]
     with pytest.raises(AnelabError, match=r"overlap in far1\.fq, far2\.fq, but not in 30 of the first 150 bases"):
-        what_is_known(read_all(files, configured().data), [], configured().data)
+        label_reads(read_all(files, configured().data), [], configured().data)
 
 
 def test_who_sees_bases_must_say_how_many_rare_reads_may_be_discarded() -> None:
@@ -341,18 +341,18 @@ def test_error_free_reads_of_rare_amplicons_are_counted_against_expected_errors(
     where they keep 80 and 90 none. A score that puts the rare last discards all seven at all three."""
     errors, rare = np.zeros(100, int), [45, 46, 47, 48, 49, 55, 56]
     errors[40], errors[50:], errors[55:57] = 1, 1, 0
-    known = {"errors": errors, "bases": np.full(100, 100), "stated": np.arange(100.0)}
-    assert filters.figures(known["stated"], known) == {"kept_50": 0.5, "kept_80": 0.8, "kept_90": 0.9}
+    covered = {"errors": errors, "bases": np.full(100, 100), "stated": np.arange(100.0)}
+    assert filters.figures(covered["stated"], covered) == {"kept_50": 0.5, "kept_80": 0.8, "kept_90": 0.9}
     abundance = np.full(100, 0.5)
-    without = filters.figures(known["stated"], known | {"abundance": abundance})
+    without = filters.figures(covered["stated"], covered | {"abundance": abundance})
     assert np.isnan(without["rare_discarded"])
     innocent = np.full(100, 0.5)
     innocent[:5] = 0.001
-    assert filters.figures(known["stated"], known | {"abundance": innocent})["rare_discarded"] == 1.0
+    assert filters.figures(covered["stated"], covered | {"abundance": innocent})["rare_discarded"] == 1.0
     abundance[rare] = 0.0099
-    known["abundance"] = abundance
-    assert filters.figures(known["stated"], known)["rare_discarded"] == 1.0
-    deletes = filters.figures(np.where(abundance < 0.01, 1000.0, known["stated"]), known)
+    covered["abundance"] = abundance
+    assert filters.figures(covered["stated"], covered)["rare_discarded"] == 1.0
+    deletes = filters.figures(np.where(abundance < 0.01, 1000.0, covered["stated"]), covered)
     assert (deletes["kept_50"], deletes["rare_discarded"]) == (0.4, (21 + 1) / (2 + 1))
 
 

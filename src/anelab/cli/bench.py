@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, print_json, say
+from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, notify, print_json
 from anelab.cli.results import opened
 from anelab.errors import UsageError
 
@@ -260,7 +260,7 @@ def agent(
         raise UsageError(f"--name takes letters and digits, and within it also dots, - and _, but got {who}")
     if not 0 < interval < math.inf:
         raise UsageError(f"--interval takes seconds above 0, but got {interval}")
-    done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, say).work(once, interval)
+    done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, notify).work(once, interval)
     print(f"{done} versions done")
 
 

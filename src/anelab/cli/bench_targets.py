@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anelab.cli.console import Common, say
+from anelab.cli.console import Common, notify
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def _run_version(common: Common, target: str, arms: list[str], thorough: bool, u
     store = open_store(workspace)
     version = find_version(store, target)
     params, config = _settings(common, workload_of(version.name), thorough, url)
-    with measured_version(store, params, version, config, say, arms) as found:
+    with measured_version(store, params, version, config, notify, arms) as found:
         with store.writing():
             versions = attach_result(store, workspace, found.report, found.samples)
         again = f"`anelab bench show {found.report.subject.workload}:{found.report.id[:12]}`"
-        say(f"anelab: attached to {', '.join(versions)}; see it again with {again}")
+        notify(f"anelab: attached to {', '.join(versions)}; see it again with {again}")
         return found.report
 
 
@@ -72,10 +72,10 @@ def _run_folder(common: Common, target: str, arms: list[str], thorough: bool, ur
             )
         workload = workloads.check(str(place.manifest["metadata"].get("workload")))
         params, config = _settings(common, workload, thorough, url)
-        with measured_folder(place.folder, workload, params, config, say, arms) as found:
+        with measured_folder(place.folder, workload, params, config, notify, arms) as found:
             bundle = Path(f"{workload}-{found.report.id[:12]}.bench.zip")
             write_bundle(found.report, found.samples, bundle)
-    say(f"anelab: kept in {bundle}; see it again with `anelab bench show {bundle}`")
+    notify(f"anelab: kept in {bundle}; see it again with `anelab bench show {bundle}`")
     return found.report
 
 

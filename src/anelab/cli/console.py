@@ -108,7 +108,7 @@ def take_common(arguments: list[str]) -> tuple[Common, list[str]]:
     return Common(tuple(overrides), folder, verbose), rest
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     print(text, file=sys.stderr)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Model, Version, Workload, as_text, commands, print_json, say
+from anelab.cli.console import EVERYWHERE, AsJson, Model, Version, Workload, as_text, commands, notify, print_json
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ def evaluate(
         predict = mil_predictor(path, chosen)
         outputs = predict(read_rows(rows, input_names(path)))
     if chosen == "ane":
-        say("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
+        notify("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
     for name, count in values_not_finite(outputs).items():
-        say(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
+        notify(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
     if output is not None:
         write_outputs(output, with_classes(outputs, predict.classes))
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json, say
+from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
         print_json(facts)
     else:
         shapes = ", ".join(f"{name} {item['dtype']} {item['shape']}" for name, item in facts["outputs"].items())
-        say(f"{model.name} ({model.path.name}) on {model.provider}: {shapes}")
-        say(f"{count:,} rows in {seconds:.3g} s, {facts['us_per_row']:.3g} us a row with the first call; no benchmark")
+        notify(f"{model.name} ({model.path.name}) on {model.provider}: {shapes}")
+        notify(
+            f"{count:,} rows in {seconds:.3g} s, {facts['us_per_row']:.3g} us a row with the first call; no benchmark"
+        )
 
 
 def _facts(model: "Model", outputs: "Arrays", rows: int, seconds: float) -> dict[str, Any]:

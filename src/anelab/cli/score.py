@@ -77,7 +77,7 @@ def score(
         )
     taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
     with redirect_stdout(sys.stderr if taken else sys.stdout):
-        print_json(found.as_json()) if as_json else print(_told(found))
+        print_json(found.as_json()) if as_json else print(_summary_text(found))
 
 
 def _end(number: int, frame: object) -> None:
@@ -100,7 +100,7 @@ def _sources(given: list[str]) -> list[Path | str]:
     return found
 
 
-def _told(found: "Summary") -> str:
+def _summary_text(found: "Summary") -> str:
     share = found.passing / found.reads if found.reads else 0.0
     offsets = " and ".join(f"Phred+{offset}" for offset in sorted(found.offsets)) or "no reads"
     lines = [

@@ -2,7 +2,7 @@
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, Common, Workload, commands, say
+from anelab.cli.console import EVERYWHERE, Common, Workload, commands, notify
 
 COMMANDS = commands()
 
@@ -76,8 +76,8 @@ def run(ctx: typer.Context, workload: Workload) -> None:
     """Run all stages of a workload in order, without DVC."""
     ctx.obj.job(workload)
     for step in (inputs, simulate):
-        say(f"{workload}: {step.__name__}")
+        notify(f"{workload}: {step.__name__}")
         step(ctx, workload)
     for stage in ("prepare", "search", "train", "export", "bench", "register"):
-        say(f"{workload}: {stage}")
+        notify(f"{workload}: {stage}")
         _execute(ctx.obj, stage, workload)

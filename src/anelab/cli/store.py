@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json, say
+from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
 
 COMMANDS = commands()
 STORE = commands("The MLflow store: where it is, and cleaning it.")
@@ -20,7 +20,7 @@ def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     done = synchronise(ctx.obj.workspace(), ctx.obj.params().workloads)
     for warning in done.warnings:
-        say(f"anelab: warning: {warning}")
+        notify(f"anelab: warning: {warning}")
     if as_json:
         print_json(asdict(done))
     else:

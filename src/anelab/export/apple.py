@@ -173,18 +173,18 @@ class Placement:
 def placement_of(plan: Sequence[PlannedOperator]) -> Placement:
     placed = [one for one in plan if one.preferred is not None]
     order = [one.preferred for one in placed]
-    known = [one for one in placed if one.cost is not None]
-    whole = sum(one.cost or 0 for one in known)
+    operators = [one for one in placed if one.cost is not None]
+    whole = sum(one.cost or 0 for one in operators)
     return Placement(
         operators={device: order.count(device) for device in DEVICES},
-        cost={device: _share(known, device, whole) for device in DEVICES} if whole else {},
+        cost={device: _share(operators, device, whole) for device in DEVICES} if whole else {},
         switches=sum(before != after for before, after in pairwise(order)),
         supported_not_preferred=sum("NE" in one.supported and one.preferred != "NE" for one in placed),
     )
 
 
-def _share(known: Sequence[PlannedOperator], device: str, whole: float) -> float:
-    return sum(one.cost or 0 for one in known if one.preferred == device) / whole
+def _share(operators: Sequence[PlannedOperator], device: str, whole: float) -> float:
+    return sum(one.cost or 0 for one in operators if one.preferred == device) / whole
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def in_slabs(buckets: Sequence[Bucket], what: str) -> Predictor:
         counts = {len(array) for array in arrays.values() if array.ndim}
         if not fitting or len(counts) != 1 or not min(counts):
             given = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            taken = "; ".join(_shown(bucket) for bucket in buckets)
+            taken = "; ".join(_described(bucket) for bucket in buckets)
             raise AnelabError(
                 f"{what}: no function takes {given or 'nothing'}; it has {taken}, one row at least, and as many rows "
                 "of every input"
@@ -76,7 +76,7 @@ def _rows_of(array: Array, name: str, rows: int, taken: int) -> Array:
     return array[:taken]
 
 
-def _shown(bucket: Bucket) -> str:
+def _described(bucket: Bucket) -> str:
     shapes = {name: "x".join(str(size or "any") for size in shape) for name, shape in bucket.shapes.items()}
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 

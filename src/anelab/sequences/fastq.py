@@ -227,7 +227,7 @@ def _check(block: Block) -> None:
     first = int(wrong.argmax()) if wrong.any() else len(block)
     _check_letters(block, first)
     if first < len(block):
-        _tell(block, first)
+        _raise_problem(block, first)
 
 
 def _check_headers(block: Block, lengths: Integers) -> None:
@@ -260,7 +260,7 @@ def _repeated(block: Block, lengths: Integers) -> "NDArray[np.bool_]":
     return same
 
 
-def _tell(block: Block, record: int) -> NoReturn:
+def _raise_problem(block: Block, record: int) -> NoReturn:
     """What is wrong with a record whose lines do not fit together."""
     header, bases, plus, qualities = (block.line(record, line) for line in range(4))
     if header[:1] == b">":
@@ -270,7 +270,7 @@ def _tell(block: Block, record: int) -> NoReturn:
     if plus[:1] != b"+":
         raise block.error(record, 2, f"the third line must start with '+'; {MULTI_LINE}")
     if len(plus) > 1 and not _repeated(block, block.stops - block.starts)[record]:
-        raise block.error(record, 2, f"'+{_shown(plus[1:])}' repeats another header than '@{_shown(header[1:])}'")
+        raise block.error(record, 2, f"'+{_excerpt(plus[1:])}' repeats another header than '@{_excerpt(header[1:])}'")
     after = int(block.ends[record])
     wrapped = len(qualities) < len(bases) and block.text[after] not in (AT, 0)
     more = f"; the quality goes on in the next line, and {MULTI_LINE}" if wrapped else ""
@@ -295,7 +295,7 @@ def _odd_beyond(block: Block, lengths: Integers) -> bool:
     return any(block.line(record, 1)[block.width :].translate(None, LETTERS) for record in long)
 
 
-def _shown(text: bytes) -> str:
+def _excerpt(text: bytes) -> str:
     """The beginning of a text from a file, fit for a message."""
     return text[:60].decode("ascii", "backslashreplace")
 

@@ -37,7 +37,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
 
     config, subject = job.config.bench, subject_of(job)
     found, slices = run_benchmark(
-        subject, chosen_arms(config, subject), config, job.config.seed, lambda: judge_of(subject), tell
+        subject, chosen_arms(config, subject), config, job.config.seed, lambda: judge_of(subject), print_progress
     )
     try:
         with replacing_folder(job.output("bench")) as out:
@@ -91,7 +91,7 @@ def judge_of(subject: "Subject") -> "WorkloadJudge":
     return WorkloadJudge(workloads.get(subject.workload), subject.config, examples)
 
 
-def tell(text: str) -> None:
+def print_progress(text: str) -> None:
     """Progress, for a person only."""
     if sys.stderr.isatty():
         print(f"anelab: {text}", file=sys.stderr)

@@ -22,13 +22,22 @@ from anelab.stages.job import Job, Outcome, Stage
 from anelab.stages.verdicts import holders, print_verdicts
 from anelab.statistics import replicates
 from anelab.tracking import gates
-from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
+from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
 from anelab.tracking.receipt import Dataset
 
 if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
-JUDGES = ("benchmarks", "champion", "coreml", "gates", "models", "registration", "replicates", "rival")
+JUDGES = (
+    "benchmarks",
+    "champion_comparison",
+    "coreml",
+    "gates",
+    "models",
+    "promotion_record",
+    "registration",
+    "replicates",
+)
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
@@ -45,7 +54,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.tracking.benchmarks import attach_own, tell_origin
+    from anelab.tracking.benchmarks import attach_own, restore_origin
     from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
     from anelab.tracking.replicates import REPLICATES, plan_of, save_all
     from anelab.tracking.runs import publish_all
@@ -54,31 +63,31 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     store, record = open_store(job.workspace), champion_file(job.workspace, job.name)
     manifest = read_json(job.output("export") / "manifest.json")
     test = job.workload.load(job.config, job.prepared, "test")
-    registry, standings = _registry(job, manifest, split_digest(test)), {}
+    registry, promotions_by_model = _registry(job, manifest, split_digest(test)), {}
     drawn: dict[str, dict[str, Array]] = {}
     for format in FORMATS:
         model = registered_model(job.name, format)
         contenders = _contenders(job, manifest, format, test)
         if contenders:
-            standing = read_standing(record, model)
-            decided = _decide(job, store, model, standing, contenders, manifest, test, registry["test_digest"])
+            promotions = read_promotions(record, model)
+            decided = _decide(job, store, model, promotions, contenders, manifest, test, registry["test_digest"])
             registry["models"][model] = {"candidates": decided, "format": format}
-            standings[model] = _stand(job, standing, registry, model)
+            promotions_by_model[model] = _stand(job, promotions, registry, model)
             drawn |= {one.entry["sha256"]: _replicates(job, one, test) for one in contenders.values()}
     plan = plan_of(registry["test_digest"], job.config.seed, job.config.registry.resamples)
     save_all(job.reports / REPLICATES, plan, drawn)
     write_json(job.reports / "registry.json", registry)
-    for model, standing in standings.items():
-        write_standing(record, model, standing)
+    for model, promotions in promotions_by_model.items():
+        write_promotions(record, model, promotions)
     with store.writing():
-        tell_origin(job.workspace, job.name)
+        restore_origin(job.workspace, job.name)
         publish_all(store, job.workspace, job.name)  # a version names its training run
         applied = apply_registration(store, job.workspace, job.name)
         unattached = attach_own(store, job.workspace, job.name)
     for text in [*applied.warnings, *unattached]:
         warn(text)
-    for model, standing in standings.items():
-        print_verdicts(registry, model, standing, applied.versions[model], holders(store, model, standing))
+    for model, promotions in promotions_by_model.items():
+        print_verdicts(registry, model, promotions, applied.versions[model], holders(store, model, promotions))
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
@@ -111,7 +120,7 @@ def _decide(
     job: Job,
     store: "Store",
     model: str,
-    standing: Standing,
+    promotions: PromotionRecord,
     contenders: Mapping[str, Contender],
     manifest: dict[str, Any],
     test: Split,
@@ -119,7 +128,7 @@ def _decide(
 ) -> dict[str, Any]:
     """Every variant's verdicts; only the eligible one is compared with the champion."""
     own = _eligible(job, contenders)
-    verdict = _against_champion(job, store, model, standing, own, manifest, test, digest)
+    verdict = _against_champion(job, store, model, promotions, own, manifest, test, digest)
     only = f"only {own.entry['variant']} may be champion (registry.variant.{own.entry['format']})"
     others = gates.Gate("champion", "not eligible", only, {})
     rules = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
@@ -176,18 +185,18 @@ def _against_champion(
     job: Job,
     store: "Store",
     model: str,
-    standing: Standing,
+    promotions: PromotionRecord,
     own: Contender,
     manifest: dict[str, Any],
     test: Split,
     digest: str,
 ) -> gates.Gate:
-    from anelab.tracking.rival import find_rival
+    from anelab.tracking.champion_comparison import find_champion_comparison
 
-    if standing.champion and standing.champion.content == own.entry["content"]:
+    if promotions.champion and promotions.champion.content == own.entry["content"]:
         return _verdict_that_made_it(job, model, own)
-    rival = find_rival(store, job.workload, job.config, model, standing, manifest, test, digest)
-    return rival.gate(job.workload, job.config, test, own.rows, own.metrics)
+    comparison = find_champion_comparison(store, job.workload, job.config, model, promotions, manifest, test, digest)
+    return comparison.gate(job.workload, job.config, test, own.rows, own.metrics)
 
 
 def _verdict_that_made_it(job: Job, model: str, own: Contender) -> gates.Gate:
@@ -233,8 +242,8 @@ def _parity_of(job: Job, file: str) -> dict[str, Any]:
     return {**found, **(own["files"].get(file, {}) if own["host"] == host_fingerprint() else {})}
 
 
-def _stand(job: Job, standing: Standing, registry: dict[str, Any], model: str) -> Standing:
-    """The standing after the verdicts: a candidate that passes all is champion; one that only the
+def _stand(job: Job, promotions: PromotionRecord, registry: dict[str, Any], model: str) -> PromotionRecord:
+    """The promotions after the verdicts: a candidate that passes all is champion; one that only the
     champion holds back is challenger; one that a person took down stays down."""
     candidates = registry["models"][model]["candidates"]
     variant = _eligible_variant(job, registry["models"][model]["format"])
@@ -250,16 +259,16 @@ def _stand(job: Job, standing: Standing, registry: dict[str, Any], model: str) -
         by="register",
     )
     for candidate in candidates.values():
-        standing = standing.undelete(candidate["sha256"])
+        promotions = promotions.undelete(candidate["sha256"])
     verdicts = {gate["name"]: gate for gate in judged["gates"]}
     if "low" in verdicts["champion"]["figures"]:
-        standing = standing.compared(registry["test_digest"], judged["content"])
-    if promotion.content in standing.demoted:
-        return standing
+        promotions = promotions.compared(registry["test_digest"], judged["content"])
+    if promotion.content in promotions.demoted:
+        return promotions
     if judged["passed"]:
-        return standing.promote(promotion)
+        return promotions.promote(promotion)
     failed = [name for name, gate in verdicts.items() if gate["verdict"] == "fail"]
-    return standing.challenge(promotion) if failed == ["champion"] else standing
+    return promotions.challenge(promotion) if failed == ["champion"] else promotions
 
 
 def _figures(registry: dict[str, Any]) -> dict[str, float]:

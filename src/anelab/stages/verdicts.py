@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import warn
-from anelab.tracking.champion import Promotion, Standing
+from anelab.tracking.promotion_record import Promotion, PromotionRecord
 
 if TYPE_CHECKING:
     from anelab.tracking.store import Store
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 COMPARISONS_BEFORE_WARNING = 20
 
 
-def holders(store: "Store", model: str, standing: Standing) -> dict[str, tuple[str, str]]:
+def holders(store: "Store", model: str, promotions: PromotionRecord) -> dict[str, tuple[str, str]]:
     """Champion's and challenger's version and content, as far as they are in this store."""
     from anelab.tracking.models import ALIASES, find_promoted
 
     found = {}
     for alias in ALIASES:
-        promotion: Promotion | None = getattr(standing, alias)
+        promotion: Promotion | None = getattr(promotions, alias)
         version = find_promoted(store, model, promotion) if promotion else None
         if promotion and version:
             found[alias] = (str(version.version), promotion.content)
@@ -41,13 +41,13 @@ def _rank(judged: dict[str, Any], number: str, held: Mapping[str, tuple[str, str
 def print_verdicts(
     registry: dict[str, Any],
     model: str,
-    standing: Standing,
+    promotions: PromotionRecord,
     versions: Mapping[str, str],
     held: Mapping[str, tuple[str, str]],
 ) -> None:
     """What a person should know: failed gates, and what each version now is."""
     candidates = registry["models"][model]["candidates"]
-    used = len(standing.comparisons.get(registry["test_digest"], ()))
+    used = len(promotions.comparisons.get(registry["test_digest"], ()))
     if used > COMPARISONS_BEFORE_WARNING:
         warn(f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it")
     for variant, judged in candidates.items():

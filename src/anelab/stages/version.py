@@ -33,7 +33,7 @@ def measured_version(
     params: Params,
     version: Version,
     config: BenchConfig,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     arms: Sequence[str] = (),
 ) -> Iterator[Measurement]:
     """Time the version by the arms of those names, or by every one that this machine has for it; the samples are
@@ -41,7 +41,7 @@ def measured_version(
     workload = workload_of(version.name)
     with tempfile.TemporaryDirectory(prefix="anelab-version-") as scratch:
         folder = download(store, version, Path(scratch, "model"))
-        with measured_folder(folder, workload, params, config, tell, arms, version) as found:
+        with measured_folder(folder, workload, params, config, on_progress, arms, version) as found:
             yield found
 
 
@@ -51,7 +51,7 @@ def measured_folder(
     workload: str,
     params: Params,
     config: BenchConfig,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     arms: Sequence[str] = (),
     version: Version | None = None,
 ) -> Iterator[Measurement]:
@@ -59,7 +59,7 @@ def measured_folder(
     section = params.section(workload)
     subject = Subject.of(workload, section, folder, url=config.url)
     named = [parse_arm(text).resolved(subject) for text in arms] or arms_of(subject)
-    report, slices = run_benchmark(subject, named, config, section.seed, partial(judge_of, subject), tell)
+    report, slices = run_benchmark(subject, named, config, section.seed, partial(judge_of, subject), on_progress)
     with tempfile.TemporaryDirectory(prefix="anelab-samples-") as scratch:
         yield _written(report, slices, version, Path(scratch, SAMPLES))
 

@@ -47,7 +47,7 @@ def bundle_path(workspace: Workspace, report: Report) -> Path:
     return bundles_of(workspace, report.subject.workload) / f"{report.id[:SHORT]}.bench.zip"
 
 
-def tell_origin(workspace: Workspace, workload: str) -> None:
+def restore_origin(workspace: Workspace, workload: str) -> None:
     """Let the project's last result say itself when and where it was measured, if DVC brought it back without the
     record of its execution. Before its run is published, or the run would be of here and now."""
     with suppress(AnelabError):  # a damaged one is told of when it is attached

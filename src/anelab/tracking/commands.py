@@ -13,7 +13,7 @@ from anelab.errors import AnelabError, UsageError, warn
 from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
-from anelab.tracking.champion import Promotion, Standing, read_standing, write_standing
+from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import FORMATS, apply_aliases, champion_file, recover_promoted, registered_model
 from anelab.tracking.store import Store, open_store
@@ -132,9 +132,9 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
         )
     models.check_files(store, version)
     promotion = _promotion(version, "forced" if against else "promote")
-    _change(workspace, store, workload, model, lambda standing: standing.choose(promotion))
+    _change(workspace, store, workload, model, lambda promotions: promotions.choose(promotion))
     holder = models.resolve(store, model, "champion")
-    return f"{model} version {holder.version} is champion; commit {_shown(workspace, workload)}"
+    return f"{model} version {holder.version} is champion; commit {_record_path(workspace, workload)}"
 
 
 def _promotion(version: ModelVersion, by: str) -> Promotion:
@@ -158,8 +158,8 @@ def rollback_model(workspace: Workspace, model: str) -> str:
     store = open_store(workspace)
     found: list[ModelVersion] = []
 
-    def back(standing: Standing) -> Standing:
-        after = standing.rollback(model)
+    def back(promotions: PromotionRecord) -> PromotionRecord:
+        after = promotions.rollback(model)
         assert after.champion is not None
         version = recover_promoted(store, workload, model, after.champion)
         if version is None:
@@ -172,7 +172,7 @@ def rollback_model(workspace: Workspace, model: str) -> str:
         return after
 
     _change(workspace, store, workload, model, back)
-    return f"{model} version {found[0].version} is champion again; commit {_shown(workspace, workload)}"
+    return f"{model} version {found[0].version} is champion again; commit {_record_path(workspace, workload)}"
 
 
 def delete_model_version(workspace: Workspace, model: str, reference: str) -> str:
@@ -186,11 +186,11 @@ def delete_model_version(workspace: Workspace, model: str, reference: str) -> st
             f"{model} version {version.version} is {' and '.join(held)}; it can go when another version is"
         )
 
-    def forget(standing: Standing) -> Standing:
-        if any(promotion.sha256 == sha256 for promotion in standing.former):
+    def forget(promotions: PromotionRecord) -> PromotionRecord:
+        if any(promotion.sha256 == sha256 for promotion in promotions.former):
             raise AnelabError(f"{model} version {version.version} was champion, and a roll-back may need it")
         store.client.delete_model_version(model, version.version)
-        return standing.delete(sha256)
+        return promotions.delete(sha256)
 
     _change(workspace, store, workload, model, forget)
     return f"{model} version {version.version} is deleted"
@@ -200,10 +200,10 @@ def _change(workspace: Workspace, store: Store, workload: str, model: str, chang
     """Change the record under the workload's lock, then let the aliases follow."""
     record = champion_file(workspace, workload)
     with alone(workspace, workload), store.writing():
-        write_standing(record, model, change(read_standing(record, model)))
+        write_promotions(record, model, change(read_promotions(record, model)))
         for warning in apply_aliases(store, workspace, workload, model):
             warn(warning)
 
 
-def _shown(workspace: Workspace, workload: str) -> Path:
+def _record_path(workspace: Workspace, workload: str) -> Path:
     return champion_file(workspace, workload).relative_to(workspace.root)

@@ -16,8 +16,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from anelab import workloads
 from anelab.errors import AnelabError, UsageError, warn
-from anelab.tracking.champion import read_standing
 from anelab.tracking.models import SHA_TAG, training_run
+from anelab.tracking.promotion_record import read_promotions
 from anelab.tracking.recovery import AT_ONCE, all_pages, database, logged_model_of
 from anelab.tracking.registration import FORMATS, champion_file, registered_model
 from anelab.tracking.store import DELETED, Store, open_store, without_password
@@ -102,12 +102,12 @@ def needed(store: Store, backend: Any, workspace: Workspace) -> Needed:
 
 def _promoted(workspace: Workspace) -> set[str]:
     """sha256 of every model that is, may become or may again be champion."""
-    standings = [
-        read_standing(champion_file(workspace, workload), registered_model(workload, format))
+    promotions_by_model = [
+        read_promotions(champion_file(workspace, workload), registered_model(workload, format))
         for workload in workloads.names()
         for format in FORMATS
     ]
-    promotions = [(one.champion, one.challenger, *one.former) for one in standings]
+    promotions = [(one.champion, one.challenger, *one.former) for one in promotions_by_model]
     return {promotion.sha256 for many in promotions for promotion in many if promotion is not None}
 
 

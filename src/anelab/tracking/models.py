@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
 from anelab.files import copy_path, path_digest, read_json
-from anelab.tracking.champion import Promotion
+from anelab.tracking.promotion_record import Promotion
 from anelab.tracking.recovery import ensure_model, has_logged_model, has_run, logged_model_of, recover_version
 from anelab.tracking.store import Store
 

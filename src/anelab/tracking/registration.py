@@ -15,7 +15,6 @@ from mlflow.exceptions import MlflowException
 
 from anelab.errors import AnelabError
 from anelab.files import copy_path, read_json, write_json
-from anelab.tracking.champion import Promotion, read_standing
 from anelab.tracking.models import (
     ALIASES,
     MAIN_FILES,
@@ -28,6 +27,7 @@ from anelab.tracking.models import (
     set_alias,
     sizes,
 )
+from anelab.tracking.promotion_record import Promotion, read_promotions
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.recovery import recover_version, restore_logged_models
 from anelab.tracking.replicates import REPLICATES, Replicates
@@ -71,10 +71,10 @@ def apply_registration(store: Store, workspace: Workspace, workload: str) -> App
 def _apply_model(
     store: Store, workspace: Workspace, workload: str, model: str, registry: dict[str, Any], applied: Applied
 ) -> None:
-    standing = read_standing(champion_file(workspace, workload), model)
+    promotions = read_promotions(champion_file(workspace, workload), model)
     restore_logged_models(store, model)
     for variant, judged in registry["models"][model]["candidates"].items():
-        if judged["sha256"] in standing.deleted:
+        if judged["sha256"] in promotions.deleted:
             continue
         if not _is_intact(workspace.models(workload) / "export", judged):
             applied.warnings.append(
@@ -106,12 +106,12 @@ def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
 def apply_aliases(store: Store, workspace: Workspace, workload: str, model: str) -> list[str]:
     """Set the aliases as champion.json records them. A champion that is not in this store is returned as a
     warning; a challenger that is not, such as one from before a clone, is left out."""
-    standing = read_standing(champion_file(workspace, workload), model)
+    promotions = read_promotions(champion_file(workspace, workload), model)
     warnings = []
-    for former in standing.former:
+    for former in promotions.former:
         recover_promoted(store, workload, model, former)
     for alias in ALIASES:
-        promotion: Promotion | None = getattr(standing, alias)
+        promotion: Promotion | None = getattr(promotions, alias)
         version = recover_promoted(store, workload, model, promotion) if promotion else None
         if promotion and version is None and alias == "champion":
             warnings.append(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from anelab.tracking.benchmarks import attach_own, tell_origin
+from anelab.tracking.benchmarks import attach_own, restore_origin
 from anelab.tracking.registration import apply_registration
 from anelab.tracking.runs import publish_all
 from anelab.tracking.store import open_store
@@ -23,7 +23,7 @@ def sync(workspace: Workspace, workloads: list[str]) -> Synced:
     done = Synced(moved=store.moved)
     with store.writing():
         for workload in workloads:
-            tell_origin(workspace, workload)
+            restore_origin(workspace, workload)
             made = publish_all(store, workspace, workload)
             done.runs_made += sum(made)
             done.runs_found += len(made) - sum(made)

@@ -79,7 +79,7 @@ def fit(
         if _note(progress, figures, config):
             best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
         run.save(work, progress, best)
-        if _told_to_stop(observers, progress.epoch - 1, figures):
+        if _should_stop(observers, progress.epoch - 1, figures):
             break
     last = deepcopy(run.state(progress, best))
     module.load_state_dict(best)
@@ -215,7 +215,7 @@ def _note(progress: Progress, figures: dict[str, float], config: WorkloadConfig)
     return better
 
 
-def _told_to_stop(observers: tuple[Observer, ...], epoch: int, figures: dict[str, float]) -> bool:
+def _should_stop(observers: tuple[Observer, ...], epoch: int, figures: dict[str, float]) -> bool:
     """Every observer sees the epoch, whatever the others answer."""
     answers = [observer(epoch, figures) for observer in observers]
     return any(answers)

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from anelab.views.look import BAD, DEVICE_COLOURS, DEVICE_NAMES, GOOD, PLAIN, VERDICT_SHAPES
+from anelab.views.formatting import BAD, DEVICE_COLOURS, DEVICE_NAMES, GOOD, PLAIN, VERDICT_SHAPES
 
 WIDTH = 680
 ROW_HEIGHT = 26

@@ -12,7 +12,7 @@ from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen
-from anelab.views.look import host_name, interval_text, ratio_text, time_text, verdict_text
+from anelab.views.formatting import host_name, interval_text, ratio_text, time_text, verdict_text
 
 TOO_FEW = "too few processes whose blocks are evidence"
 NOISE = ("within noise", "unchanged")
@@ -105,7 +105,7 @@ def versions(chosen: Sequence[Judged], with_noise: bool) -> pd.DataFrame:
     rows: list[tuple[float, dict[str, str]]] = []
     for name in dict.fromkeys(name for one in chosen for name in one.version.metrics):
         differences = [_difference(one, first, name) for one in others]
-        if with_noise or any(one.shown for one in differences):
+        if with_noise or any(one.differs for one in differences):
             row = {"what": f"metric {name}"} | {one.version.title: _value(one, name) for one in chosen}
             row |= {_minus(one, first): told.text for one, told in zip(others, differences, strict=True)}
             rows.append((max(one.significance for one in differences), row))
@@ -125,27 +125,27 @@ def _minus(one: Judged, first: Judged) -> str:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Cell:
     text: str
     significance: float
-    shown: bool
+    differs: bool
 
 
-def _difference(one: Judged, first: Judged, name: str) -> _Told:
+def _difference(one: Judged, first: Judged, name: str) -> _Cell:
     """`one` minus `first`, in words; what cannot be judged comes after what can."""
     found = one.minus(first, name)
     if found is not None and found.point == found.low == found.high == 0:
-        return _Told("equal", 0, False)
+        return _Cell("equal", 0, False)
     if found is not None:
         verdict = _verdict(found, one.version.direction(name))
         text = f"{interval_text(found.point, found.low, found.high, signed=True)}, {verdict}"
-        return _Told(text, found.significance, not found.within_noise)
+        return _Cell(text, found.significance, not found.within_noise)
     values = one.version.metrics.get(name), first.version.metrics.get(name)
     if values[0] is None or values[1] is None:
-        return _Told("only one of them has it", -1, True)
+        return _Cell("only one of them has it", -1, True)
     if one.version.test_digest != first.version.test_digest:
-        return _Told("not comparable: another test set", -1, True)
-    return _Told(f"{values[0] - values[1]:+.4g}, how sure is not known", -1, values[0] != values[1])
+        return _Cell("not comparable: another test set", -1, True)
+    return _Cell(f"{values[0] - values[1]:+.4g}, how sure is not known", -1, values[0] != values[1])
 
 
 def _verdict(found: Difference, direction: int) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from anelab.learning.base import SPLITS
 from anelab.views.charts import WIDTH
-from anelab.views.look import PLAIN
+from anelab.views.formatting import PLAIN
 
 SHADES = (1.0, 0.65, 0.35, 0.2, 0.1)
 """Opacities of splits, in their order."""

@@ -12,7 +12,7 @@ from anelab.bench.results.schema import ArmResult, Comparison, Report
 from anelab.bench.results.stats import LEAST_COUNTS
 from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import VersionRow
-from anelab.views.look import device_name, device_of, ratio_text, verdict_text
+from anelab.views.formatting import device_name, device_of, ratio_text, verdict_text
 
 UNCHOSEN = "Nothing that is chosen compares an arm on the Neural Engine with the CPU."
 UNKNOWN = "Whether the Neural Engine beats the CPU is unknown: no result here compares an arm on it with the CPU."
@@ -152,18 +152,18 @@ def _sentence(report: Report, arm: str, against: str) -> str:
         return f"{arm} cannot be told from {against}: {largest.reason}.{missing}"
     start = crossover(found, arm, against)
     if start is None:
-        others = [f"at {_told(found[0])}"] if found[0] is not largest else []
-        return f"{arm} does not beat {against}: {'; '.join([f'at {_told(largest)}', *others])}.{missing}"
+        others = [f"at {_claim_at(found[0])}"] if found[0] is not largest else []
+        return f"{arm} does not beat {against}: {'; '.join([f'at {_claim_at(largest)}', *others])}.{missing}"
     best = max((one for one in found if one.verdict == "faster"), key=lambda one: one.speedup or 0)
     if start == largest.cell.rows:
         claim = f"at {cell_name(largest.cell)}, the largest measured: {_times(best)}"
     else:
         claim = f"from {start} to {largest.cell.rows:,} rows a call: at best {_times(best)}, at {cell_name(best.cell)}"
-    smaller = "" if start == found[0].cell.rows else f" At {_told(found[0])}."
+    smaller = "" if start == found[0].cell.rows else f" At {_claim_at(found[0])}."
     return f"{arm} beats {against} {claim}.{smaller}{missing}"
 
 
-def _told(one: Comparison) -> str:
+def _claim_at(one: Comparison) -> str:
     """What holds at one size."""
     what = {"faster": "it is faster", "slower": "it is slower", "within noise": "the two are as fast"}.get(one.verdict)
     if what is None:

@@ -8,7 +8,7 @@ from anelab.bench.results import trend
 from anelab.bench.results.metrics import SUFFIX, Median
 from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.views.look import host_name, moment
+from anelab.views.formatting import host_name, moment
 
 METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
 """Settings without which times are not comparable, as `anelab bench compare` has it."""

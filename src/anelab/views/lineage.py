@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.views.look import moment, size_text
+from anelab.views.formatting import moment, size_text
 
 
 def origin(version: VersionRow, run: RunRow | None) -> pd.DataFrame:

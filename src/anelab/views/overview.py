@@ -9,7 +9,7 @@ from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views.engine import ran_on_ne
-from anelab.views.look import moment, size_text
+from anelab.views.formatting import moment, size_text
 from anelab.workspace import Workspace
 
 GATE_SIGNS = {"pass": "✓", "fail": "✕", "no better": "≈", "not compared": "–", "not eligible": "–"}
@@ -41,7 +41,7 @@ def models_of(versions: Sequence[VersionRow]) -> list[str]:
     return list(dict.fromkeys(one.model for one in versions))
 
 
-def standing(versions: Sequence[VersionRow]) -> pd.DataFrame:
+def holders_table(versions: Sequence[VersionRow]) -> pd.DataFrame:
     """A row for every champion and challenger."""
     rows = [
         {

@@ -8,7 +8,7 @@ import pandas as pd
 from anelab.bench.results.schema import Report
 from anelab.bench.scenario import SINGLE
 from anelab.tracking.reading import VersionRow
-from anelab.views.look import device_of, host_name, significant
+from anelab.views.formatting import device_of, host_name, significant
 
 COLUMNS = [
     "version",

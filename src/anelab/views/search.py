@@ -9,7 +9,7 @@ import pandas as pd
 
 from anelab.tracking.reading import RunRow
 from anelab.views.charts import WIDTH
-from anelab.views.look import GOOD, PLAIN
+from anelab.views.formatting import GOOD, PLAIN
 
 LOG_FROM = 8
 """A setting whose values differ by such a factor is drawn by its logarithm."""

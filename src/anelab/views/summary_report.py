@@ -22,8 +22,8 @@ from anelab.tracking import reading
 from anelab.tracking.reading import VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
-from anelab.views import charts, data, engine, history, overview, pareto, particulars, search
-from anelab.views.look import cell_text, harmless, markdown, named, rounded
+from anelab.views import charts, data, details, engine, history, overview, pareto, search
+from anelab.views.formatting import cell_text, harmless, markdown, named, rounded
 from anelab.workspace import Workspace
 
 STYLE = """
@@ -88,8 +88,8 @@ def parts_of(store: Store, workload: str) -> list[Part]:
     stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
     lacking = overview.missing(workload, stages, versions, list(results.values()))
     answers = engine.answer(results, versions) or [engine.UNKNOWN]
-    told = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
-    found = [Part(workload, told, overview.standing(versions), level=2)]
+    text = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
+    found = [Part(workload, text, overview.holders_table(versions), level=2)]
     for one in versions:
         if "champion" in one.aliases:
             found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
@@ -147,9 +147,9 @@ def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Par
         crossings = engine.crossovers(alone)
         for title, value in (("Latency by batch", "us"), ("Throughput by batch", "rows_per_s")):
             found.append(Part(title, chart=charts.sweep_chart(sweep, value, crossings)))
-    states = particulars.states(alone).drop(columns=["host"]).dropna(axis=1, how="all")
+    states = details.states(alone).drop(columns=["host"]).dropna(axis=1, how="all")
     found.append(Part("Cold, cached, warm, sustained; energy and parity", table=states))
-    if len(lost := particulars.not_timed(alone)):
+    if len(lost := details.not_timed(alone)):
         found.append(Part("Not timed", table=lost.drop(columns=["host"])))
     return found
 
@@ -163,15 +163,15 @@ def _distribution(store: Store, run_id: str, report: Report) -> list[Part]:
 
 
 def _estimates(results: engine.Results) -> list[Part]:
-    estimated = particulars.estimates(results)
-    told = ["From the package's operations and constants that others published; only a Mac can tell."]
-    return [Part("Estimates, not measured", told, estimated, estimate=True)] if len(estimated) else []
+    estimated = details.estimates(results)
+    text = ["From the package's operations and constants that others published; only a Mac can tell."]
+    return [Part("Estimates, not measured", text, estimated, estimate=True)] if len(estimated) else []
 
 
 def _published() -> list[Part]:
-    cases = particulars.published(published())
-    told = ["Cases in which others measured both sides, on their models and machines."]
-    return [Part("Published by others", told, cases, level=2)]
+    cases = details.published(published())
+    text = ["Cases in which others measured both sides, on their models and machines."]
+    return [Part("Published by others", text, cases, level=2)]
 
 
 def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> list[Part]:
@@ -180,13 +180,13 @@ def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> li
     frame = pareto.points(alike, reports)
     if frame.empty:
         return []
-    told = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
+    text = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
     found = []
     for host, points in frame.groupby("host", sort=False):
         chart = charts.pareto_chart(
             pareto.judged(points, alike[0].direction(alike[0].metric_name) > 0), alike[0].metric_name
         )
-        found.append(Part(f"Quality, latency and size on {host}", told, chart=chart))
+        found.append(Part(f"Quality, latency and size on {host}", text, chart=chart))
     return found
 
 

@@ -44,7 +44,7 @@ def run(
     ],
 )
 def test_an_arm_that_breaks_at_its_gates_is_recorded_and_the_others_are_timed(
-    arm: type[broken.Broken], kind: str, signal_name: str | None, says: str, exported: Subject, tmp_path: Path
+    arm: type[broken.Broken], kind: str, signal_name: str | None, text: str, exported: Subject, tmp_path: Path
 ) -> None:
     bad = arm("1", "fp32")
     report, _ = run(exported, [parse_arm("ort-cpu"), bad], tmp_path, QUICK.model_copy(update={"processes": 1}))
@@ -53,7 +53,7 @@ def test_an_arm_that_breaks_at_its_gates_is_recorded_and_the_others_are_timed(
     (failure,) = report.failures
     assert (failure.arm, failure.block, failure.ending.kind) == (bad.name, None, kind)
     assert failure.ending.signal == signal_name
-    assert says in failure.ending.text()
+    assert text in failure.ending.text()
     assert report.arms[bad.name].reason == failure.ending.text()
 
 
@@ -79,7 +79,7 @@ def test_an_arm_that_breaks_later_keeps_what_it_had_and_is_given_up(exported: Su
     bad = broken.Segfault("1", "fp32", when=switch)
     seen: list[int] = []
 
-    def tell(text: str) -> None:
+    def on_progress(text: str) -> None:
         """The third block begins: the first two were well."""
         if text.startswith("block "):
             seen.append(int(text.split()[1]))
@@ -87,7 +87,9 @@ def test_an_arm_that_breaks_later_keeps_what_it_had_and_is_given_up(exported: Su
                 switch.touch()
 
     config = QUICK.model_copy(update={"processes": 8})
-    found, slices = run_benchmark(exported, [parse_arm("ort-cpu"), bad], config, 1, partial(judge, exported), tell)
+    found, slices = run_benchmark(
+        exported, [parse_arm("ort-cpu"), bad], config, 1, partial(judge, exported), on_progress
+    )
     report = write_result(found, slices, tmp_path / "samples.parquet")
     assert seen == list(range(1, 9))
     assert [failure.block for failure in report.failures] == [2, 3, 4]
@@ -188,12 +190,12 @@ def test_two_benchmarks_never_time_at_once_and_the_second_says_whom_it_waits_for
 
 
 def test_the_lock_is_free_again_afterwards(tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     for _ in range(2):
-        with device_mutex(said.append, tmp_path / "lock") as folder:
+        with device_mutex(messages.append, tmp_path / "lock") as folder:
             assert not list(folder.iterdir())
             (folder / "log").write_text("what a killed one would leave")
-    assert said == []
+    assert messages == []
     assert not folder.exists()
 
 

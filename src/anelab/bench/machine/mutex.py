@@ -17,7 +17,7 @@ LOCK = "/tmp/anelab-bench.lock"
 
 
 @contextmanager
-def device_mutex(tell: Callable[[str], None], lock: Path | None = None) -> Iterator[Path]:
+def device_mutex(on_progress: Callable[[str], None], lock: Path | None = None) -> Iterator[Path]:
     """Hold the machine's benchmark lock; wait for it, and say so, if another benchmark has it. The system lets go of
     it if the process dies. Gives an empty folder, which goes with the lock: what a killed benchmark left there is
     removed by the next."""
@@ -28,7 +28,7 @@ def device_mutex(tell: Callable[[str], None], lock: Path | None = None) -> Itera
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-            tell(f"another benchmark is timing on this machine (process {holder}); waiting for it to end")
+            on_progress(f"another benchmark is timing on this machine (process {holder}); waiting for it to end")
             fcntl.flock(handle, fcntl.LOCK_EX)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)

@@ -64,7 +64,7 @@ def _median_memory(weighed: Sequence[tuple[int, int]]) -> Memory | None:
     return Memory(before_bytes=before, peak_bytes=peak)
 
 
-def look(entry: Entry, worker: WorkerProcess, judge: Judge, batches: list[int]) -> None:
+def check_arm(entry: Entry, worker: WorkerProcess, judge: Judge, batches: list[int]) -> None:
     """Open with an empty cache, see where the model was put, and compare its answers at every batch size.
 
     Raises LostError as the worker does."""

@@ -18,7 +18,7 @@ import numpy as np
 from anelab.bench.arms.contract import Arm, Subject
 from anelab.bench.machine.energy import Meters, per_inference
 from anelab.bench.machine.host import Watch
-from anelab.bench.measuring.gates import Entry, Judge, look, opening
+from anelab.bench.measuring.gates import Entry, Judge, check_arm, opening
 from anelab.bench.measuring.process import LostError, WorkerProcess
 from anelab.bench.results.samples import AGAIN, Phase, Slice
 from anelab.bench.results.schema import Conditions, Energy, Failure, Gate, Settings
@@ -44,7 +44,7 @@ class Run:
     watch: Watch
     logs: Path
     timeout_s: float
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
     meters: Meters
     entries: dict[str, Entry] = field(default_factory=dict)
     slices: list[Slice] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Run:
         self._gates()
         self._choose_reference()
         for block in range(self.settings.processes if self.timed else 0):
-            self.tell(f"block {block + 1} of {self.settings.processes}")
+            self.on_progress(f"block {block + 1} of {self.settings.processes}")
             self.watch.begin()
             self._block(block)
             self.conditions.append(self.watch.end(block))
@@ -90,9 +90,9 @@ class Run:
                 self._gate(self.entries[name], worker, WorkerProcess.wait_ready)
             batches = sorted({cell.call_rows for cell in self.settings.cells})
             for name in self.timed:
-                self.tell(f"{name}: checking")
+                self.on_progress(f"{name}: checking")
                 entry = self.entries[name]
-                self._gate(entry, workers[name], partial(look, entry, judge=judge, batches=batches))
+                self._gate(entry, workers[name], partial(check_arm, entry, judge=judge, batches=batches))
                 workers[name].stop()
         finally:
             _stop(workers.values())
@@ -158,7 +158,7 @@ class Run:
             do(workers[name])
         except LostError as lost:
             self.failures.append(Failure(arm=name, block=block, ending=lost.ending))
-            self.tell(f"{name}: {lost.ending.text()}")
+            self.on_progress(f"{name}: {lost.ending.text()}")
             workers.pop(name).stop()
 
     def _open(self, worker: WorkerProcess, name: str, block: int) -> None:
@@ -230,7 +230,7 @@ class Run:
         meter, reason = self.meters.of(arm.device)
         if meter is None:
             return Energy(source="none", reason=reason)
-        self.tell(f"{arm.name}: energy")
+        self.on_progress(f"{arm.name}: energy")
         worker = self._start(arm, arm.name)
         try:
             worker.wait_ready()

@@ -68,7 +68,7 @@ def run_benchmark(
     config: BenchConfig,
     seed: int,
     judge: Callable[[], Judge],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> tuple[schema.Report, list[Slice]]:
     """Measure; the report is whole but for the digest of its samples. Raises AnelabError if no arm could be timed."""
     system, settings = this_system(), _settings(effective(config), arms, seed)
@@ -87,7 +87,7 @@ def run_benchmark(
             judge=judge,
             watch=Watch(system),
             timeout_s=config.timeout_s,
-            tell=tell,
+            on_progress=on_progress,
             meters=find_meters() if config.energy else Meters([], "it was not asked for (bench.energy)"),
         )
         run.measure()

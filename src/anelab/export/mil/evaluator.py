@@ -194,7 +194,7 @@ class Block:
             constants[name] = done(value)
 
     def _step(self, number: int, operation: Any, constants: Values, dead: tuple[str, ...]) -> Step:
-        known = self._known(number, operation)
+        known = self._operator(number, operation)
         fixed: dict[str, Any] = {}
         wired: list[tuple[str, str | tuple[str, ...], Callable[[Value], Any]]] = []
         for parameter, given in operation.inputs.items():
@@ -237,7 +237,7 @@ class Block:
             names = tuple(self._source(variable, operation) for variable in variables)
             wired.append((parameter, names if several else names[0], convert))
 
-    def _known(self, number: int, operation: Any) -> Operator:
+    def _operator(self, number: int, operation: Any) -> Operator:
         try:
             return OPERATORS[operation.op_type]
         except KeyError:

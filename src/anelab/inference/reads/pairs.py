@@ -23,7 +23,7 @@ def singles(sources: Sequence[Source], phred: Phred, option: str, most: int | No
         for reads in ahead(read_reads(source, phred, option, left)):
             left, seen = None if left is None else left - len(reads), seen + len(reads)
             yield (reads,)
-        _tell_if_empty(source, seen)
+        _warn_if_empty(source, seen)
 
 
 def interleaved(sources: Sequence[Source], phred: Phred, option: str, most: int | None) -> Iterator[Group]:
@@ -38,7 +38,7 @@ def interleaved(sources: Sequence[Source], phred: Phred, option: str, most: int 
             first, second = reads.take(slice(0, None, 2)), reads.take(slice(1, None, 2))
             _check_names(first.block, second.block, check, 2, reads.block.before)
             yield first, second
-        _tell_if_empty(source, seen)
+        _warn_if_empty(source, seen)
 
 
 def paired(sources: Sequence[Source], phred: Phred, option: str, most: int | None) -> Iterator[Group]:
@@ -52,10 +52,10 @@ def paired(sources: Sequence[Source], phred: Phred, option: str, most: int | Non
         for one, other in _in_step(streams[0], streams[1], first, second):
             left, seen = None if left is None else left - len(one), seen + len(one)
             yield one, other
-        _tell_if_empty(first, seen)
+        _warn_if_empty(first, seen)
 
 
-def _tell_if_empty(source: Source, reads: int) -> None:
+def _warn_if_empty(source: Source, reads: int) -> None:
     if not reads:
         warn(f"{title(source)}: holds no reads")
 

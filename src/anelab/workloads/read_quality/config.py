@@ -66,7 +66,7 @@ class Config(WorkloadConfig):
     model: ModelConfig
 
     @model_validator(mode="after")
-    def _errors_are_known_where_they_are_learned(self) -> "Config":
+    def _labels_of_errors_where_they_are_learned(self) -> "Config":
         if self.model.architecture == "errors" and self.data.label not in ("true_errors", "overlap"):
             raise ValueError(
                 "model.architecture=errors learns each base's error, and needs data.label=true_errors or overlap"

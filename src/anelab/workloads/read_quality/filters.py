@@ -50,14 +50,14 @@ def _last_of_its_value(ordered: Numbers) -> Mask:
     return np.append(ordered[1:] != ordered[:-1], True)
 
 
-def figures(score: Numbers, known: Arrays) -> dict[str, float]:
+def figures(score: Numbers, targets: Arrays) -> dict[str, float]:
     """Shares of reads kept where expected errors keep 50, 80 and 90 % of them, at as many errors a base; and, where the
     abundance of their amplicons is known, `rare_discarded`: how often error-free reads of rare amplicons are discarded
     there, in times of how often expected errors discard them, one added to either number (NaN if there are none)."""
-    errors, bases, stated = known["errors"], known["bases"], known["stated"]
+    errors, bases, stated = targets["errors"], targets["bases"], targets["stated"]
     found: dict[str, float] = {}
     ours = theirs = 0
-    innocent = (known["abundance"] < RARE) & (errors == 0) if "abundance" in known else None
+    innocent = (targets["abundance"] < RARE) & (errors == 0) if "abundance" in targets else None
     for share in KEPT:
         rate = residual_rate(stated, errors, bases, share / 100)
         kept = kept_at(score, errors, bases, rate)

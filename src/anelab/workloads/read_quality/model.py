@@ -79,8 +79,8 @@ class _Form(nn.Module):
         self.skip = net.skip
         self.eval()
 
-    def probability(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.layers(values) + self.skip(known))
+    def probability(self, values: torch.Tensor, matters: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.layers(values) + self.skip(matters))
 
 
 class FloatForm(_Form):

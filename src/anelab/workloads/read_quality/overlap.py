@@ -31,13 +31,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Of the m reads whose overlap with their mate is trusted and decided: `rows` [m] among those given; `known` and
+    """Of the m reads whose overlap with their mate is trusted and decided: `rows` [m] among those given; `covered` and
     `wrong` [m, width], where the overlap is and where the read errs in it; `abundance` [m], how often the median 21-mer
     of that piece, put right, occurs in the library (free of errors, which thins it out: at 2 % of errors a base by a
     third). Of its `pairs`, so many are `trusted`; of these so many are `differing`, and so many `undecided`."""
 
     rows: Integers
-    known: Mask
+    covered: Mask
     wrong: Mask
     abundance: NDArray[np.float64]
     pairs: int
@@ -48,11 +48,11 @@ class Overlaps:
 
 class _Judged(NamedTuple):
     """Of n pairs: whether every difference is `decided`, [n], and whether there is any; then of first and second mates,
-    [2, n, width], what is `known`, what is `wrong`, and the codes that are `right`, pads where none is known."""
+    [2, n, width], what is `covered`, what is `wrong`, and the codes that are `right`, pads where none is known."""
 
     decided: Mask
     differing: Mask
-    known: Mask
+    covered: Mask
     wrong: Mask
     right: Bytes
 
@@ -66,13 +66,13 @@ def find_overlaps(codes: Bytes, first: Integers, second: Integers) -> Overlaps:
     table = KmerTable.of(codes)
     found = [_judged(codes[mates[0, part]], codes[mates[1, part]], start[part], table) for part in chunks(len(start))]
     decided = np.concatenate([part.decided for part in found])
-    known, wrong, right = (
+    covered, wrong, right = (
         np.concatenate(parts, axis=1)[:, decided].reshape(-1, codes.shape[1])
         for parts in zip(*(part[2:] for part in found), strict=True)
     )
     return Overlaps(
         rows=mates[:, decided].reshape(-1),
-        known=known,
+        covered=covered,
         wrong=wrong,
         abundance=table.typical(right),
         pairs=len(first),
@@ -131,9 +131,9 @@ def _judged(one: Bytes, two: Bytes, start: Integers, table: KmerTable) -> _Judge
         one[pairs] = np.where(theirs_right, other[pairs], one[pairs])
         row, base = np.nonzero(ours_right)
         two[pairs[row], place[pairs[row], base]] = COMPLEMENT[one[pairs[row], base]]
-    known, erring = (np.stack([mine, _in_second(theirs, place)]) for mine, theirs in ((common, common), wrong))
-    right = np.where(known, np.stack([one, two]), np.uint8(PAD_CODE))
-    return _Judged(~unsure.any(axis=1), differing.any(axis=1), known, erring, right)
+    covered, erring = (np.stack([mine, _in_second(theirs, place)]) for mine, theirs in ((common, common), wrong))
+    right = np.where(covered, np.stack([one, two]), np.uint8(PAD_CODE))
+    return _Judged(~unsure.any(axis=1), differing.any(axis=1), covered, erring, right)
 
 
 def _in_second(mask: Mask, place: Integers) -> Mask:

@@ -14,7 +14,7 @@ from anelab.sequences.nucleotides import PAD_CODE
 from anelab.workloads.read_quality.config import Config, ReadsDataConfig
 from anelab.workloads.read_quality.encode import WIDTH, phred_scores
 from anelab.workloads.read_quality.groups import split_libraries
-from anelab.workloads.read_quality.known import Known, what_is_known
+from anelab.workloads.read_quality.labelled import Labelled, label_reads
 from anelab.workloads.read_quality.library import ReadSet, read_all
 from anelab.workloads.read_quality.truth import TRUTH_SUFFIX
 
@@ -26,23 +26,23 @@ FEW = 50
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Write raw, label, group, library and what else is known of each split's rows into `out`."""
     reads = read_all([path for path in files if not path.name.endswith(TRUTH_SUFFIX)], config.data)
-    known = what_is_known(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
-    _check_both(known.label, config.data)
-    group, library = known.group, reads.library[known.rows]
+    labelled = label_reads(reads, [path for path in files if path.name.endswith(TRUTH_SUFFIX)], config.data)
+    _check_both(labelled.label, config.data)
+    group, library = labelled.group, reads.library[labelled.rows]
     if config.split.by_library:
         parts = split_libraries(library, config.split, config.seed)
     else:
-        parts = stratified_split(~known.label, group, config.split, config.seed)
+        parts = stratified_split(~labelled.label, group, config.split, config.seed)
     if empty := [name for name in SPLITS if not len(parts[name])]:
         raise AnelabError(
             f"read_quality: {len(group)} reads leave none for {', '.join(empty)}, for mates and reads of one sequence "
             f"stay together, and of such groups there are {len(np.unique(group))}; give more libraries, or other ones"
         )
-    arrays = {"raw": known.raw, "label": known.label, "group": group, "library": library, **known.targets}
+    arrays = {"raw": labelled.raw, "label": labelled.label, "group": group, "library": library, **labelled.targets}
     for name in SPLITS:
         for part, array in arrays.items():
             np.save(out / f"{name}.{part}.npy", array[parts[name]])
-    return _card(config, reads, known, parts)
+    return _card(config, reads, labelled, parts)
 
 
 def _check_both(label: NDArray[np.bool_], data: ReadsDataConfig) -> None:
@@ -56,18 +56,18 @@ def _check_both(label: NDArray[np.bool_], data: ReadsDataConfig) -> None:
         )
 
 
-def _card(config: Config, reads: ReadSet, known: Known, parts: dict[str, NDArray[np.int64]]) -> DataCard:
-    raw, label, lengths = reads.raw[known.rows], known.label, reads.lengths[known.rows]
+def _card(config: Config, reads: ReadSet, labelled: Labelled, parts: dict[str, NDArray[np.int64]]) -> DataCard:
+    raw, label, lengths = reads.raw[labelled.rows], labelled.label, reads.lengths[labelled.rows]
     mean, _ = phred_scores(raw)
     cut = int((lengths > WIDTH).sum())
     warnings = [f"{cut} reads are longer than {WIDTH} bases; the model sees the first {WIDTH}"] if cut else []
-    if left_out := len(reads.names) - len(known.rows):
+    if left_out := len(reads.names) - len(labelled.rows):
         warnings.append(f"{left_out} reads have no overlap that is trusted, decided, and within what the model sees")
     rare, fewest = min(_counts(label[parts["test"]]).items(), key=lambda item: item[1])
     if fewest < FEW:
         warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")
     facts: dict[str, Any] = {
-        "groups": len(np.unique(known.group)),
+        "groups": len(np.unique(labelled.group)),
         "label": config.data.label,
         "length_percentiles": _percentiles(lengths),
         "mean_quality_by_cycle": _by_cycle(raw),
@@ -75,11 +75,12 @@ def _card(config: Config, reads: ReadSet, known: Known, parts: dict[str, NDArray
         "reads_by_length": _by_length(lengths),
         "reads_cut": cut,
         "reads_labelled_otherwise_uncut": reads.changed,
-        **known.facts,
+        **labelled.facts,
     }
     if config.split.by_library:
         facts["files"] = {
-            name: sorted({reads.files[file] for file in reads.file[known.rows[rows]]}) for name, rows in parts.items()
+            name: sorted({reads.files[file] for file in reads.file[labelled.rows[rows]]})
+            for name, rows in parts.items()
         }
     return DataCard(
         origin="simulated reads with known errors" if config.data.simulated else "the user's FASTQ files",

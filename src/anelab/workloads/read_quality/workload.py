@@ -148,11 +148,11 @@ def _augmented(config: Config, reads: Rows, label: Array, rows: Array, rng: np.r
         return chosen, passes
     changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
     made = join_and_crop({name: array[changed] for name, array in chosen.items()}, reads, rng)
-    known = by_rule(np.concatenate([made["codes"], made["scores"]], axis=1), config.data)
-    if known is None and "wrong" in made:
-        known = made["wrong"].sum(axis=1) <= config.data.max_errors
-    if known is not None:
-        passes[changed] = known
+    relabelled = by_rule(np.concatenate([made["codes"], made["scores"]], axis=1), config.data)
+    if relabelled is None and "wrong" in made:
+        relabelled = made["wrong"].sum(axis=1) <= config.data.max_errors
+    if relabelled is not None:
+        passes[changed] = relabelled
         for name, array in made.items():
             chosen[name][changed] = array
     return chosen, passes

@@ -1,8 +1,8 @@
-"""What the words on the pages mean."""
+"""The terms on the pages, explained."""
 
 import streamlit as st
 
-WORDS = {
+TERMS = {
     "arm": "one way to run a model: a runtime, a device, a file and a precision, such as `coreml/cpu_and_ne:fp16`.",
     "speed-up": "the reference's time over the arm's, paired: both took turns in the same blocks. Above 1 is faster.",
     "verdict": "`faster` and `slower` only where the whole 95 % interval is outside the noise; `not on NE` where the "
@@ -24,6 +24,6 @@ WORDS = {
 }
 
 
-def explain(*words: str) -> None:
-    with st.expander("What the words mean", icon=":material/help:"):
-        st.markdown("\n".join(f"- **{word}**: {WORDS[word]}" for word in words))
+def explain(*terms: str) -> None:
+    with st.expander("What the terms mean", icon=":material/help:"):
+        st.markdown("\n".join(f"- **{term}**: {TERMS[term]}" for term in terms))

@@ -1,4 +1,4 @@
-"""What is known of the reads: the label, and for labels of errors which bases are wrong."""
+"""Labels of reads, and, where a label counts errors, which bases are wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ MOST_UNDECIDED = 0.5
 
 
 @dataclass(frozen=True)
-class Known:
+class Labelled:
     """Of m reads: `rows` [m] among all; `raw` as the model sees them; `group` [m], what must stay in one split; `label`
     [m], True is PASS; `targets`, more arrays of the same rows; `facts` for the data card."""
 
@@ -37,7 +37,7 @@ class Known:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def what_is_known(reads: ReadSet, truths: Sequence[Path], data: ReadsDataConfig) -> Known:
+def label_reads(reads: ReadSet, truths: Sequence[Path], data: ReadsDataConfig) -> Labelled:
     """Raises AnelabError where a label asks for what is not there."""
     if data.label == "true_errors":
         return _of_truth(reads, truths, data)
@@ -45,14 +45,14 @@ def what_is_known(reads: ReadSet, truths: Sequence[Path], data: ReadsDataConfig)
         return _of_overlaps(reads, data)
     label = by_rule(reads.raw, data)
     assert label is not None
-    return Known(np.arange(len(label)), reads.raw, reads.group, label)
+    return Labelled(np.arange(len(label)), reads.raw, reads.group, label)
 
 
-def _of_truth(reads: ReadSet, paths: Sequence[Path], data: ReadsDataConfig) -> Known:
+def _of_truth(reads: ReadSet, paths: Sequence[Path], data: ReadsDataConfig) -> Labelled:
     truths = _truths(reads, paths)
     label = np.array([truth.errors for truth in truths]) <= data.max_errors
     wrong = wrong_bases(truths)
-    return Known(np.arange(len(label)), reads.raw, reads.group, label, {} if wrong is None else {"wrong": wrong})
+    return Labelled(np.arange(len(label)), reads.raw, reads.group, label, {} if wrong is None else {"wrong": wrong})
 
 
 def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
@@ -68,16 +68,16 @@ def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
             f"read_quality.data.label=true_errors counts the errors of whole reads, but {cut} reads are longer than "
             f"the {WIDTH} bases that the model sees; cut them and their truth table first"
         )
-    known: dict[str, Truth] = {}
+    by_name: dict[str, Truth] = {}
     for path in paths:
         table = read_truth(path)
-        if twice := known.keys() & table.keys():
+        if twice := by_name.keys() & table.keys():
             raise AnelabError(f"{path}: has read {min(twice)}, which another truth table has too")
-        known |= table
-    missing = [name for name in reads.names if name not in known]
+        by_name |= table
+    missing = [name for name in reads.names if name not in by_name]
     if missing:
         raise AnelabError(f"{paths[0]}: has no row for {len(missing)} reads, the first is {missing[0]}")
-    found = [known[name] for name in reads.names]
+    found = [by_name[name] for name in reads.names]
     for name, truth, length in zip(reads.names, found, reads.lengths.tolist(), strict=True):
         if max(truth.places or (-1,)) >= length:
             raise AnelabError(
@@ -87,8 +87,8 @@ def _truths(reads: ReadSet, paths: Sequence[Path]) -> list[Truth]:
     return found
 
 
-def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
-    """Each read's piece that overlaps its mate, in its place among pads: what lies outside is not known, so the model
+def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Labelled:
+    """Each read's piece that overlaps its mate, in its place among pads: what lies outside has no label, so the model
     does not see it. Whole reads tell of each other, also of what they cover beyond the bases that the model sees."""
     assert reads.codes is not None
     first, second = mates_of(reads.names, reads.fragments)
@@ -101,11 +101,11 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
         place = np.searchsorted(inside, [first[ours], second[ours]])
         found = find_overlaps(reads.codes[inside], place[0], place[1])
         _check_trusted(found, files, data)
-        known, wrong = found.known[:, :WIDTH], found.wrong[:, :WIDTH]
-        seen = known.sum(axis=1) >= LEAST_OVERLAP
-        parts.append((inside[found.rows], known, wrong, found.abundance / len(inside), seen))
-        facts.append(_facts(found, files) | {"bases": int(known.sum()), "wrong_bases": int(wrong.sum())})
-    rows, known, wrong, share, seen = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        covered, wrong = found.covered[:, :WIDTH], found.wrong[:, :WIDTH]
+        seen = covered.sum(axis=1) >= LEAST_OVERLAP
+        parts.append((inside[found.rows], covered, wrong, found.abundance / len(inside), seen))
+        facts.append(_facts(found, files) | {"bases": int(covered.sum()), "wrong_bases": int(wrong.sum())})
+    rows, covered, wrong, share, seen = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(rows, kind="stable")
     order = order[seen[order]]
     if not order.size:
@@ -113,13 +113,13 @@ def _of_overlaps(reads: ReadSet, data: ReadsDataConfig) -> Known:
             f"read_quality.data.label=overlap: mates overlap in {', '.join(reads.files)}, but not in {LEAST_OVERLAP} "
             f"of the first {WIDTH} bases, which are all that the model sees"
         )
-    rows, known, wrong, share = rows[order], known[order], wrong[order], share[order]
+    rows, covered, wrong, share = rows[order], covered[order], wrong[order], share[order]
     raw = reads.raw[rows]
-    raw[:, :WIDTH][~known], raw[:, WIDTH:][~known] = PAD_CODE, PAD_SCORE
+    raw[:, :WIDTH][~covered], raw[:, WIDTH:][~covered] = PAD_CODE, PAD_SCORE
     label = wrong.sum(axis=1) <= data.max_errors
     left_out = len(reads.names) - len(rows)
     group = together(reads.group[rows], raw, np.ones(len(rows), bool))
-    return Known(
+    return Labelled(
         rows, raw, group, label, {"wrong": wrong, "abundance": share}, {"overlaps": facts, "reads_left_out": left_out}
     )
 

@@ -1,4 +1,4 @@
-"""How pages show things: tables to take away, charts with a name, choices that the URL keeps."""
+"""Parts of pages: tables to take away, charts with a name, choices that the URL keeps."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ import streamlit as st
 
 from anelab.errors import AnelabError
 from anelab.views import overview
-from anelab.views.look import DEVICE_NAMES, THOUSANDS, cell_text, plain, prose, rounded
+from anelab.views.formatting import DEVICE_NAMES, THOUSANDS, cell_text, plain, prose, rounded
 
 URL: Any = "query-params"
 WIDE = 60
@@ -22,15 +22,15 @@ MOST_TEXT_ROWS = 40
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What goes wrong inside is told in a sentence with the fix, never as a traceback; the server's log has that."""
+def errors_as_messages() -> Iterator[None]:
+    """Shows what goes wrong inside as a sentence with the fix, never as a traceback; the server's log has that."""
     try:
         yield
     except AnelabError as error:
-        st.error(say(sentence(str(error))), icon=":material/error:")
+        st.error(escaped(sentence(str(error))), icon=":material/error:")
     except Exception as error:
         logging.getLogger("anelab").exception("a page failed")
-        text = say(f"This could not be shown ({type(error).__name__}: {error}); the server's log says more.")
+        text = escaped(f"This could not be shown ({type(error).__name__}: {error}); the server's log says more.")
         st.error(text, icon=":material/error:")
 
 
@@ -40,8 +40,9 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
-say = prose
-"""Text with names and reasons from a store or a bundle, which must bring no markup, link or picture along."""
+def escaped(text: str) -> str:
+    """Text with names and reasons from a store or a bundle, which must bring no markup, link or picture along."""
+    return prose(text)
 
 
 def choose_workload() -> str:
@@ -61,31 +62,31 @@ def choose_workload() -> str:
 
 def pick(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """One of some; the first unless the URL names another."""
-    _tell_unknown(label, options, key)
+    _warn_of_unknown(label, options, key)
     found: str = st.selectbox(label, options, key=key, bind=URL, help=help)
     return found
 
 
 def pick_some(label: str, options: Sequence[str], key: str, placeholder: str = "All") -> list[str]:
     """Some of some; none stands for all."""
-    _tell_unknown(label, options, key)
+    _warn_of_unknown(label, options, key)
     found: list[str] = st.multiselect(label, options, key=key, bind=URL, placeholder=placeholder)
     return found
 
 
-def _tell_unknown(label: str, options: Sequence[str], key: str) -> None:
+def _warn_of_unknown(label: str, options: Sequence[str], key: str) -> None:
     """A link may name what is not there, or no more. Only a link: in a running page the choice is made anew."""
     if key not in st.session_state:
         for asked in st.query_params.get_all(key):
             if asked not in options:
-                st.warning(say(f"{label}: the link's {asked} is no choice here."), icon=":material/link_off:")
+                st.warning(escaped(f"{label}: the link's {asked} is no choice here."), icon=":material/link_off:")
 
 
 def limit(label: str, key: str, least: float | None = None, format: str | None = None) -> float | None:
     """A number that limits something, or none."""
     asked = st.query_params.get(key)
     if asked is not None and key not in st.session_state and not _is_limit(asked, least):
-        st.warning(say(f"{label}: the link's {asked} is no number that fits here."), icon=":material/link_off:")
+        st.warning(escaped(f"{label}: the link's {asked} is no number that fits here."), icon=":material/link_off:")
     found: float | None = st.number_input(
         label, value=None, min_value=least, key=key, bind=URL, placeholder="no limit", format=format
     )
@@ -100,7 +101,7 @@ def _is_limit(asked: str, least: float | None) -> bool:
 
 
 def toggle(label: str, key: str, help: str | None = None) -> bool:
-    _tell_unknown(label, ("true", "false"), key)
+    _warn_of_unknown(label, ("true", "false"), key)
     return bool(st.toggle(label, key=key, bind=URL, help=help))
 
 

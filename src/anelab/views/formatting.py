@@ -34,9 +34,9 @@ THOUSANDS = 10_000
 """From here on digits are set apart by threes."""
 
 
-def device_name(told: str) -> str:
+def device_name(placed_on: str) -> str:
     """A device of DEVICE_COLOURS, of what a placement calls it."""
-    name = PROVIDERS.get(told, told)
+    name = PROVIDERS.get(placed_on, placed_on)
     return name if name in DEVICE_COLOURS else "unavailable"
 
 

@@ -14,9 +14,9 @@ from anelab.export.executors import predictor
 from anelab.files import read_json
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import WorkloadConfig
-from anelab.tracking.champion import Promotion, Standing
 from anelab.tracking.gates import Gate, champion_gate, not_compared, recorded_gate
 from anelab.tracking.models import download, find_promoted
+from anelab.tracking.promotion_record import Promotion, PromotionRecord
 from anelab.tracking.store import Store
 
 BY_HAND = "`anelab model promote --force` promotes by hand"
@@ -24,7 +24,7 @@ CONTRACT = ("preprocessing", "label")
 
 
 @dataclass(frozen=True)
-class Rival:
+class ChampionComparison:
     """One of three: rows to compare with, a recorded value to compare with, or a settled verdict."""
 
     rows: Arrays | None = None
@@ -43,20 +43,20 @@ class Rival:
         return self.settled
 
 
-def find_rival(
+def find_champion_comparison(
     store: Store,
     workload: AnyWorkload,
     config: WorkloadConfig,
     model: str,
-    standing: Standing,
+    promotions: PromotionRecord,
     own: dict[str, Any],
     test: Split,
     digest: str,
-) -> Rival:
+) -> ChampionComparison:
     """`own` is the candidate's manifest; `digest` names the test set."""
-    champion = standing.champion
+    champion = promotions.champion
     if champion is None:
-        return Rival(settled=not_compared("there is no champion yet"))
+        return ChampionComparison(settled=not_compared("there is no champion yet"))
     version = find_promoted(store, model, champion)
     if version is None:
         return _absent(champion, config, digest)
@@ -72,17 +72,17 @@ def find_rival(
                 return _held(f"the champion's {key} is {theirs.get(key)}, this one's is {own['metadata'].get(key)}")
         main = next(name for name, item in manifest["files"].items() if item["primary"])
         outputs = predictor(folder / main, workload.graphs(config)[0])(test.inputs["model"])
-    return Rival(rows=workload.rows(outputs, test))
+    return ChampionComparison(rows=workload.rows(outputs, test))
 
 
-def _absent(champion: Promotion, config: WorkloadConfig, digest: str) -> Rival:
+def _absent(champion: Promotion, config: WorkloadConfig, digest: str) -> ChampionComparison:
     """Not in this store: its recorded value still binds on the same test set, in the same metric."""
     if champion.test_digest == digest and champion.metric == config.metric:
-        return Rival(recorded=champion)
+        return ChampionComparison(recorded=champion)
     return _held(
         f"the recorded champion {champion.sha256[:12]} is not in this store and saw another test set or metric"
     )
 
 
-def _held(why: str) -> Rival:
-    return Rival(settled=Gate("champion", "fail", f"{why}, so they cannot be compared; {BY_HAND}", {}))
+def _held(why: str) -> ChampionComparison:
+    return ChampionComparison(settled=Gate("champion", "fail", f"{why}, so they cannot be compared; {BY_HAND}", {}))

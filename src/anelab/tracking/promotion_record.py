@@ -31,7 +31,7 @@ class Promotion:
 
 
 @dataclass(frozen=True)
-class Standing:
+class PromotionRecord:
     """Who is champion of one registered model, who may follow, and what a person decided."""
 
     champion: Promotion | None = None
@@ -44,29 +44,31 @@ class Standing:
     comparisons: dict[str, list[str]] = field(default_factory=dict)
     """Contents of the candidates that were compared, by test set."""
 
-    def promote(self, promotion: Promotion) -> "Standing":
+    def promote(self, promotion: Promotion) -> "PromotionRecord":
         """`promotion` as champion; the champion until now is challenger and first to roll back to."""
         if self.champion and self.champion.content == promotion.content:
             return self
-        standing = replace(self, demoted=_without(self.demoted, promotion.content))
+        promotions = replace(self, demoted=_without(self.demoted, promotion.content))
         if self.champion is None:
-            return replace(standing, champion=promotion)
+            return replace(promotions, champion=promotion)
         former = (*self.former, self.champion)[-KEPT:]
-        return replace(standing, champion=promotion, challenger=self.champion, former=former)
+        return replace(promotions, champion=promotion, challenger=self.champion, former=former)
 
-    def choose(self, promotion: Promotion) -> "Standing":
+    def choose(self, promotion: Promotion) -> "PromotionRecord":
         """A person's promotion: what was champion until now does not come back by registering it again."""
-        standing = self.promote(promotion)
-        if self.champion is None or standing is self:
-            return standing
-        return replace(standing, demoted=(*_without(standing.demoted, self.champion.content), self.champion.content))
+        promotions = self.promote(promotion)
+        if self.champion is None or promotions is self:
+            return promotions
+        return replace(
+            promotions, demoted=(*_without(promotions.demoted, self.champion.content), self.champion.content)
+        )
 
-    def challenge(self, promotion: Promotion) -> "Standing":
+    def challenge(self, promotion: Promotion) -> "PromotionRecord":
         if self.champion and self.champion.content == promotion.content:
             return self
         return replace(self, challenger=promotion)
 
-    def rollback(self, model: str) -> "Standing":
+    def rollback(self, model: str) -> "PromotionRecord":
         """The champion before this one, again. Raises AnelabError if there was none."""
         if not self.former or self.champion is None:
             raise AnelabError(f"{model} has had no champion before this one; see `anelab model inspect {model}`")
@@ -79,15 +81,15 @@ class Standing:
             demoted=(*_without(self.demoted, last.content), self.champion.content),
         )
 
-    def compared(self, test_digest: str, content: str) -> "Standing":
+    def compared(self, test_digest: str, content: str) -> "PromotionRecord":
         """Count a comparison on that test set, once a candidate."""
         known = self.comparisons.get(test_digest, [])
         return replace(self, comparisons={**self.comparisons, test_digest: sorted({*known, content})})
 
-    def delete(self, sha256: str) -> "Standing":
+    def delete(self, sha256: str) -> "PromotionRecord":
         return replace(self, deleted=(*_without(self.deleted, sha256), sha256))
 
-    def undelete(self, sha256: str) -> "Standing":
+    def undelete(self, sha256: str) -> "PromotionRecord":
         return replace(self, deleted=_without(self.deleted, sha256))
 
 
@@ -95,12 +97,12 @@ def _without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     return tuple(item for item in values if item != value)
 
 
-def read_standing(path: Path, model: str) -> Standing:
+def read_promotions(path: Path, model: str) -> PromotionRecord:
     content = _content(path)["models"].get(model)
     if content is None:
-        return Standing()
+        return PromotionRecord()
     try:
-        return Standing(
+        return PromotionRecord(
             champion=_promotion(content["champion"]),
             challenger=_promotion(content["challenger"]),
             former=tuple(Promotion(**item) for item in content["former"]),
@@ -112,9 +114,9 @@ def read_standing(path: Path, model: str) -> Standing:
         raise AnelabError(f"{path}: the entry of {model} is damaged ({error}); restore it with git") from None
 
 
-def write_standing(path: Path, model: str, standing: Standing) -> None:
+def write_promotions(path: Path, model: str, promotions: PromotionRecord) -> None:
     models = _content(path)["models"]
-    write_json(path, {"schema": SCHEMA, "models": {**models, model: asdict(standing)}})
+    write_json(path, {"schema": SCHEMA, "models": {**models, model: asdict(promotions)}})
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from anelab.bench.estimate import Published
 from anelab.bench.results.schema import ArmResult, Bound, Report
 from anelab.bench.scenario import SINGLE
 from anelab.views.engine import Results, chosen
-from anelab.views.look import device_of, time_text
+from anelab.views.formatting import device_of, time_text
 
 EXAMPLES = 256
 """Rows that go with a model (export/examples.py); the whole test set is on the page Compare."""
