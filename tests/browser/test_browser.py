@@ -1,5 +1,6 @@
 """The dashboard as a person has it: in Chromium, on the store that the pipeline made."""
 
+import shutil
 from pathlib import Path
 from urllib.parse import unquote_plus
 
@@ -8,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Watched, serving
+from tests.conftest import ROOT
 
 PAGES = {
     "": "Overview",
@@ -131,3 +133,16 @@ def test_a_broken_store_is_a_sentence_and_no_traceback(watched: Watched, tmp_pat
         assert "cannot be opened" in page.locator(ALERT).inner_text()
         assert "Traceback" not in page.content()
         whole(page, pictures / "broken.png")
+
+
+def test_the_picture_of_the_readme_is_of_real_results_alone(watched: Watched, pictures: Path, tmp_path: Path) -> None:
+    """docs/pictures/dashboard.png is a copy of it."""
+    shutil.copytree(ROOT / "mlruns", tmp_path / "mlruns")
+    with serving(tmp_path, tmp_path / "server.log") as address:
+        page = watched.open(f"{address}/engine?workload=mnist")
+        page.set_viewport_size({"width": 1400, "height": 1500})
+        page.wait_for_timeout(900)
+        assert "imported" not in page.locator("body").inner_text()
+        assert page.locator('[data-testid="stVegaLiteChart"]').count()
+        page.screenshot(path=pictures / "dashboard.png", clip={"x": 0, "y": 0, "width": 1400, "height": 1240})
+    assert (pictures / "dashboard.png").stat().st_size < 300_000
