@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from anelab.files import read_json
 from tests.commands import SETTINGS, WIDE, anelab
+from tests.conftest import ROOT
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]
 
@@ -138,3 +141,32 @@ def test_a_result_that_cannot_be_written_is_kept_elsewhere(home: Path) -> None:
     shown = anelab(home, "bench", "show", str(bundle))
     assert "ort-cpu:fp32" in shown.stdout
     shutil.rmtree(bundle.parent)
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("mnits", "TARGET must be a workload (mnist, read_quality)"),
+        ("mnits", "or the folder of an export, but got mnits; did you mean mnist?"),
+        ("/path/x.onnx", "/path/x.onnx: is not there"),
+        ("/path/x", "/path/x: is not there; a model is NAME, NAME@alias or NAME/3"),
+    ],
+)
+def test_what_names_nothing_to_time_is_answered_with_what_could(target: str, problem: str, tmp_path: Path) -> None:
+    done = anelab(tmp_path, "bench", "run", target)
+    assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
+
+
+def test_a_single_file_has_no_rows_to_be_timed_with(home: Path) -> None:
+    done = anelab(home, "bench", "run", str(home / "models/mnist/export/model.onnx"))
+    assert (done.returncode, "is a single file, which has no example rows" in done.stderr) == (2, True)
+
+
+def test_the_folder_of_an_export_is_timed_into_a_bundle(home: Path, tmp_path: Path) -> None:
+    options = ["--arm", "ort-cpu", "-S", "mnist.bench.processes=1", "-S", "mnist.bench.rounds=1"]
+    words = [sys.executable, "-m", "anelab", "bench", "run", str(home / "models/mnist/export"), *options]
+    named = ["--workspace", str(ROOT)]
+    done = subprocess.run([*words, *named], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (bundle,) = tmp_path.glob("mnist-*.bench.zip")
+    assert "ort-cpu:fp32" in anelab(tmp_path, "bench", "show", str(bundle)).stdout

@@ -14,7 +14,7 @@ from anelab.cli.console import EVERYWHERE, OPTIONS, take_common
 from anelab.errors import AnelabError
 
 app = typer.Typer(
-    help="Train small models, ship them as ONNX and Core ML, and know with evidence what runs best.",
+    help="Train small models, export them to ONNX and Core ML, and measure which runtime is fastest.",
     epilog=EVERYWHERE,
     pretty_exceptions_enable=False,
     **OPTIONS,

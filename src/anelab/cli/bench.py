@@ -19,24 +19,30 @@ if TYPE_CHECKING:
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
 
-TARGET_HELP = "A workload; a registered version, as mnist-coreml@champion or mnist-onnx/3; or the folder of an export."
+TARGET_HELP = "A workload, a registered version (mnist-coreml@champion, mnist-onnx/3), or the folder of an export."
 Target = Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP)]
 Arms = Annotated[
     list[str] | None,
-    typer.Option("--arm", help="An arm, as kind[/option][:variant]; repeat it. See `anelab bench arms`."),
+    typer.Option(
+        "--arm", help="An arm to time, as kind[/option][:variant]. Repeat it for more. See `anelab bench arms`."
+    ),
 ]
-Thorough = Annotated[bool, typer.Option("--thorough", help="Every arm and every scenario: minutes to an hour.")]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="Time every arm in every scenario. Takes minutes to an hour.")
+]
 Result = Annotated[
     str,
     typer.Argument(
         metavar="RESULT",
-        help="A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store.",
+        help="A bench.json, a bundle, a workload (its last result here), or WORKLOAD:ID of a result in the store.",
     ),
 ]
-RESULT_HELP = "A bench.json, a bundle, a workload (its own last result), or workload:id of one in the store."
+RESULT_HELP = "A bench.json, a bundle, a workload (its last result here), or WORKLOAD:ID of a result in the store."
 Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
-New = Annotated[str, typer.Argument(metavar="NEW", help="The same.")]
-Url = Annotated[str | None, typer.Option(help="For the arm http: http://host:port/v2/models/NAME.")]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The newer result, named in the same way.")]
+Url = Annotated[
+    str | None, typer.Option(help="Address of a served model for the arm http: http://host:port/v2/models/NAME.")
+]
 
 
 @COMMANDS.command(
@@ -51,8 +57,10 @@ def run(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a workload's exported model (the stage that DVC runs), or a registered version by all that this machine
-    has for it; the result is attached to the registered versions."""
+    """Time a model on this machine.
+
+    A workload: its exported files, by the arms of params.yaml; this is the stage that DVC runs. A registered version:
+    by every arm that this machine has; the result is attached to the version. A folder: the result becomes a bundle."""
     from anelab.cli.bench_targets import run_target
 
     report = run_target(ctx.obj, target, arm or [], thorough, url)
@@ -76,12 +84,14 @@ def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
 
 
 @COMMANDS.command(
-    short_help="List what can be timed, and what cannot be here.",
+    short_help="List the arms that can be timed here, and why others cannot.",
     epilog=f"Example: anelab bench arms mnist. {EVERYWHERE}",
 )
 def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> None:
-    """List every arm of a workload, as kind[/option][:variant], and why some are not available here. The option is a
-    number of threads or Core ML's compute units (_nn: its older model format); raw is the graph that takes bytes."""
+    """List every arm of a workload, as kind[/option][:variant], and why some cannot run here.
+
+    The option is a number of threads, or Core ML's compute units (with _nn: its older model format). The variant raw is
+    the graph that takes bytes."""
     from anelab.bench.measuring.run import arms_of
     from anelab.stages.bench import subject_of
 
@@ -99,7 +109,7 @@ def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> Non
 
 
 @COMMANDS.command(
-    short_help="What changed between two results.",
+    short_help="Compare two results.",
     epilog=f"Example: anelab bench compare before.json mnist --fail-on-regression. {EVERYWHERE}",
 )
 def compare(
@@ -107,11 +117,12 @@ def compare(
     old: Old,
     new: New,
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit 1 if one is slower, newly failing or missing.")
+        bool, typer.Option("--fail-on-regression", help="Exit 1 if an arm is slower, fails now, or is missing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What changed between two results: regressions, improvements, failing, missing, NE not primary."""
+    """Compare two results: regressions, improvements, arms that fail now or are missing, and arms that are about the
+    Neural Engine (NE) but mostly ran elsewhere."""
     from anelab.bench.results.compare import compare_reports
     from anelab.views.tables import differences_text, title
 
@@ -126,16 +137,16 @@ def compare(
 
 
 @COMMANDS.command(
-    short_help="Median times in every result of the store.",
+    short_help="List the median times of all results in the store.",
     epilog=f"Example: anelab bench history mnist --scenario batch_64. {EVERYWHERE}",
 )
 def history(
     ctx: typer.Context,
     workload: Workload,
-    scenario: Annotated[str, typer.Option(help="As results name it: single, batch_64, server, ...")] = "single",
+    scenario: Annotated[str, typer.Option(help="A scenario: single, batch_64, server, ...")] = "single",
     as_json: AsJson = False,
 ) -> None:
-    """Median time of a call in every result of the store, oldest first."""
+    """List the median time of a call in every result of the store, oldest first."""
     from anelab.tracking.benchmarks import list_results
     from anelab.tracking.store import open_store
     from anelab.views.tables import history_text
@@ -173,17 +184,17 @@ def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) ->
 
 @COMMANDS.command(
     "export",
-    short_help="Write a result as a file for another machine.",
+    short_help="Write a result into a file for another machine.",
     epilog=f"Example: anelab bench export mnist -o mnist-m4.bench.zip. {EVERYWHERE}",
 )
 def export(
     ctx: typer.Context,
     result: Result,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File or folder. Default: the working directory.")
+        Path | None, typer.Option("-o", "--output", help="A file, or a folder. Default: the working directory.")
     ] = None,
 ) -> None:
-    """Write a result and its samples as one file that another machine can import."""
+    """Write a result and its samples into one file (a bundle), which another machine can import."""
     from anelab.bench.results.bundle import write_bundle
 
     with opened(ctx.obj.workspace, result) as (report, samples):
@@ -195,14 +206,14 @@ def export(
 
 @COMMANDS.command(
     "import",
-    short_help="Bring in another machine's result.",
+    short_help="Import a result of another machine.",
     epilog=f"Example: anelab bench import mnist-m4.bench.zip. {EVERYWHERE}",
 )
 def import_(
     ctx: typer.Context,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `anelab bench export` wrote elsewhere.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A file that `anelab bench export` wrote.")],
 ) -> None:
-    """Check another machine's result and attach it to the registered versions that it measured."""
+    """Import a result of another machine: check it, and attach it to the registered versions that it measured."""
     from anelab.tracking.benchmarks import import_bundle
     from anelab.tracking.store import open_store
 
@@ -212,17 +223,22 @@ def import_(
 
 
 @COMMANDS.command(
-    short_help="Ask for a version to be measured elsewhere.",
+    short_help="Ask an agent on another machine to time a version.",
     epilog=f"Example: anelab bench request mnist-coreml@champion --host system=Darwin. {EVERYWHERE}",
 )
 def request(
     ctx: typer.Context,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Such as mnist-coreml@champion or mnist-onnx/3.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A registered version: mnist-coreml@champion, mnist-onnx/3.")
+    ],
     host: Annotated[
-        str, typer.Option(help="Who may measure: * or key=pattern[,...] of host, machine, name, processor, system.")
+        str,
+        typer.Option(
+            help="Which machines may do it: * for any, or key=pattern[,...] of host, machine, name, processor, system."
+        ),
     ] = "*",
 ) -> None:
-    """Ask for a registered version to be measured by an agent on some host."""
+    """Ask an agent (`anelab bench agent`) on another machine to time a registered version."""
     from anelab.stages.version import find_version
     from anelab.tracking.claims import request as ask
     from anelab.tracking.store import open_store
@@ -234,7 +250,7 @@ def request(
 
 
 @COMMANDS.command(
-    short_help="Measure versions that ask for a host like this.",
+    short_help="Time the versions that are requested for this machine.",
     epilog=f"Example: anelab bench agent --tracking-uri http://server:5000 --once. {EVERYWHERE}",
 )
 def agent(
@@ -242,15 +258,14 @@ def agent(
     tracking_uri: Annotated[
         str | None, typer.Option(help="The MLflow server. Default: MLFLOW_TRACKING_URI, else the workspace's store.")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when no request is left.")] = False,
     thorough: Thorough = False,
-    name: Annotated[
-        str | None, typer.Option(help="What selectors know this agent by. Default: the host's name.")
-    ] = None,
-    interval: Annotated[float, typer.Option(help="Seconds between looks at the registry.")] = 30.0,
+    name: Annotated[str | None, typer.Option(help="Name of this agent, for requests. Default: the host name.")] = None,
+    interval: Annotated[float, typer.Option(help="Seconds between two queries of the registry.")] = 30.0,
 ) -> None:
-    """Measure registered versions that ask for a host like this one, and log the results back. It may be killed and
-    started again at any time."""
+    """Time the registered versions that are requested for a machine like this one, and log the results to the registry.
+
+    You can stop the agent and start it again at any time."""
     from anelab.agent import Agent
 
     if tracking_uri:
@@ -265,18 +280,20 @@ def agent(
 
 
 @COMMANDS.command(
-    short_help="Is a test on a Mac worth it? An estimate.",
+    short_help="Estimate whether a test on a Mac is worth it.",
     epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}",
 )
 def estimate(
     ctx: typer.Context,
     package: Annotated[
         str | None,
-        typer.Argument(metavar="[PKG]", help="A .mlpackage, or a registered one like mnist-coreml@champion."),
+        typer.Argument(metavar="PKG", help="A .mlpackage, or a registered one: mnist-coreml@champion."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Is a test on a Mac worth it? An estimate from the package alone, and cases that others published."""
+    """Estimate whether a test on a Mac is worth it, from the package alone, and list cases that others published.
+
+    Nothing is measured."""
     from anelab.bench.estimate import package_estimates, published
     from anelab.inference.location import opened_package
     from anelab.views.tables import estimates_text, published_text, sources_text

@@ -1,5 +1,6 @@
 """What `anelab bench run` times: a workload, a registered version, or the folder of an export."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,26 @@ def run_target(common: Common, target: str, arms: list[str], thorough: bool, url
 
     if target in workloads.names():
         return _run_stage(common, target, arms, thorough, url)
-    if isinstance(parse_reference(target), Path):
+    reference = parse_reference(target)
+    if isinstance(reference, Path):
         return _run_folder(common, target, arms, thorough, url)
+    _check_model(reference.model)
     return _run_version(common, target, arms, thorough, url)
+
+
+def _check_model(name: str) -> None:
+    """Raises UsageError, which lists workloads too, for a name that is none of a registered model."""
+    from anelab import workloads
+    from anelab.tracking.registration import FORMATS, registered_model
+
+    models = [registered_model(workload, format) for workload in workloads.names() for format in FORMATS]
+    if name not in models:
+        near = get_close_matches(name, [*workloads.names(), *models], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(
+            f"TARGET must be a workload ({', '.join(workloads.names())}), a version of {', '.join(models)}, or the "
+            f"folder of an export, but got {name}{hint}"
+        )
 
 
 def _run_stage(common: Common, workload: str, arms: list[str], thorough: bool, url: str | None) -> "Report":

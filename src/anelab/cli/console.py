@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 EVERYWHERE = """
 
-Before or after any command: -S key=value lays a value over params.yaml (values are YAML; give it as
-often as needed), --workspace DIR says where data/, models/, reports/ and mlruns/ live (default: the
-folder of params.yaml), -v shows what the libraries underneath have to say.
+Options of every command, before or after its name: -S key=value replaces a value of params.yaml for this
+run (the value is YAML; repeat -S for more keys). --workspace DIR names the folder of data/, models/,
+reports/ and mlruns/ (default: the folder of params.yaml). -v also prints the messages of the libraries.
 """
 
 OPTIONS: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
@@ -32,12 +32,15 @@ def commands(help: str | None = None, name: str | None = None) -> typer.Typer:
     return typer.Typer(help=help, name=name, epilog=EVERYWHERE, **OPTIONS)
 
 
-Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A workload of params.yaml, such as mnist.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model: mnist-onnx, mnist-onnx@champion.")]
-Version = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="A version number or an alias, if MODEL does not name it.")
+Workload = Annotated[
+    str, typer.Argument(metavar="WORKLOAD", help="A workload, such as mnist: a section of params.yaml.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+MODEL_HELP = "A registered model and its version: mnist-onnx@champion or mnist-onnx/3. Default version: the champion."
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+Version = Annotated[
+    str | None, typer.Argument(metavar="VERSION", help="A version number or an alias. Not needed if MODEL names one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @dataclass(frozen=True)

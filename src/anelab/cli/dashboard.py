@@ -14,9 +14,9 @@ COMMANDS = commands()
 @COMMANDS.command(epilog=f"Example: anelab dashboard --port 8600. {EVERYWHERE}")
 def dashboard(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option(help="Where it listens, on this machine only.", min=1, max=65535)] = 8501,
+    port: Annotated[int, typer.Option(help="The port. Only this machine can reach it.", min=1, max=65535)] = 8501,
 ) -> None:
-    """Serve the dashboard on the loopback interface."""
+    """Serve the dashboard to this machine."""
     from anelab.dashboard import serve
 
     serve(ctx.obj.anywhere(), port)
@@ -26,11 +26,14 @@ def dashboard(
 def report(
     ctx: typer.Context,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="An .html file, or .md for a pull request; replaced if it is there.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="An .html file, or an .md file for a pull request. An existing file is replaced."
+        ),
     ],
-    workload: Annotated[list[str] | None, typer.Option(help="One workload; may be given again. Default: all.")] = None,
+    workload: Annotated[list[str] | None, typer.Option(help="A workload. Repeat it for more. Default: all.")] = None,
 ) -> None:
-    """Write what the dashboard shows into one file that stands alone."""
+    """Write the dashboard's content into one file."""
     from anelab import workloads
     from anelab.views.summary_report import write_report
 

@@ -9,7 +9,9 @@ COMMANDS = commands()
 
 @COMMANDS.command(epilog=f"Example: anelab doctor. {EVERYWHERE}")
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Check versions, native libraries, devices, store, DVC and disk. Exit 1 if one of them is an error."""
+    """Check the installation.
+
+    Versions, native libraries, devices, store, DVC and disk. Exit 1 if a check is an error."""
     from anelab.doctor import examine
 
     found = list(examine(ctx.obj.anywhere()))

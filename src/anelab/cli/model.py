@@ -11,7 +11,7 @@ from anelab.errors import UsageError
 if TYPE_CHECKING:
     from anelab.tracking.reference import VersionReference
 
-COMMANDS = commands("Look at models, promote, delete; check Core ML packages.", "model")
+COMMANDS = commands("Inspect, promote and delete models; check Core ML packages.", "model")
 
 
 @COMMANDS.command("list", epilog=f"Example: anelab model list mnist-onnx. {EVERYWHERE}")
@@ -30,7 +30,7 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
 
 @COMMANDS.command(epilog=f"Example: anelab model inspect mnist-onnx@champion. {EVERYWHERE}")
 def inspect(ctx: typer.Context, model: Model, version: Version = None, as_json: AsJson = False) -> None:
-    """Show a model: gates, figures, files and origin of a registered version; files or inputs and outputs of others."""
+    """Show a model. Of a registered version: gates, metrics, files and origin. Of a folder or file: what is in it."""
     from anelab.tracking.commands import inspect_version
     from anelab.tracking.reference import parse_reference, parse_version
 
@@ -52,7 +52,7 @@ def promote(
     ctx: typer.Context,
     model: Model,
     version: Version = None,
-    force: Annotated[bool, typer.Option("--force", help="Promote even if a gate failed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote although a gate failed.")] = False,
 ) -> None:
     """Make a version the champion."""
     from anelab.tracking.commands import promote_version
@@ -63,7 +63,7 @@ def promote(
 
 @COMMANDS.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
 def rollback(ctx: typer.Context, model: Model) -> None:
-    """Make the former champion champion again."""
+    """Make the previous champion the champion again."""
     from anelab.tracking.commands import rollback_model
     from anelab.tracking.reference import parse_version
 
@@ -72,7 +72,7 @@ def rollback(ctx: typer.Context, model: Model) -> None:
 
 @COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx/2. {EVERYWHERE}")
 def delete(ctx: typer.Context, model: Model, version: Version = None) -> None:
-    """Delete a version that no alias points at."""
+    """Delete a version that has no alias."""
     from anelab.tracking.commands import delete_model_version
 
     reference = _named_version(model, version)
@@ -97,7 +97,9 @@ IMAGES = "An image is [rows, channels, height, width], channels in the package's
 Rows = Annotated[
     Path, typer.Option("--input", help=f"Rows: .npz with an array for each input, or .npy for one input. {IMAGES}")
 ]
-Function = Annotated[str | None, typer.Option(help="A function of a package of several. Default: its own default.")]
+Function = Annotated[
+    str | None, typer.Option(help="A function of the package, if it has several. Default: the package's default.")
+]
 
 
 @COMMANDS.command("eval", epilog=f"Example: anelab model eval model.mlpackage --input rows.npz. {EVERYWHERE}")
@@ -106,16 +108,19 @@ def evaluate(
     package: Package,
     rows: Rows,
     mode: Annotated[
-        str, typer.Option(help="fp32: float32 throughout; fp16: as the package declares; ane: fp16 and an M1's ranges.")
+        str,
+        typer.Option(
+            help="fp32: all in float32. fp16: in the types of the package. ane: fp16 with the ranges of an M1."
+        ),
     ] = "fp16",
     output: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a Core ML package on any host, operator by operator. For numbers, not for speed.
+    """Evaluate a Core ML package on any host, operator by operator. Its outputs count, its speed does not.
 
-    Rows go through in as many calls as it takes; arrays of just the shape that a function takes in one, whatever
-    their axes mean. A classifier gives its label and its probabilities as arrays, with the classes named. An image
-    output is the array before Core ML makes pixels of it."""
+    Any number of rows is split into as many calls as needed. Arrays of exactly the shape of a function go into one
+    call, whatever their axes mean. A classifier returns its label and its probabilities as arrays, with the names of
+    the classes. An image output is the array before Core ML turns it into pixels."""
     from anelab.cli.packages import (
         check_output,
         labelled,
@@ -152,14 +157,14 @@ def lint(
     ctx: typer.Context,
     package: Package,
     rows: Annotated[
-        Path | None, typer.Option("--input", help=f"Real rows (.npz, .npy), for the ranges of values. {IMAGES}")
+        Path | None, typer.Option("--input", help=f"Real rows (.npz, .npy), to check the ranges of values. {IMAGES}")
     ] = None,
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what keeps a package off the Neural Engine.
+    """List what keeps a package off the Neural Engine.
 
-    And what 16 bits would break, and where Core ML was measured to differ from its documentation."""
+    Also what 16 bits would break, and where Core ML was measured to differ from its documentation."""
     from anelab.cli.packages import read_rows
     from anelab.export.mlpackage import input_names
     from anelab.export.readiness import inspect_package
@@ -184,13 +189,15 @@ def blame(
     ctx: typer.Context,
     package: Package,
     rows: Rows,
-    tolerance: Annotated[float, typer.Option(help="Largest error of an operator, relative above one.")] = 5e-3,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest error of an operator that is allowed: absolute up to 1, relative above.")
+    ] = 5e-3,
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the operator that drifts first in 16 bits.
+    """Find the operator that 16 bits break first.
 
-    And what, kept in float32, mends it."""
+    Its error is the first to be too large. Also lists which operators to keep in float32, so that the error is gone."""
     from dataclasses import asdict
 
     from anelab.cli.packages import read_rows
@@ -236,9 +243,9 @@ def placement(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell where Core ML plans to run a package.
+    """Show where Core ML plans to run a package.
 
-    Operator by operator: Neural Engine, GPU or CPU. Needs macOS 14.4."""
+    Neural Engine, GPU or CPU, for every operator. Needs macOS 14.4 or later."""
     from dataclasses import asdict
 
     from anelab.export.apple import CoreMLRuntime, check_unit, native

@@ -14,9 +14,10 @@ def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _, such as flowers.")],
 ) -> None:
-    """Begin a workload: write its folder, its section of params.yaml and its test.
+    """Create a workload that runs at once.
 
-    What is written runs as it is, on rows of a CSV file that it makes itself; change what differs in your data."""
+    Written are its folder, its section of params.yaml and its test. The new workload runs on a CSV file that it
+    simulates. Then change the code to fit your data."""
     from anelab.scaffold import new_workload
 
     project = ctx.obj.workspace().project

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 COMMANDS = commands()
 
-MODEL_HELP = "NAME, NAME@alias or NAME/3 of the registry, the folder of an export, or one file (.onnx, .mlpackage)."
-ROWS_HELP = "Rows: .npz with an array for each input, .npy for one input; - reads either from standard input."
-OUT_HELP = "Outputs by name: .npz, or .npy if there is one output; - writes .npz to standard output."
+MODEL_HELP = "NAME, NAME@alias or NAME/3 of a registered model, the folder of an export, or a file (.onnx, .mlpackage)."
+ROWS_HELP = "Rows: .npz with an array for each input, or .npy for one input. - is standard input."
+OUT_HELP = "File for the outputs: .npz, or .npy if there is one output. - is standard output, as .npz."
 PROVIDER_HELP = (
     "ONNX: an execution provider of ONNX Runtime. Default: CPUExecutionProvider. Core ML: evaluator (any host) or, on "
     "macOS, cpu_only, cpu_and_ne, cpu_and_gpu, all."
@@ -28,20 +28,24 @@ PROVIDER_HELP = (
 def predict(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
-    rows: Annotated[str | None, typer.Argument(metavar="[ROWS]", help=ROWS_HELP)] = None,
+    rows: Annotated[str | None, typer.Argument(metavar="ROWS", help=ROWS_HELP)] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
-    golden: Annotated[bool, typer.Option("--golden", help="Check the model's golden vectors; exit 1 if one fails.")] = (
-        False
-    ),
-    tolerance: Annotated[float | None, typer.Option(help="Of --golden: largest absolute difference.", min=0)] = None,
-    file: Annotated[str | None, typer.Option(help="Another file of the version, such as model.raw.onnx.")] = None,
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Check the golden vectors of the model. Exit 1 if one fails.")
+    ] = (False),
+    tolerance: Annotated[
+        float | None, typer.Option(help="For --golden: largest absolute difference that is allowed.", min=0)
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(help="Another file of the version, such as model.raw.onnx. Default: the model itself.")
+    ] = None,
     provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
     threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime.", min=1, max=1024)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Predict: a model's outputs for rows of arrays, or a check of its golden vectors.
+    """Run a model on rows of arrays, or check its golden vectors.
 
-    Needs neither params.yaml nor a clone if the model is a folder or a file."""
+    If the model is a folder or a file, neither params.yaml nor a clone is needed."""
     from anelab.inference.model import Plan, open_model
 
     if not golden and (rows is None or out is None):

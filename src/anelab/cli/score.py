@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from anelab.inference.reads.run import Summary
 
 CHAMPION = "models:/read_quality-onnx@champion"
-MODEL_HELP = "A registered version, the folder of an export, or an .onnx file."
-RULE_HELP = "A plain filter instead of a model: mean_quality or expected_errors, at the thresholds of params.yaml."
-TO_HELP = "Also write the reads that {}; `{{}}` in the name stands for the mate, 1 or 2; .gz compresses."
+MODEL_HELP = "A registered version, the folder of an export, or an .onnx file of read_quality."
+RULE_HELP = "Use a rule instead of a model: mean_quality or expected_errors, with the thresholds of params.yaml."
+TO_HELP = (
+    "Also write the reads that {} into this file. `{{}}` in its name stands for the mate, 1 or 2. .gz: compressed."
+)
 
 COMMANDS = commands()
 
@@ -25,23 +27,30 @@ COMMANDS = commands()
 @COMMANDS.command(epilog=f"Example: anelab score reads.fastq.gz -o verdicts.tsv. {EVERYWHERE}")
 def score(
     ctx: typer.Context,
-    reads: Annotated[list[str], typer.Argument(metavar="READS...", help="FASTQ: files, folders, globs, or - .")],
+    reads: Annotated[
+        list[str], typer.Argument(metavar="READS...", help="FASTQ files, folders or globs. - is standard input.")
+    ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The table, read_id, value, verdict; .gz compresses; or - .")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File for the table of read_id, value and verdict. .gz: compressed. - is standard output.",
+        ),
     ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = CHAMPION,
     rule: Annotated[str | None, typer.Option(help=RULE_HELP)] = None,
     pass_fastq: Annotated[Path | None, typer.Option(help=TO_HELP.format("pass"))] = None,
     fail_fastq: Annotated[Path | None, typer.Option(help=TO_HELP.format("fail"))] = None,
     paired: Annotated[
-        bool, typer.Option("--paired", help="Files are R1 R2 in turn; a pair passes if both do.")
+        bool, typer.Option("--paired", help="Files are pairs: R1 R2 R1 R2 ... A pair passes if both mates pass.")
     ] = False,
     interleaved: Annotated[bool, typer.Option("--interleaved", help="Mates alternate within each file.")] = False,
     phred: Annotated[str, typer.Option(help="Offset of the quality characters: auto, 33 or 64.")] = "auto",
-    max_records: Annotated[int | None, typer.Option(min=1, help="Stop after so many reads, or pairs.")] = None,
+    max_records: Annotated[int | None, typer.Option(min=1, help="Stop after this number of reads, or pairs.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score reads: PASS or FAIL for each, by a model or a rule."""
+    """Score reads: PASS or FAIL for each read, by a model or a rule."""
     from anelab.inference.reads.memory import keep_memory
     from anelab.inference.reads.run import Layout, Outputs, score_reads
     from anelab.inference.reads.scorer import model_scorer, rule_scorer

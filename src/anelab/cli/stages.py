@@ -9,14 +9,14 @@ COMMANDS = commands()
 
 @COMMANDS.command(epilog=f"Example: anelab check -S mnist.training.max_epochs=3. {EVERYWHERE}")
 def check(ctx: typer.Context) -> None:
-    """Check params.yaml as a whole."""
+    """Check the whole of params.yaml."""
     ctx.obj.params()
     print("params.yaml is valid")
 
 
 @COMMANDS.command(epilog=f"Example: anelab inputs mnist. {EVERYWHERE}")
 def inputs(ctx: typer.Context, workload: Workload) -> None:
-    """List a workload's data files, and what this host is."""
+    """Record the data files of a workload, and this host."""
     from anelab.inputs import write_host, write_manifest
 
     job = ctx.obj.job(workload)
@@ -26,7 +26,7 @@ def inputs(ctx: typer.Context, workload: Workload) -> None:
 
 @COMMANDS.command(epilog=f"Example: anelab simulate mnist. {EVERYWHERE}")
 def simulate(ctx: typer.Context, workload: Workload) -> None:
-    """Make the default raw data, or fetch what addresses name."""
+    """Simulate or download the raw data."""
     from anelab.stages import simulate as stage
 
     stage.run(ctx.obj.job(workload))
@@ -40,25 +40,27 @@ def prepare(ctx: typer.Context, workload: Workload) -> None:
 
 @COMMANDS.command(epilog=f"Example: anelab search mnist -S mnist.search.n_trials=20. {EVERYWHERE}")
 def search(ctx: typer.Context, workload: Workload) -> None:
-    """Search better values with Optuna."""
+    """Search for better hyperparameters with Optuna."""
     _execute(ctx.obj, "search", workload)
 
 
 @COMMANDS.command(epilog=f"Example: anelab train mnist -S mnist.training.debug=fast-dev-run. {EVERYWHERE}")
 def train(ctx: typer.Context, workload: Workload) -> None:
-    """Train with the values that were found, and test."""
+    """Train with the best hyperparameters, and test."""
     _execute(ctx.obj, "train", workload)
 
 
 @COMMANDS.command(epilog=f"Example: anelab export mnist -S mnist.export.int8=false. {EVERYWHERE}")
 def export(ctx: typer.Context, workload: Workload) -> None:
-    """Export to ONNX and Core ML, proven to compute the same."""
+    """Export to ONNX and Core ML, and prove every file.
+
+    Each file must compute the same as the trained module."""
     _execute(ctx.obj, "export", workload)
 
 
 @COMMANDS.command(epilog=f"Example: anelab register mnist. {EVERYWHERE}")
 def register(ctx: typer.Context, workload: Workload) -> None:
-    """Judge the exported model at every gate and register it."""
+    """Check the exported models at every gate, and register them."""
     _execute(ctx.obj, "register", workload)
 
 

@@ -7,13 +7,15 @@ import typer
 from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
 
 COMMANDS = commands()
-STORE = commands("The MLflow store: where it is, and cleaning it.")
+STORE = commands("The MLflow store: its address, and garbage collection.")
 COMMANDS.add_typer(STORE, name="store")
 
 
 @COMMANDS.command(epilog=f"Example: anelab sync. {EVERYWHERE}")
 def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Bring the MLflow store to what the files record. Running it twice changes nothing more."""
+    """Publish to the MLflow store what the files record.
+
+    Also restores what the store lost. Safe to repeat."""
     from dataclasses import asdict
 
     from anelab.tracking.sync import sync as synchronise
@@ -38,11 +40,14 @@ def uri(ctx: typer.Context) -> None:
 @STORE.command(epilog=f"Example: anelab store gc --older-than 30d. {EVERYWHERE}")
 def gc(
     ctx: typer.Context,
-    older_than: Annotated[str, typer.Option(help="Only what was deleted so long ago, like 30d or 12h.")] = "30d",
+    older_than: Annotated[
+        str, typer.Option(help="Only what was deleted at least this long ago, such as 30d or 12h.")
+    ] = "30d",
 ) -> None:
-    """Erase for good what was deleted in MLflow (on its pages, by `mlflow runs delete`, or runs of ours that broke
-    off): runs, logged models and experiments. But never what a champion, a challenger or a model to roll back to
-    comes from, nor the files of any registered version."""
+    """Erase for good what was deleted in MLflow.
+
+    That is runs, logged models and experiments. Kept are all runs that a champion, a challenger or a model to roll
+    back to comes from, and the files of every registered version."""
     from anelab.tracking.garbage import collect_garbage
 
     print(collect_garbage(ctx.obj.workspace(), older_than))
