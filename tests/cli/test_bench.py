@@ -74,7 +74,7 @@ def test_what_is_no_result_is_told_what_would_be(home: Path) -> None:
     assert "names no results" in anelab(home, "bench", "show", "mnist:ffffffff").stderr
     assert "there is no such bundle" in anelab(home, "bench", "import", "absent.zip").stderr
     assert "there is no benchmark" in anelab(home, "bench", "show", "absent.json").stderr
-    assert "must be one of" in anelab(home, "bench", "run", "mnst-onnx@champion", *SETTINGS).stderr
+    assert "did you mean mnist-onnx?" in anelab(home, "bench", "run", "mnst-onnx@champion", *SETTINGS).stderr
 
 
 def test_a_scenario_that_no_result_has_is_told_which_there_are(home: Path) -> None:
