@@ -34,7 +34,7 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("arm", "kind", "signal_name", "says"),
+    ("arm", "kind", "signal_name", "text"),
     [
         (broken.Killed, "signal", "SIGKILL", "memory runs out"),
         (broken.Segfault, "signal", "SIGSEGV", "invalid memory access"),
