@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,14 +29,8 @@ Arms = Annotated[
 Thorough = Annotated[
     bool, typer.Option("--thorough", help="Time every arm in every scenario. Takes minutes to an hour.")
 ]
-Result = Annotated[
-    str,
-    typer.Argument(
-        metavar="RESULT",
-        help="A bench.json, a bundle, a workload (its last result here), or WORKLOAD:ID of a result in the store.",
-    ),
-]
 RESULT_HELP = "A bench.json, a bundle, a workload (its last result here), or WORKLOAD:ID of a result in the store."
+Result = Annotated[str, typer.Argument(metavar="RESULT", help=RESULT_HELP)]
 Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The newer result, named in the same way.")]
 Url = Annotated[
@@ -266,6 +259,8 @@ def agent(
     """Time the registered versions that are requested for a machine like this one, and log the results to the registry.
 
     You can stop the agent and start it again at any time."""
+    import socket
+
     from anelab.agent import Agent
 
     if tracking_uri:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
-from anelab.files import replacing
 
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
@@ -99,6 +98,8 @@ def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
         sys.stdout.buffer.write(buffer.getvalue())
         sys.stdout.buffer.flush()
         return
+    from anelab.files import replacing
+
     try:
         with replacing(path) as draft, draft.open("wb") as handle:
             save(handle)
