@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,17 @@ SOURCE = ROOT / "src" / "anelab"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Of the file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that the file imports, at the top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -82,13 +90,13 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path) for path in FILES}
 
 
+@cache
 def imported_modules(path: Path) -> set[str]:
     """Modules of anelab that the file imports when it runs, at the top or inside a function."""
-    tree = ast.parse(path.read_text())
-    types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    types = [node for node in nodes(path) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     skipped = {id(inner) for node in types for inner in ast.walk(node)}
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import) and id(node) not in skipped:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and id(node) not in skipped:
@@ -169,7 +177,7 @@ def test_names_are_the_fields_own_terms() -> None:
 def names_in(path: Path) -> list[str]:
     """Of the module, its functions and classes, and their arguments and fields."""
     found = [path.stem]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("test_"):
             found.append(node.name)
         if isinstance(node, ast.FunctionDef | ast.Lambda):
@@ -182,7 +190,7 @@ def names_in(path: Path) -> list[str]:
 def test_functions_and_files_stay_small() -> None:
     for path in FILES:
         assert len(path.read_text().splitlines()) <= 330, path
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno is not None
                 assert node.end_lineno - node.body[0].lineno < 60, f"{path.name}: {node.name}"

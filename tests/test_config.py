@@ -50,8 +50,8 @@ def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() 
         ("mnist", "-S takes key=value"),
         ("mnist.data.source=[a", "not valid YAML"),
         ("mnist.data.source=['']", "must be simulate or a list"),
-        ("seed=&a [*a]", "valid integer|no configuration has"),
-        ("seed={1: 2, 2020-01-01: 3}", "valid integer|no configuration has"),
+        ("seed=&a [*a]", "valid integer|as a configuration"),
+        ("seed={1: 2, 2020-01-01: 3}", "valid integer|as a configuration"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_reason(override: str, message: str) -> None:
@@ -79,7 +79,7 @@ def test_values_are_yaml_and_a_float_needs_no_point() -> None:
 
 def test_a_key_that_stands_twice_is_not_silently_the_last(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.read_text() + "seed: 1\n")
-    with pytest.raises(UsageError, match="key seed stands twice"):
+    with pytest.raises(UsageError, match="key seed occurs twice"):
         load_params(tmp_path / "params.yaml")
 
 

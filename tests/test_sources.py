@@ -47,7 +47,7 @@ def test_names_with_brackets_broken_links_and_unknown_users(project: Path, capsy
     (project / "gone.fq").symlink_to(project / "nowhere")
     assert expand(["reads[1].fq"], project, "key") == [project / "reads[1].fq"]
     assert project / "gone.fq" not in expand(["*.fq"], project, "key")
-    assert "gone.fq: is passed over, for it is a broken link" in capsys.readouterr().err
+    assert "gone.fq: is skipped: it is a broken link" in capsys.readouterr().err
     with pytest.raises(AnelabError, match="matches no file"):
         expand(["~nobody-of-that-name/x"], project, "key")
 

@@ -166,7 +166,9 @@ class Agent:
     def _attach(self, store: Store, taken: Claim, kept: Path) -> str:
         with opened_bundle(kept) as bundle, store.writing():
             if not claims.is_held(store, taken):
-                raise AnelabError("another agent took it over, for this one gave no sign of life")
+                raise AnelabError(
+                    "another agent took this request over, because this agent did not renew its claim in time"
+                )
             tags = {claims.RUN_TAG: taken.name, "anelab.agent": self.name}
             attach_result(store, self.workspace, bundle.report, bundle.samples, tags)
             return bundle.report.id[:SHORT]

@@ -25,7 +25,7 @@ class _Loader(_BASE_LOADER):  # type: ignore[misc]  # its base is chosen at run 
         keys = [str(key.value) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key} stands twice, {str(node.start_mark).strip()}")
+                raise yaml.YAMLError(f"key {key} occurs twice, {str(node.start_mark).strip()}")
         return super().construct_mapping(node, deep)
 
 
@@ -75,7 +75,7 @@ def check_params(raw: Mapping[str, Any], where: str) -> Params:
         raise UsageError(_listed(where, arms))
     except (TypeError, ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
-            raise UsageError(f"{where} holds what no configuration has: {error}") from None
+            raise UsageError(f"{where} cannot be read as a configuration: {error}") from None
         lines = [_explain(item, model) for item in error.errors()]
         raise UsageError(_listed(where, [*lines, *arms])) from None
 

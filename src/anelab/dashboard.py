@@ -53,11 +53,11 @@ def _check_port(port: int) -> None:
             probe.bind((ADDRESS, port))
         except PermissionError:
             raise AnelabError(
-                f"port {port} is the system's; name one above 1023: anelab dashboard --port 8501"
+                f"port {port} is reserved for the system; choose one above 1023: anelab dashboard --port 8501"
             ) from None
         except OSError:
             other = port + 1 if port < LAST_PORT else port - 1
-            raise AnelabError(f"port {port} is taken; name another: anelab dashboard --port {other}") from None
+            raise AnelabError(f"port {port} is in use; choose another: anelab dashboard --port {other}") from None
 
 
 def _import_first(workspace: Workspace) -> None:

@@ -61,7 +61,7 @@ def _files(path: Path) -> list[Path]:
     inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
     for odd in (p for p in inside if not p.is_file() and not p.is_dir()):
         what = "a broken link" if odd.is_symlink() else "no file; what is named by itself is read"
-        warn(f"{odd}: is passed over, for it is {what}")
+        warn(f"{odd}: is skipped: it is {what}")
     return [p for p in inside if p.is_file()]
 
 

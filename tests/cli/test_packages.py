@@ -71,8 +71,8 @@ def test_blame_names_the_operator_and_the_way_out(package: Path) -> None:
     ("make", "text"),
     [
         (lambda path: None, "there is no such file"),
-        (lambda path: path.write_bytes(b"no numbers"), "is no .npz or .npy of numbers"),
-        (lambda path: path.write_bytes(b"PK\x03\x04cut"), "is no .npz or .npy of numbers"),
+        (lambda path: path.write_bytes(b"no numbers"), "is not an .npz or .npy of numbers"),
+        (lambda path: path.write_bytes(b"PK\x03\x04cut"), "is not an .npz or .npy of numbers"),
         (lambda path: np.savez(path, wrong=np.zeros(3)), "has the arrays wrong, but the model takes input"),
         (lambda path: np.savez(path, input=np.array(["a"])), "every array must be of numbers"),
         (lambda path: np.savez(path, input=np.zeros((2, 5))), "no function takes input (2, 5); it has input 1x4"),
@@ -98,7 +98,7 @@ def test_other_mistakes_are_named_with_what_is_allowed(package: Path, tmp_path: 
     (tmp_path / "m.onnx").touch()
     other = run(package, "eval", str(tmp_path / "m.onnx"), *rows)
     assert other.returncode == 2
-    assert "is no .mlpackage; this command takes one, or a registered version that has one" in other.stderr
+    assert "is not a .mlpackage file; give one, or a registered version that has one" in other.stderr
     unknown = run(package, "eval", "mnist-onxx@champion", *rows)
     assert unknown.returncode == 1
     assert "there is no MLflow store at" in unknown.stderr

@@ -185,7 +185,7 @@ def test_elsewhere_it_says_that_it_needs_macos() -> None:
 def test_on_macos_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setitem(sys.modules, "coremltools.libcoremlpython", None)
-    with pytest.raises(AnelabError, match="coremltools lacks its native part on this Mac"):
+    with pytest.raises(AnelabError, match="the compiled part of coremltools is missing on this Mac"):
         native()
 
 

@@ -69,7 +69,9 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     module, shape = nets()["mlp"]
     graph, path = graph_of(module, shape), tmp_path / "bad.aimodel"
     path.mkdir()
-    with pytest.raises(AnelabError, match=r"bad\.aimodel: is no \.aimodel \(No such file or directory: main\.mlirb\)"):
+    with pytest.raises(
+        AnelabError, match=r"bad\.aimodel: is not an \.aimodel \(No such file or directory: main\.mlirb\)"
+    ):
         coreai.coreai_predictor(path, graph)
     path.rmdir()
     coreai.write_aimodel(module, graph, path, {})

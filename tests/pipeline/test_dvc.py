@@ -14,6 +14,7 @@ import yaml
 from anelab.config import override
 from anelab.files import read_json
 from tests.conftest import ROOT, TINY
+from tests.test_docs import DOCS, blocks
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {
@@ -112,6 +113,13 @@ def test_runs_carry_provenance_and_datasets_are_known_by_dvcs_md5(clone: Path) -
     assert "torch" in json.loads(run.data.tags["anelab.packages"])
     (version,) = [v for v in store.client.search_model_versions("name = 'mnist-onnx'") if v.tags["variant"] == "fp32"]
     assert version.run_id == run.info.run_id
+
+
+def test_the_python_of_the_documentation_runs(clone: Path) -> None:
+    for page in DOCS:
+        script = "\n".join(blocks(page, "python")).replace("/path/to/anelab", str(clone))
+        if script:
+            shell(clone, sys.executable, "-c", script)
 
 
 def test_doing_it_again_runs_nothing_and_touches_nothing(clone: Path) -> None:

@@ -75,7 +75,7 @@ GOOD = "@r1\nACGT\n+\nIIII\n"
         (GOOD + "@r2\n" + "A" * 200 + "!" + "\n+\n" + "I" * 201 + "\n", 2, 6, "base 201 is '!'"),
         (GOOD + "\n\n\n\n" + GOOD, 2, 5, "must start with '@'"),
         (GOOD * 3 + "@r2\nAC", 4, 14, "ends inside a record"),
-        (GOOD.replace("\n", "\r") * 3, 1, 1, "its lines end in CR alone"),
+        (GOOD.replace("\n", "\r") * 3, 1, 1, "its lines end in CR only"),
         (GOOD + "@r2\nACGT\n+\nII I\n", 2, 8, "quality character 32 is outside 33 to 126"),
         (GOOD + "@r2\n" + "A" * 160 + "\n+\n" + "I" * 159 + "\x7f\n", 2, 8, "quality character 127"),
     ],
@@ -189,7 +189,7 @@ def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path: Path, mon
     monkeypatch.setattr(fastq, "MOST_BYTES", 1 << 20)
     path = tmp_path / "endless.fq"
     path.write_bytes(b"@r1\n" + b"A" * (8 << 20))
-    with pytest.raises(FastqError, match="record 1, line 1: is longer than 1,048,576 bytes: no FASTQ"):
+    with pytest.raises(FastqError, match="record 1, line 1: is longer than 1,048,576 bytes; this is not FASTQ"):
         list(read_blocks(path))
 
 

@@ -133,7 +133,7 @@ def test_another_flavors_model_is_refused(tmp_path: Path) -> None:
     model.add_flavor("onnx", data="model.onnx")
     (tmp_path / "other").mkdir()
     model.save(str(tmp_path / "other" / "MLmodel"))
-    with pytest.raises(AnelabError, match="is no Core ML model; its flavors are onnx"):
+    with pytest.raises(AnelabError, match="is not a Core ML model; its flavors are onnx"):
         coreml.load_model(str(tmp_path / "other"))
 
 
@@ -141,5 +141,5 @@ def test_a_place_that_is_taken_and_a_package_that_is_none_are_named(package: Pat
     coreml.save_model(package, tmp_path / "saved")
     with pytest.raises(AnelabError, match="saved: is not empty"):
         coreml.save_model(package, tmp_path / "saved")
-    with pytest.raises(AnelabError, match=r"absent\.mlpackage: is no Core ML package"):
+    with pytest.raises(AnelabError, match=r"absent\.mlpackage: is not a Core ML package"):
         coreml.save_model(tmp_path / "absent.mlpackage", tmp_path / "other")

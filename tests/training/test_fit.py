@@ -70,7 +70,7 @@ def test_a_damaged_checkpoint_of_an_interrupted_run_does_not_block(
 ) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"cut")
     assert same(fit(WORKLOAD, configured(), prepared, tmp_path), fit(WORKLOAD, configured(), prepared))
-    assert "training starts anew" in capsys.readouterr().err
+    assert "training starts again" in capsys.readouterr().err
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_training(prepared: Path) -> None:

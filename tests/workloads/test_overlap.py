@@ -199,7 +199,7 @@ def test_libraries_without_overlaps_are_refused(tmp_path: Path) -> None:
     reads = [[(f"r{n}/{mate}", made(1000 * mate + n, 80), "+I" * 40) for n in range(20)] for mate in (1, 2)]
     apart = [write(tmp_path / f"apart_{mate}.fq", reads[mate - 1]) for mate in (1, 2)]
     with pytest.raises(
-        AnelabError, match=r"apart_1\.fq and apart_2\.fq: 0 of 20 pairs \(0.0%\) overlap .* as in RNA-seq"
+        AnelabError, match=r"apart_1\.fq and apart_2\.fq: 0 of 20 pairs \(0.0%\) have an overlap .* as in RNA-seq"
     ):
         prepare(configured(), apart, tmp_path)
     with pytest.raises(AnelabError, match=r"needs mates, but there are none in apart_1\.fq"):
@@ -209,9 +209,7 @@ def test_libraries_without_overlaps_are_refused(tmp_path: Path) -> None:
 def test_a_library_too_shallow_to_decide_is_refused(tmp_path: Path) -> None:
     """Without what is not decided, reads without errors would remain."""
     config, files = simulated(tmp_path, "amplicons=0")
-    with pytest.raises(
-        AnelabError, match=r"pairs that differ the library's own 21-mers do not decide .* free of errors"
-    ):
+    with pytest.raises(AnelabError, match=r"21-mers do not show which mate is wrong.* free of errors"):
         prepare(config, files, tmp_path)
 
 
@@ -223,7 +221,7 @@ def test_who_is_whose_mate_is_told_by_marks_and_never_guessed(tmp_path: Path) ->
 
     assert mates("a/1", "b", "a/2", "c/1", "b", "c/1", "d") == ([0, 1], [2, 4])
     assert mates("a/2", "e/1", "a/1", "e/2") == ([2, 1], [0, 3])
-    with pytest.raises(AnelabError, match=r"2 names occur more than twice, the first is x/1, .* one at a time"):
+    with pytest.raises(AnelabError, match=r"2 names occur more than twice \(the first is x/1\), .* one at a time"):
         mates("x/1", "x/2", "y", "y", "x/1", "y", "z/1", "z/2")
 
 
@@ -376,5 +374,5 @@ def test_the_mifish_library_overlaps_and_rna_does_not(real_data: Path, tmp_path:
     assert 0.79 < facts["trusted"] / facts["pairs"] < 0.95
     assert 0.02 < facts["wrong_bases"] / facts["bases"] < 0.06
     rna = [real_data / f"fastq/ERR127302/ERR127302_{mate}_subset.fastq.gz" for mate in (1, 2)]
-    with pytest.raises(AnelabError, match=r"ERR127302_1_subset\.fastq\.gz and .* overlap so that it can be trusted"):
+    with pytest.raises(AnelabError, match=r"ERR127302_1_subset\.fastq\.gz and .* have an overlap that can be trusted"):
         prepare(configured(), rna, tmp_path)

@@ -426,7 +426,7 @@ def test_reads_of_one_sequence_and_their_mates_stay_in_one_split(tmp_path: Path)
     seen = [{row.tobytes() for row in np.load(tmp_path / f"{name}.raw.npy")[:, :150]} for name in SPLITS]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
     same = write(tmp_path / "same.fq", [(f"r{i}", "ACGT" * 15, "I#"[i % 2] * 60) for i in range(40)])
-    with pytest.raises(AnelabError, match=r"40 reads leave none for .*validation, test.*of such groups there are 1"):
+    with pytest.raises(AnelabError, match=r"no reads are left for .*validation, test.*40 reads make only 1 such"):
         prepare(tiny().section("read_quality"), [same], tmp_path)  # type: ignore[arg-type]
 
 
@@ -480,7 +480,7 @@ def test_labels_that_cutting_changes_are_counted(tmp_path: Path) -> None:
 def test_nothing_to_learn_and_no_truth_are_errors_with_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "good.fq"
     path.write_text("".join(f"@r{i}\n{'A' * 60}\n+\n{'!' if i == 0 else 'I'}{'I' * 59}\n" for i in range(50)))
-    with pytest.raises(AnelabError, match="makes 50 of 50 reads PASS; to learn, there must be at least 3"):
+    with pytest.raises(AnelabError, match="gives PASS to 50 of 50 reads, but training needs at least 3"):
         prepare(tiny().section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]
     with pytest.raises(AnelabError, match=r"needs a truth table .* without one use label: mean_quality"):
         prepare(tiny("read_quality.data.label=true_errors").section("read_quality"), [path], tmp_path)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def _named_version(model: str, version: str | None) -> "VersionReference":
 
     found = parse_version(model, version)
     if not found.selector:
-        raise UsageError(f"say which version of {found.model}: {found.model}/3, or an alias, {found.model}@challenger")
+        raise UsageError(f"name a version of {found.model}: {found.model}/3, or an alias, {found.model}@challenger")
     return found
 
 
@@ -141,7 +141,7 @@ def evaluate(
         predict = mil_predictor(path, chosen)
         outputs = predict(read_rows(rows, input_names(path)))
     if chosen == "ane":
-        notify("anelab: ane: ranges that one author measured on an M1; they warn, and prove nothing")
+        notify("anelab: mode ane uses ranges that one author measured on an M1: a warning, not a proof")
     for name, count in values_not_finite(outputs).items():
         notify(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
     if output is not None:

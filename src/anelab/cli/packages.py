@@ -28,7 +28,9 @@ def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") 
     except FileNotFoundError:
         raise UsageError(f"{where}: there is no such file") from None
     except Exception as error:  # NumPy lets through what zipfile, zlib and tokenize raise
-        raise UsageError(f"{where}: is no .npz or .npy of numbers, or damaged ({type(error).__name__})") from None
+        raise UsageError(
+            f"{where}: is not an .npz or .npy of numbers, or is damaged ({type(error).__name__})"
+        ) from None
     if sorted(arrays) != sorted(inputs):
         asked = f"np.savez('rows', {', '.join(f'{name}=...' for name in inputs)}) writes one"
         raise UsageError(

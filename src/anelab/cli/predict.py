@@ -82,7 +82,8 @@ def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
         shapes = ", ".join(f"{name} {item['dtype']} {item['shape']}" for name, item in facts["outputs"].items())
         notify(f"{model.name} ({model.path.name}) on {model.provider}: {shapes}")
         notify(
-            f"{count:,} rows in {seconds:.3g} s, {facts['us_per_row']:.3g} us a row with the first call; no benchmark"
+            f"{count:,} rows in {seconds:.3g} s, {facts['us_per_row']:.3g} us a row including the first call; this is "
+            "not a benchmark"
         )
 
 

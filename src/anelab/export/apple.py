@@ -79,8 +79,8 @@ def native() -> Apple:
             import coremltools.libcoremlpython  # noqa: F401
         except ImportError as error:
             raise AnelabError(
-                f"coremltools lacks its native part on this Mac ({error}); use Python 3.11 to 3.13 on arm64, and "
-                "install what requirements.lock names; `anelab doctor` says more"
+                f"the compiled part of coremltools is missing on this Mac ({error}); use Python 3.11 to 3.13 on arm64, "
+                "and install what requirements.lock names; `anelab doctor` shows more"
             ) from None
     return CoreMLTools()
 
@@ -112,7 +112,7 @@ class CoreMLTools:
             plan = ct.models.compute_plan.MLComputePlan.load_from_path(str(compiled), _unit(ct, unit))
         program = plan.model_structure.program
         if program is None:
-            raise AnelabError(f"{compiled}: is no ML program, so Core ML plans no operators for it")
+            raise AnelabError(f"{compiled}: is not an ML program, so Core ML gives no plan of its operators")
         name = function or next(iter(program.functions))
         return [_planned(plan, operation) for operation in _operations(program.functions[name].block)]
 
@@ -251,7 +251,9 @@ class CoreMLRuntime:
         try:
             plan = self.apple.plan(compiled, unit, function or default_function(package))
         except Exception as error:
-            raise AnelabError(f"{package}: Core ML tells no plan (it does from macOS 14.4 on): {error}") from None
+            raise AnelabError(
+                f"{package}: Core ML gives no compute plan (this needs macOS 14.4 or later): {error}"
+            ) from None
         return placement_of(plan)
 
     def predictor(self, package: Path, unit: str) -> Predictor:

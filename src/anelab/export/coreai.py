@@ -115,9 +115,9 @@ def _check(path: Path) -> None:
     try:
         whole = hashlib.sha256((path / "main.mlirb").read_bytes()).digest() == (path / "main.hash").read_bytes()
     except OSError as error:
-        raise AnelabError(f"{path}: is no .aimodel ({error.strerror}: {Path(error.filename).name})") from None
+        raise AnelabError(f"{path}: is not an .aimodel ({error.strerror}: {Path(error.filename).name})") from None
     if not whole:
-        raise AnelabError(f"{path}: is damaged, its program is not what main.hash says; export it again or restore it")
+        raise AnelabError(f"{path}: is damaged: its program does not match main.hash; export it again or restore it")
 
 
 class _Interpreter:

@@ -117,7 +117,7 @@ class Converter:
         """
         size, failures = fixed_size(self.graph), []
         if not len(next(iter(probe.values()), ())):
-            raise AnelabError(f"{self.graph.name}: there are no rows to check a conversion with")
+            raise AnelabError(f"{self.graph.name}: a conversion is checked with rows, but there are none")
         with tempfile.TemporaryDirectory() as scratch:
             for rung in LADDER:
                 package = Path(scratch, "probe.mlpackage")

@@ -97,7 +97,7 @@ def read_spec(path: Path) -> Any:
     try:
         spec.ParseFromString((path / MODEL).read_bytes())
     except OSError as error:
-        raise AnelabError(f"{path}: is no Core ML package ({MODEL} cannot be read: {error.strerror})") from None
+        raise AnelabError(f"{path}: is not a Core ML package ({MODEL} cannot be read: {error.strerror})") from None
     except Exception as error:  # protobuf's DecodeError differs between its implementations
         raise AnelabError(f"{path}: {MODEL} is damaged ({error}); export it again or restore it") from None
     return spec

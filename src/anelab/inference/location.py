@@ -64,7 +64,7 @@ class Location:
 def _of_format(path: Path, name: str, format: str | None) -> Path:
     if format is not None and FORMATS[path.suffix] != format:
         suffix = next(suffix for suffix, kind in FORMATS.items() if kind == format)
-        raise UsageError(f"{name}: is no {suffix}; this command takes one, or a registered version that has one")
+        raise UsageError(f"{name}: is not a {suffix} file; give one, or a registered version that has one")
     return path
 
 
@@ -96,7 +96,7 @@ def _of_path(path: Path) -> Location:
         return Location(str(path), path.parent, _manifest_beside(path), single=path)
     if path.is_dir():
         return Location(str(path), path, _manifest(path))
-    what = "is no file of a model" if path.exists() else "is not there"
+    what = "is not a file of a model" if path.exists() else "is not there"
     raise UsageError(
         f"{path}: {what}; a model is {FORMS}, the folder of an export (it holds {MANIFEST}), or a single file that "
         f"ends in {', '.join(SUFFIXES)}"
@@ -120,7 +120,7 @@ def _check_entries(files: Mapping[str, Any]) -> None:
     """Raise ValueError for a name that leads out of the folder, LookupError and TypeError for what is missing."""
     for name, entry in files.items():
         if Path(name).name != name:
-            raise ValueError(f"{name!r} is no name of a file in it")
+            raise ValueError(f"{name!r} is not a plain file name")
         for key in ("format", "graph", "primary", "sha256"):
             entry[key]
 

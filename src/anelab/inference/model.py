@@ -66,7 +66,7 @@ class Model:
         if found != (workload, preprocessing):
             raise AnelabError(
                 f"{self.path}: is of workload {found[0]} with preprocessing {found[1]}, but it must be {preprocessing} "
-                f"of {workload}; train and export it anew (`anelab run {workload}`)"
+                f"of {workload}; train and export it again (`anelab run {workload}`)"
             )
 
     def check_rows(self, arrays: Arrays) -> None:
@@ -80,7 +80,7 @@ class Model:
                 given = f"{port.name} {array.dtype} {list(array.shape)}"
                 raise UsageError(f"{self.name} takes {takes} (n: rows), but got {given}")
         if len({len(array) for array in arrays.values() if array.ndim}) > 1:
-            raise UsageError(f"{self.name}: all inputs must have as many rows as each other")
+            raise UsageError(f"{self.name}: all inputs must have the same number of rows")
 
 
 def _fits(array: Array, shape: tuple[int | None, ...]) -> bool:

@@ -253,7 +253,7 @@ class WorkloadConfig(Section):
         if self.metric_name in figures:
             return figures[self.metric_name]
         raise AnelabError(
-            f"{where} leaves {self.metric_name} undefined (it has one class only, or too few rows); "
+            f"{where} leaves {self.metric_name} undefined (there is only one class, or too few rows); "
             "give more data, or choose another metric"
         )
 

@@ -159,7 +159,9 @@ def read_blocks(
             if len(block) == left:
                 return
         if len(carry) > MOST_BYTES:
-            raise FastqError(source, records + 1, records * 4 + 1, f"is longer than {MOST_BYTES:,} bytes: no FASTQ")
+            raise FastqError(
+                source, records + 1, records * 4 + 1, f"is longer than {MOST_BYTES:,} bytes; this is not FASTQ"
+            )
     if carry.strip(b"\r\n"):
         _cut(carry, source, records, together)
 
@@ -240,7 +242,9 @@ def _check_headers(block: Block, lengths: Integers) -> None:
     ):
         if (sizes > most).any():
             record = int((sizes > most).argmax())
-            raise block.error(record, 0, f"a {what} of {sizes[record]:,} bytes is longer than {most:,}: no FASTQ")
+            raise block.error(
+                record, 0, f"a {what} of {sizes[record]:,} bytes is longer than {most:,}; this is not FASTQ"
+            )
 
 
 def _repeated(block: Block, lengths: Integers) -> "NDArray[np.bool_]":
@@ -305,7 +309,7 @@ def _cut(carry: bytes, source: Source, before: int, together: int) -> NoReturn:
         _check(rest)
         raise FastqError(source, before + len(rest), (before + len(rest)) * 4 - 3, "the file ends before its mate")
     if b"\n" not in carry.rstrip(b"\n") and b"\r" in carry:
-        raise FastqError(source, before + 1, before * 4 + 1, "its lines end in CR alone; write it with LF")
+        raise FastqError(source, before + 1, before * 4 + 1, "its lines end in CR only; convert them to LF")
     if carry[:1] not in (b"@", b""):
         raise FastqError(source, before + 1, before * 4 + 1, _not_fastq(carry))
     lines = carry.count(b"\n")

@@ -156,7 +156,7 @@ def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
             publish(store, workspace, receipt)
     except Exception as error:  # whatever MLflow or its server does must not fail a finished stage
         reason = str(error).strip().partition("\n")[0]
-        warn(f"{receipt.stage} of {receipt.workload} is done but not in MLflow yet: {reason}")
+        warn(f"{receipt.stage} of {receipt.workload} is done, but is not in MLflow yet: {reason}")
 
 
 def _now_ms() -> int:

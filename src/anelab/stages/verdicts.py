@@ -49,7 +49,7 @@ def print_verdicts(
     candidates = registry["models"][model]["candidates"]
     used = len(promotions.comparisons.get(registry["test_digest"], ()))
     if used > COMPARISONS_BEFORE_WARNING:
-        warn(f"{used} candidates were compared on this test set; its verdicts grow optimistic, so renew it")
+        warn(f"{used} candidates were compared on this test set; by now chance may decide, so use a new test set")
     for variant, judged in candidates.items():
         for gate in judged["gates"]:
             if gate["verdict"] == "fail":

@@ -127,9 +127,7 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
     against = [f"{name}: {why}" for name, (verdict, why) in _gates(version).items() if verdict in AGAINST]
     if against and not force:
         reasons = "\n  ".join(against)
-        raise AnelabError(
-            f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it all the same"
-        )
+        raise AnelabError(f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it anyway")
     models.check_files(store, version)
     promotion = _promotion(version, "forced" if against else "promote")
     _change(workspace, store, workload, model, lambda promotions: promotions.choose(promotion))
@@ -183,12 +181,12 @@ def delete_model_version(workspace: Workspace, model: str, reference: str) -> st
     sha256 = version.tags.get(models.SHA_TAG, "")
     if held := models.aliases_of(store, version):
         raise AnelabError(
-            f"{model} version {version.version} is {' and '.join(held)}; it can go when another version is"
+            f"{model} version {version.version} is {' and '.join(held)}; first give that role to another version"
         )
 
     def forget(promotions: PromotionRecord) -> PromotionRecord:
         if any(promotion.sha256 == sha256 for promotion in promotions.former):
-            raise AnelabError(f"{model} version {version.version} was champion, and a roll-back may need it")
+            raise AnelabError(f"{model} version {version.version} was a champion, and a roll-back may need it")
         store.client.delete_model_version(model, version.version)
         return promotions.delete(sha256)
 

@@ -127,7 +127,7 @@ def load_model(model_uri: str, dst_path: str | None = None) -> Any:
     flavor = Model.load(str(local)).flavors.get(FLAVOR_NAME)
     if flavor is None:
         flavors = ", ".join(Model.load(str(local)).flavors)
-        raise AnelabError(f"{model_uri}: is no Core ML model; its flavors are {flavors}")
+        raise AnelabError(f"{model_uri}: is not a Core ML model; its flavors are {flavors}")
     elsewhere = sys.platform != "darwin"
     with toolkit() as ct:
         unit = getattr(ct.ComputeUnit, flavor["compute_units"].upper())

@@ -156,7 +156,7 @@ class Run:
         try:
             state = load_checkpoint(work / "last.ckpt")
         except AnelabError as error:
-            warn(f"{error}; training starts anew")
+            warn(f"{error}; training starts again from the beginning")
             return Progress(), {}
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -193,7 +193,7 @@ def _limited(split: Split, config: WorkloadConfig) -> Split:
 
 def _means(sums: dict[str, torch.Tensor], count: int, epoch: int) -> dict[str, float]:
     if not count:
-        raise AnelabError("there is not one training batch; training needs at least one row")
+        raise AnelabError("there are no training batches; training needs at least one row")
     means = {f"train_{name}": float(value) / count for name, value in sums.items()}
     if not np.isfinite(means["train_loss"]):
         raise DivergedError(

@@ -210,7 +210,7 @@ def test_an_input_of_an_operator_that_is_not_known_is_an_error_too(
     fewer = {key: value for key, value in known.converters.items() if key != "bias"}
     changed = {**table.OPERATORS, "linear": type(known)(known.run, fewer, False)}
     monkeypatch.setattr("anelab.export.mil.evaluator.OPERATORS", changed)
-    with pytest.raises(AnelabError, match=r"linear \(.*\): the evaluator knows no input bias of it"):
+    with pytest.raises(AnelabError, match=r"linear \(.*\): the evaluator does not support its input bias"):
         Evaluator(package)
 
 

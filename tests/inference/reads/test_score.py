@@ -208,20 +208,20 @@ def test_no_input_is_ever_an_output(home: Path, tmp_path: Path) -> None:
     before = one.read_bytes()
     words = ["score", str(one), str(two), "--paired", "-o", str(tmp_path / "out.tsv")]
     done = anelab(home, *words, "--fail-fastq", str(tmp_path / "in_{}.fq"))
-    assert (done.returncode, "in_1.fq: is an input; name another output" in done.stderr) == (2, True)
+    assert (done.returncode, "in_1.fq: is an input too; give another output" in done.stderr) == (2, True)
     command = [sys.executable, "-m", "anelab", "score", "-", "-o", str(one), "--workspace", str(home)]
     with one.open("rb") as given:
         own = subprocess.run(command, stdin=given, capture_output=True, cwd=ROOT, check=False)
     assert (own.returncode, b"is an input" in own.stderr) == (2, True)
     assert one.read_bytes() == before
     done = anelab(home, *words, "--pass-fastq", str(tmp_path / "x_{}.fq"), "--fail-fastq", str(tmp_path / "x_1.fq"))
-    assert (done.returncode, "each output needs a file of its own" in done.stderr) == (2, True)
+    assert (done.returncode, "each output needs its own file" in done.stderr) == (2, True)
 
 
 def test_no_output_takes_its_name_unless_all_are_whole(home: Path, reads: Path, tmp_path: Path) -> None:
     words = ["score", str(reads), "--pass-fastq", str(tmp_path / "p.fq"), "-o"]
     done = anelab(home, *words, str(tmp_path))
-    assert (done.returncode, "is a folder; name a file in it" in done.stderr) == (2, True)
+    assert (done.returncode, "is a folder; give a file" in done.stderr) == (2, True)
     words = [sys.executable, "-m", "anelab", *words, str(tmp_path / "out.tsv"), "--workspace", str(home)]
     limited = ["bash", "-c", 'ulimit -f 400; "$@"', "bash", *words]  # the reads fit, what is left of the table does not
     longer = [(f"{'n' * 3000}{number}", "ACGT" * 4, "!" * 16) for number in range(150)]
@@ -348,8 +348,8 @@ def test_a_rule_judges_as_the_label_does(rule: str, home: Path, tmp_path: Path) 
         (["--rule", "best"], 2, "--rule must be one of mean_quality, expected_errors"),
         (["--paired"], 2, "--paired needs files in pairs"),
         (["--paired", "--interleaved"], 2, "exclude each other"),
-        (["--pass-fastq", "OUT"], 2, "each output needs a file of its own"),
-        (["--pass-fastq", "READS"], 2, "is an input; name another output"),
+        (["--pass-fastq", "OUT"], 2, "each output needs its own file"),
+        (["--pass-fastq", "READS"], 2, "is an input too; give another output"),
         (["--pass-fastq", "x{}.fq"], 2, "stands for the mate, 1 or 2; it needs --paired or --interleaved"),
         (["--model", "models:/read_quality-onnx@best"], 1, "has no version or alias best"),
         (["--model", "models:/nothing-onnx/3"], 1, "nothing-onnx has no version or alias 3"),
@@ -413,7 +413,7 @@ def test_every_command_takes_every_form(home: Path, tmp_path: Path) -> None:
         assert "4 of 4 golden cases pass" in done.stdout
     assert anelab(home, "model", "inspect", "read_quality-onnx", "champion").returncode == 0
     again = anelab(home, "model", "promote", "read_quality-onnx")
-    assert (again.returncode, "say which version of read_quality-onnx" in again.stderr) == (2, True)
+    assert (again.returncode, "name a version of read_quality-onnx" in again.stderr) == (2, True)
     assert "names version 1 already" in anelab(home, "model", "delete", "read_quality-onnx/1", "2").stderr
     core_ml = anelab(home, "predict", "read_quality-coreml", str(tmp_path / "rows.npy"), "-o", str(tmp_path / "c.npz"))
     assert core_ml.returncode == 0, core_ml.stderr

@@ -46,7 +46,9 @@ def _scratch(lock: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise AnelabError(f"{folder}: cannot be made for the benchmark ({error.strerror}); remove it") from None
+        raise AnelabError(
+            f"{folder}: the folder of the benchmarks' lock cannot be created ({error.strerror}); remove it"
+        ) from None
     try:
         yield folder
     finally:

@@ -60,10 +60,10 @@ def opened_bundle(path: Path) -> Iterator[Bundle]:
         contents = _extract(path, folder)
         unsigned = {key: value for key, value in contents.items() if key != "signature"}
         if contents.get("schema") != SCHEMA or contents.get("signature") != sha256_text(canonical_json(unsigned)):
-            raise _changed(path, "its contents are not what its signature says")
+            raise _changed(path, "its contents do not match its signature")
         for name in (REPORT, SAMPLES):
             if file_digest(folder / name) != contents["files"].get(name):
-                raise _changed(path, f"{name} is not what {CONTENTS} says")
+                raise _changed(path, f"{name} does not match {CONTENTS}")
         report = parse_report(_json(path, (folder / REPORT).read_bytes()), f"{path}: {REPORT}")
         if (report.id, report.samples_sha256) != (contents.get("id"), contents["files"][SAMPLES]):
             raise _changed(path, "its report belongs to other samples")
@@ -78,16 +78,16 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
             if sorted(infos) != sorted((CONTENTS, REPORT, SAMPLES)):
                 raise _changed(path, f"it holds {', '.join(sorted(infos)) or 'nothing'}")
             if sum(info.file_size for info in infos.values()) > MOST_BYTES:
-                raise AnelabError(f"{path}: holds more than {MOST_BYTES >> 30} GiB; no benchmark of ours is so large")
+                raise AnelabError(f"{path}: holds more than {MOST_BYTES >> 30} GiB; a bundle of anelab is far smaller")
             for name in infos:
                 (folder / name).write_bytes(archive.read(name))
     except FileNotFoundError:
         raise AnelabError(f"{path}: there is no such bundle") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise AnelabError(f"{path}: is no bundle, or was cut off ({error}); have it sent again") from None
+        raise AnelabError(f"{path}: is not a bundle, or is truncated ({error}); ask the sender for it again") from None
     found = _json(path, (folder / CONTENTS).read_bytes())
     if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
-        raise _changed(path, f"{CONTENTS} is no table of contents")
+        raise _changed(path, f"{CONTENTS} is not a table of contents")
     return found
 
 
@@ -110,13 +110,13 @@ def _check_figures(path: Path, report: Report, samples: Path) -> None:
     except Exception as error:  # whatever a made-up result may make of it
         raise _changed(path, f"no figures follow from its samples ({type(error).__name__})") from None
     if report.samples != sum(len(one.ns) for one in slices):
-        raise _changed(path, "it has another number of samples than it says")
+        raise _changed(path, "the number of its samples is not the one that it states")
     if {one.block for one in slices} - {one.block for one in report.conditions}:
         raise _changed(path, "its blocks' conditions are missing")
     for name, arm in report.arms.items():
         own = parse_arm(name)
         if (arm.kind, arm.variant, arm.device, arm.wants_ne) != (own.kind, own.variant, own.device, own.wants_ne):
-            raise _changed(path, f"{name} is not what it says it is")
+            raise _changed(path, f"{name} does not match its digest")
     for part in ("arms", "comparisons", "noise"):
         if not _same(again.as_json()[part], report.as_json()[part]):
             raise _changed(path, f"its {part} do not follow from its samples")

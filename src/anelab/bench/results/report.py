@@ -80,5 +80,5 @@ def parse_report(content: object, where: str) -> Report:
             f"{where}: is not a benchmark result that this anelab reads: {place}: {first['msg']}"
         ) from None
     if report.id != identity(report):
-        raise AnelabError(f"{where}: was changed after it was written: its content is not what its id says")
+        raise AnelabError(f"{where}: was changed after it was written: its content does not match its id")
     return report

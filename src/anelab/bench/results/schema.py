@@ -284,9 +284,9 @@ class Report(Record):
     def _of_one_piece(self) -> "Report":
         blocks = [one.block for one in self.conditions]
         if sorted(self.settings.arms) != sorted(self.arms):
-            raise ValueError("settings.arms are not the arms that it has results of")
+            raise ValueError("settings.arms must be the arms that have results")
         if self.settings.reference not in self.arms:
-            raise ValueError("settings.reference is none of its arms")
+            raise ValueError("settings.reference must be one of its arms")
         if blocks and blocks != list(range(len(blocks))):
             raise ValueError("conditions must be of every block, in order")
         return self

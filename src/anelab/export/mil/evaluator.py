@@ -201,7 +201,9 @@ class Block:
             if given is None or parameter.startswith("_"):
                 continue
             if parameter not in known.converters:
-                raise AnelabError(f"{self._at(number, operation)}: the evaluator knows no input {parameter} of it")
+                raise AnelabError(
+                    f"{self._at(number, operation)}: the evaluator does not support its input {parameter}"
+                )
             self._wire(operation, parameter, given, known.converters[parameter], constants, fixed, wired)
         blocks = None
         if known.takes_blocks:

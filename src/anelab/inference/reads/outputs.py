@@ -31,7 +31,7 @@ def is_special(path: Path) -> bool:
 def files_of(path: Path, mates: bool) -> list[Path]:
     """The file of a name, or one of each mate if it has `{}`. Raises UsageError."""
     if path.suffix.lower() in (".bz2", ".xz", ".zst", ".zstd"):
-        raise UsageError(f"{path}: outputs are plain or .gz; name it so")
+        raise UsageError(f"{path}: outputs are plain or .gz; choose such a name")
     if not path.name:
         raise UsageError(f"an output needs a name but got '{path}'")
     if MATE not in str(path):

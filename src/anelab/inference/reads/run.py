@@ -107,17 +107,17 @@ def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
     inputs = [_identity(source) for source in sources]
     for source, identity in zip(sources, inputs, strict=True):
         if identity is not None and inputs.count(identity) > 1:
-            raise UsageError(f"{source}: is named twice; its reads would count twice")
+            raise UsageError(f"{source}: is given twice; its reads would count twice")
     given = [path for path in (outputs.table, outputs.passing, outputs.failing) if path is not None]
     named = [file for path in given for file in files_of(path, layout != "single")]
     places = [path if str(path) == STANDARD_OUTPUT else path.resolve() for path in named if str(path) != os.devnull]
     if len(set(places)) < len(places):
-        raise UsageError("each output needs a file of its own")
+        raise UsageError("each output needs its own file")
     for path in named:
         if path.is_dir():
-            raise UsageError(f"{path}: is a folder; name a file in it")
+            raise UsageError(f"{path}: is a folder; give a file")
         if path.is_file() and not is_special(path) and _identity(path) in inputs:
-            raise UsageError(f"{path}: is an input; name another output")
+            raise UsageError(f"{path}: is an input too; give another output")
 
 
 def _identity(source: Source) -> tuple[int, int] | None:

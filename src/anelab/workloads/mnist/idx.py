@@ -21,7 +21,7 @@ def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
     shape = tuple(np.frombuffer(data, ">u4", rank, 4).tolist())
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
     if values.size != prod(shape):
-        raise AnelabError(f"{path}: says shape {shape} but holds {values.size} values; the file is cut or damaged")
+        raise AnelabError(f"{path}: has {values.size} values, not the shape {shape} it states; it is cut or damaged")
     return values.reshape(shape)
 
 
@@ -30,7 +30,7 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise AnelabError(f"{path}: the gzip stream is damaged or cut short ({error})") from None
+        raise AnelabError(f"{path}: the gzip stream is damaged or truncated ({error})") from None
 
 
 def write_idx(path: Path, values: NDArray[np.uint8]) -> None:

@@ -44,8 +44,8 @@ def mates_of(names: Sequence[str], fragments: Fragments) -> tuple[Integers, Inte
     if many := int((count > 2).sum()):
         name = names[order[starts[count > 2][0]]]
         raise AnelabError(
-            f"{many} names occur more than twice, the first is {name}, so it is not known who is whose mate; read "
-            "libraries that share names one at a time"
+            f"{many} names occur more than twice (the first is {name}), so mates cannot be found; give libraries that "
+            "share names one at a time"
         )
     first, second = order[starts[count == 2]], order[starts[count == 2] + 1]
     swapped = mark[first] > mark[second]

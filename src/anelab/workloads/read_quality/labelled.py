@@ -132,9 +132,9 @@ def _check_mates(pairs: int, files: list[str]) -> None:
     if not pairs:
         raise AnelabError(
             f"read_quality.data.label=overlap needs mates, but there are none in {' and '.join(files)}: give both "
-            "files of each library in read_quality.data.source, with names that differ in a mark of the mate at most "
-            "(/1 and /2, .1 and .2, _1 and _2); where read_quality.data.max_records is set, it must reach to the "
-            "second ones"
+            "files of each library in read_quality.data.source; the names of two mates must be equal or differ only in "
+            "their mark (/1 and /2, .1 and .2, _1 and _2); if read_quality.data.max_records is set, it must be large "
+            "enough to include the second file"
         )
 
 
@@ -142,14 +142,15 @@ def _check_trusted(found: Overlaps, files: list[str], data: ReadsDataConfig) -> 
     share = found.trusted / found.pairs
     if share < data.min_trusted:
         raise AnelabError(
-            f"{' and '.join(files)}: {found.trusted} of {found.pairs} pairs ({share:.1%}) overlap so that it can be "
-            f"trusted, at least {data.min_trusted:.0%} is asked: where few mates overlap, many of these overlaps are "
-            "false ones, as in RNA-seq. Leave this library out, or lower read_quality.data.min_trusted if you know "
-            "better"
+            f"{' and '.join(files)}: {found.trusted} of {found.pairs} pairs ({share:.1%}) have an overlap "
+            f"that can be trusted, but at least {data.min_trusted:.0%} must have one. Where few mates overlap, as in "
+            "RNA-seq, many of the overlaps are false. Leave this library out, or lower read_quality.data.min_trusted "
+            "if you know that they are right"
         )
     if found.undecided > MOST_UNDECIDED * found.differing:
         raise AnelabError(
-            f"{' and '.join(files)}: of {found.differing} pairs that differ the library's own 21-mers do not decide "
-            f"{found.undecided}; without these it would look free of errors. They decide where the same sequences are "
-            "read again and again, as of amplicons: give more of its reads, or leave it out"
+            f"{' and '.join(files)}: in {found.undecided} of {found.differing} pairs whose mates differ, the library's "
+            "21-mers do not show which mate is wrong. Without these pairs the library would seem free of errors. The "
+            "21-mers show it where the same sequences are read many times, as with amplicons: give more reads of this "
+            "library, or leave it out"
         )

@@ -35,8 +35,9 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
         parts = stratified_split(~labelled.label, group, config.split, config.seed)
     if empty := [name for name in SPLITS if not len(parts[name])]:
         raise AnelabError(
-            f"read_quality: {len(group)} reads leave none for {', '.join(empty)}, for mates and reads of one sequence "
-            f"stay together, and of such groups there are {len(np.unique(group))}; give more libraries, or other ones"
+            f"read_quality: no reads are left for {', '.join(empty)}. Mates and reads of one sequence stay together, "
+            f"and the {len(group)} reads make only {len(np.unique(group))} such groups; give more "
+            "libraries, or other ones"
         )
     arrays = {"raw": labelled.raw, "label": labelled.label, "group": group, "library": library, **labelled.targets}
     for name in SPLITS:
@@ -50,8 +51,8 @@ def _check_both(label: NDArray[np.bool_], data: ReadsDataConfig) -> None:
     passing = int(label.sum())
     if min(passing, label.size - passing) < FEWEST:
         raise AnelabError(
-            f"read_quality.data.label={data.label} makes {passing} of {label.size} reads PASS; to learn, there must "
-            f"be at least {FEWEST} of each verdict: check read_quality.data.phred, change the thresholds, "
+            f"read_quality.data.label={data.label} gives PASS to {passing} of {label.size} reads, but training needs "
+            f"at least {FEWEST} of PASS and of FAIL; check read_quality.data.phred, change the thresholds, "
             "or add other libraries"
         )
 
