@@ -140,6 +140,16 @@ def test_the_dashboard_reads_through_tracking_and_bench_only() -> None:
         assert not any(name.split(".")[0] in ("mlflow", "torch", "optuna", "requests") for name in names), path
 
 
+def test_tables_of_the_command_line_need_no_data_frames() -> None:
+    paths = {module_name(path): path for path in FILES}
+    reached, waiting = set[str](), {"anelab.views.tables"}
+    while waiting:
+        reached |= waiting
+        waiting = {name for module in waiting for name in imported_modules(paths[module])} - reached
+    used = {name.split(".")[0] for module in reached for name in imports(paths[module])}
+    assert not used & {"pandas", "altair"}
+
+
 @pytest.mark.parametrize("workload", workloads.names())
 def test_a_workload_knows_no_other(workload: str) -> None:
     others = {path.name for path in (SOURCE / "workloads").iterdir() if path.is_dir()} - {workload}
@@ -162,7 +172,21 @@ def test_no_shared_file_names_a_workload() -> None:
     assert [path.name for path in shared_files() if named.search(path.read_text())] == []
 
 
-PRIVATE = {"tell", "tells", "told", "say", "says", "said", "look", "looks", "known", "shown", "rival", "standing"}
+PRIVATE = {
+    "tell",
+    "tells",
+    "told",
+    "say",
+    "says",
+    "said",
+    "look",
+    "looks",
+    "known",
+    "shown",
+    "rival",
+    "stand",
+    "standing",
+}
 PRIVATE |= {"particulars", "words"}
 """Everyday words that once had a meaning of this house. A name is the field's own term."""
 
@@ -181,7 +205,7 @@ def names_in(path: Path) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("test_"):
             found.append(node.name)
         if isinstance(node, ast.FunctionDef | ast.Lambda):
-            found += [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+            found += [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.append(node.target.id)
     return found

@@ -17,7 +17,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/README.md", "data/README.md")), *DOCS]
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-TREE = re.compile(r"`((?:src|tests|benchmarks|dashboards|docs)/[\w./]+)`")
+TREE = re.compile(r"`((?:src|tests|benchmarks|dashboards|docs)/[\w./-]+)`")
 MOST_LINES = 150
 MOST_PICTURE_BYTES = 300_000
 

@@ -53,7 +53,9 @@ def test_a_new_workload_goes_to_a_champion_as_it_is_and_satisfies_the_contract(c
     assert linted.returncode == 0, linted.stdout
 
 
-@pytest.mark.parametrize("name", ["Flowers", "2d", "a", "class", "seed", "my-data", "../x", ""])
+@pytest.mark.parametrize(
+    "name", ["Flowers", "2d", "a", "class", "seed", "section", "copy", "json", "model_config", "my-data", "../x", ""]
+)
 def test_names_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="NAME must be lower-case letters"):
         new_workload(tmp_path, name)
@@ -69,7 +71,13 @@ def test_nothing_is_written_over_and_nothing_half(clone: Path) -> None:
     (clone / "params.yaml").write_text("workloads:\n  - mnist\nseed: 1\n")
     with pytest.raises(UsageError, match=r"has no line `workloads: \[\.\.\.\]`"):
         new_workload(clone, "flowers")
+    (clone / "params.yaml").write_text("workloads: [mnist, read_quality,]  # two\nseed: 1\n")
+    (clone / "tests").write_text("no folder")
+    with pytest.raises(OSError, match="tests"):
+        new_workload(clone, "flowers")
     assert not (clone / "src/anelab/workloads/flowers").exists()
-    assert not (clone / "tests").exists()
+    (clone / "tests").unlink()
+    new_workload(clone, "flowers")
+    assert "workloads: [mnist, read_quality, flowers]  # two" in (clone / "params.yaml").read_text()
     with pytest.raises(UsageError, match="a workload is made in a clone of the project"):
         new_workload(clone / "src", "flowers")

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,16 @@ def path_digest(path: Path) -> str:
         return file_digest(path)
     files = {file.relative_to(path).as_posix(): file_digest(file) for file in path.rglob("*") if file.is_file()}
     return sha256_text(canonical_json(files))
+
+
+def damaged_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Files of a manifest that are missing in `folder` or have another sha256."""
+    listed = {**manifest["files"], **manifest["companions"]}
+    return [
+        name
+        for name, entry in listed.items()
+        if not (folder / name).exists() or path_digest(folder / name) != entry["sha256"]
+    ]
 
 
 def copy_path(source: Path, target: Path) -> None:

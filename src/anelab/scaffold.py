@@ -7,12 +7,12 @@ from pathlib import Path
 from string import Template
 
 from anelab import workloads
+from anelab.config import Params
 from anelab.errors import UsageError
-from anelab.files import replacing_folder, write_text
+from anelab.files import replacing, replacing_folder, write_text
 from anelab.workspace import MARKER
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
-RESERVED = ("workloads", "seed")
 LISTED = re.compile(r"^workloads:\s*\[([^\]]*)\]", re.MULTILINE)
 
 
@@ -29,17 +29,20 @@ def new_workload(project: Path, name: str) -> list[Path]:
             raise UsageError(f"{path} is there already; choose another name, or remove it")
     text = _with_section(params.read_text(encoding="utf-8"), name)
     values = {"name": name, "title": name.title().replace("_", "")}
-    with replacing_folder(package) as out:
+    with replacing_folder(package) as out, replacing(test) as test_draft, replacing(params) as params_draft:
         for part in ("config.py", "workload.py", "rules.py"):
             write_text(out / part, _filled(part, values))
         write_text(out / "__init__.py", f'"""{name}: what it learns."""\n')
-    write_text(test, _filled("test.py", values))
-    write_text(params, text + _filled("params.yaml", values))
+        write_text(test_draft, _filled("test.py", values))
+        write_text(params_draft, text + _filled("params.yaml", values))
     return [package, test, params]
 
 
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in RESERVED:
+    taken = (
+        keyword.iskeyword(name) or name.startswith("model_") or (hasattr(Params, name) or name in Params.model_fields)
+    )
+    if not NAME.fullmatch(name) or taken:
         raise UsageError(
             f"NAME must be lower-case letters, digits and _, begin with a letter, and be no word of Python or of "
             f"params.yaml, but got {name}"
@@ -55,7 +58,7 @@ def _with_section(text: str, name: str) -> str:
         raise UsageError(f"{MARKER} has no line `workloads: [...]` that {name} could be added to")
     if re.search(rf"^{name}:", text, re.MULTILINE):
         raise UsageError(f"{MARKER} has a section {name} already; choose another name, or remove it")
-    listed = ", ".join(filter(None, [found[1].strip(), name]))
+    listed = ", ".join(filter(None, [found[1].strip(" ,"), name]))
     return text[: found.start(1)] + listed + text[found.end(1) :]
 
 

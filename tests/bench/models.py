@@ -1,4 +1,4 @@
-"""A model to time, made once for a file of tests: mnist's, trained for two epochs."""
+"""A model to time: mnist's, trained for two epochs."""
 
 from functools import cache
 from pathlib import Path
@@ -7,11 +7,11 @@ from anelab.bench.arms.contract import Subject
 from anelab.bench.measuring.judge import WorkloadJudge
 from anelab.cli.console import Common
 from anelab.learning.config import BenchConfig
-from anelab.stages import export, prepare, search, simulate, train
 from anelab.stages.bench import judge_of, subject_of
 from anelab.stages.job import Job
 from anelab.workspace import Workspace
 from tests.conftest import ROOT, TINY
+from tests.shared import copy_mnist
 
 QUICK = BenchConfig(
     processes=6,
@@ -26,20 +26,9 @@ QUICK = BenchConfig(
 """As few blocks as allow a verdict, and short ones."""
 
 
-def trained(home: Path) -> Job:
-    """mnist up to its exported files, in the folder `home`."""
-    params = Common(TINY).params()
-    job = Job(Workspace(ROOT, home), params, "mnist")
-    simulate.run(job)
-    for stage in (prepare, search, train, export):
-        work = home / ".anelab" / stage.__name__
-        work.mkdir(parents=True, exist_ok=True)
-        stage.STAGE.run(job, work, "key")
-    return job
-
-
 def subject_in(home: Path) -> Subject:
-    return subject_of(trained(home))
+    """mnist's exported files, in the empty folder `home`."""
+    return subject_of(Job(Workspace(ROOT, copy_mnist(home)), Common(TINY).params(), "mnist"))
 
 
 @cache

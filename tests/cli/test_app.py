@@ -1,10 +1,13 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from anelab.cli import main
+from anelab.cli.app import app
 from tests.conftest import ROOT
 
 
@@ -31,11 +34,17 @@ def test_help_is_quick_to_import_and_says_what_is_common_to_all_commands() -> No
     assert listed.stdout.strip().endswith("[]")
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "run", "sync", "model promote", "store gc"])
-def test_every_command_shows_an_example(command: str) -> None:
-    done = run(*command.split(), "--help")
-    assert done.returncode == 0
-    assert f"Example: anelab {command}" in " ".join(done.stdout.split())
+def test_every_command_shows_an_example() -> None:
+    top = typer.main.get_command(app)
+    assert isinstance(top, typer.core.TyperGroup)
+    found = 0
+    for name, command in top.commands.items():
+        inside = command.commands if isinstance(command, typer.core.TyperGroup) else {}
+        for words, one in [((name,), command), *(((name, part), one) for part, one in inside.items())]:
+            if not isinstance(one, typer.core.TyperGroup):
+                assert re.match(rf"Example: .*anelab {' '.join(words)}\b", one.epilog or ""), words
+                found += 1
+    assert found > 20
 
 
 def test_mistakes_of_use_exit_with_2_and_say_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +54,8 @@ def test_mistakes_of_use_exit_with_2_and_say_what_is_allowed(capsys: pytest.Capt
     assert "did you mean training?" in capsys.readouterr().err
     assert code_of("train", "mnist", "-S") == 2
     assert "-S needs a value" in capsys.readouterr().err
+    assert code_of("train", "mnist", "--workspace", "") == 2
+    assert "--workspace needs the name of a folder" in capsys.readouterr().err
     assert code_of("trian", "mnist") == 2
     assert code_of("model", "inspect", "mnits-onnx") == 2
 

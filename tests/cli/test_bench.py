@@ -8,17 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from anelab.cli.bench_targets import _settings
+from anelab.cli.console import Common
+from anelab.cli.results import _of_stage, opened
+from anelab.errors import AnelabError
 from anelab.files import read_json
-from tests.commands import SETTINGS, WIDE, anelab
+from anelab.tracking.store import open_store
+from anelab.workspace import Workspace
+from tests.commands import SETTINGS, anelab
 from tests.conftest import ROOT
+from tests.shared import copy_mnist
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("workspace")
-    assert anelab(folder, "run", "mnist", *SETTINGS, *WIDE).returncode == 0
+    folder = copy_mnist(tmp_path_factory.mktemp("workspace"))
     shutil.copy(folder / "reports/mnist/bench.json", folder / "first.json")
     assert anelab(folder, "bench", "run", "mnist", *SETTINGS, *BENCH).returncode == 0
     return folder
@@ -80,7 +86,39 @@ def test_what_is_no_result_is_told_what_would_be(home: Path) -> None:
 def test_a_scenario_that_no_result_has_is_told_which_there_are(home: Path) -> None:
     done = anelab(home, "bench", "history", "mnist", "--scenario", "zzz")
     assert done.returncode == 2
-    assert "they have batch_4, single" in done.stderr
+    assert "--scenario must be single, batch_N" in done.stderr
+    done = anelab(home, "bench", "history", "mnist", "--scenario", "batch_8", "--json")
+    assert (done.returncode, "they have batch_4, single" in done.stderr) == (2, True)
+    found = json.loads(anelab(home, "bench", "history", "mnist", "--scenario", "batch_4", "--json").stdout)
+    assert {name.partition(".")[0] for one in found for name in one["medians_us"]} == {"batch_4"}
+
+
+def test_a_report_near_the_root_is_looked_for_beside_itself() -> None:
+    with pytest.raises(AnelabError, match="there is no benchmark"), opened(Workspace.locate, "/absent.json"):
+        pass
+    assert _of_stage(Path("/bench.json")).name == "samples.parquet"
+
+
+def test_a_folder_whose_files_were_exchanged_is_not_timed(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "models/mnist/export", tmp_path / "export")
+    with (tmp_path / "export/model.raw.onnx").open("ab") as file:
+        file.write(b"more")
+    done = anelab(home, "bench", "run", str(tmp_path / "export"), *SETTINGS)
+    assert (done.returncode, "model.raw.onnx: not what manifest.json lists" in done.stderr) == (1, True)
+
+
+def test_a_thorough_run_is_asked_for_in_two_ways() -> None:
+    for overrides, flag in ((("mnist.bench.thorough=true",), False), ((), True)):
+        assert _settings(Common(overrides), "mnist", flag, None)[1].thorough
+    assert not _settings(Common(), "mnist", False, None)[1].thorough
+
+
+def test_a_wrong_host_selector_takes_nothing_away(home: Path) -> None:
+    assert anelab(home, "bench", "request", "mnist-onnx/1", "--host", "*").returncode == 0
+    refused = anelab(home, "bench", "request", "mnist-onnx/1", "--host", "colour=red")
+    assert (refused.returncode, "a host selector is * or key=pattern" in refused.stderr) == (2, True)
+    version = open_store(Workspace(ROOT, home)).client.get_model_version("mnist-onnx", "1")
+    assert version.tags["bench.request"] == "*"
 
 
 def test_an_export_into_a_folder_leaves_the_folder_alone(home: Path, tmp_path: Path) -> None:

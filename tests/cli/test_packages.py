@@ -40,7 +40,7 @@ def test_eval_prints_saves_and_knows_the_modes(package: Path, tmp_path: Path) ->
     exact = json.loads(run(package, "eval", str(package), "--input", rows, "--mode", "fp32", "--json").stdout)
     halves = json.loads(run(package, "eval", str(package), "--input", rows, "--json").stdout)
     assert (exact["output"][0][0], halves["output"][0][0]) == (-50, -103.25)
-    assert run(package, "eval", str(package), "--input", rows, "--output", str(tmp_path / "y.npz")).returncode == 0
+    assert run(package, "eval", str(package), "--input", rows, "--out", str(tmp_path / "y.npz")).returncode == 0
     np.testing.assert_array_equal(np.load(tmp_path / "y.npz")["output"], np.float32(halves["output"]))
     array = run(package, "eval", str(package), "--input", str(package.with_name("rows.npy")))
     assert array.stdout.startswith("output float32 (1, 4)\n")
@@ -106,7 +106,7 @@ def test_other_mistakes_are_named_with_what_is_allowed(package: Path, tmp_path: 
         "--mode must be one of fp32, fp16, ane but got fp8"
         in run(package, "eval", str(package), *rows, "--mode", "fp8").stderr
     )
-    assert "--output must end in .npz" in run(package, "eval", str(package), *rows, "--output", "y.csv").stderr
+    assert "--out must end in .npz" in run(package, "eval", str(package), *rows, "--out", "y.csv").stderr
     assert (
         "has no function other; its functions are main"
         in run(package, "lint", str(package), "--function", "other").stderr

@@ -139,7 +139,7 @@ def test_a_classifier_gives_labels_and_named_probabilities(folder: Path, tmp_pat
     found = json.loads(anelab(tmp_path, *arguments, "--json").stdout)
     assert found[probabilities][0].keys() == {"cat", "dog", "hen"}
     assert found[label][0] in names
-    assert anelab(tmp_path, *arguments, "--output", str(tmp_path / "y.npz")).returncode == 0
+    assert anelab(tmp_path, *arguments, "--out", str(tmp_path / "y.npz")).returncode == 0
     with np.load(tmp_path / "y.npz") as written:
         assert written[f"{probabilities}.classes"].tolist() == list(names)
         assert written[label].tolist() == outputs[label].tolist()

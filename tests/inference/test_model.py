@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from anelab.cli.packages import check_out
 from anelab.errors import AnelabError, UsageError
 from anelab.export.manifest import Artifact, golden_vectors, make_manifest
 from anelab.export.runtime import onnx_predictor
@@ -152,6 +153,22 @@ def test_another_file_under_the_name_and_a_name_that_leads_out_are_refused(expor
         pass
 
 
+@pytest.mark.parametrize("lost", ["metadata", "size_bytes", "variant", "sha256"])
+def test_a_manifest_that_lacks_what_commands_read_is_refused(lost: str, export: Path) -> None:
+    manifest = json.loads((export / "manifest.json").read_text())
+    (manifest if lost == "metadata" else manifest["files"]["model.onnx"]).pop(lost)
+    write_json(export / "manifest.json", manifest)
+    with pytest.raises(AnelabError, match=rf"holds no manifest\.json of a model \('{lost}'\)"):
+        inputs_of(export)
+
+
+def test_several_outputs_do_not_go_into_one_array_and_nothing_is_run_for_it(tmp_path: Path) -> None:
+    check_out(Path("out.npz"), ["a", "b"])
+    check_out(Path("-"), ["a", "b"])
+    with pytest.raises(UsageError, match=r"out\.npy: holds one output, but the model has a, b; name an \.npz"):
+        check_out(Path("out.npy"), ["a", "b"])
+
+
 def test_predict_works_in_an_empty_folder(export: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -208,6 +225,10 @@ def test_golden_values_that_are_no_numbers_are_compared_as_such(export: Path) ->
     ("words", "problem"),
     [
         (["EXPORT"], "predict needs ROWS and -o OUT, or --golden"),
+        (["EXPORT", "rows.npy"], "predict needs ROWS and -o OUT, or --golden"),
+        (["EXPORT", "rows.npy", "-o", "-", "--golden"], "predict needs ROWS and -o OUT, or --golden without them"),
+        (["EXPORT", "--golden", "-o", "-"], "predict needs ROWS and -o OUT, or --golden without them"),
+        (["EXPORT/model.onnx", "--golden", "--file", "model.raw.onnx"], "is a single file; --file chooses one of"),
         (["EXPORT", "rows.npy", "-o", "out.csv"], "--out must end in .npz or .npy, or be -, but got out.csv"),
         (["EXPORT", "absent.npy", "-o", "out.npz"], "ROWS absent.npy: there is no such file"),
         (["EXPORT", "--golden", "--file", "other.onnx"], "has no file other.onnx; it has model.onnx"),
@@ -217,7 +238,7 @@ def test_golden_values_that_are_no_numbers_are_compared_as_such(export: Path) ->
     ],
 )
 def test_what_cannot_be_meant_is_explained(words: list[str], problem: str, export: Path, tmp_path: Path) -> None:
-    given = [str(export) if word == "EXPORT" else word for word in words]
+    given = [word.replace("EXPORT", str(export)) for word in words]
     done = run("predict", *given, cwd=tmp_path)
     assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr

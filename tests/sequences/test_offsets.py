@@ -1,11 +1,17 @@
 """Which offset qualities have: what is impossible is not asked, what fits two scales is."""
 
+import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anelab.errors import AnelabError
+from anelab.sequences.fastq import read_blocks
+from anelab.sequences.offsets import span_of
 from anelab.sequences.phred import read_reads
 from tests.sequences.made_fastq import write
 
@@ -50,6 +56,17 @@ def merged(starts: int = 12) -> list[str]:
 )
 def test_what_only_one_offset_has_is_not_asked(qualities: list[str], offset: int, tmp_path: Path) -> None:
     assert {part.offset for part in read_reads(made(tmp_path, qualities), "auto", "--phred ")} == {offset}
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 3))
+def test_what_is_found_does_not_depend_on_the_blocks(sizes: list[int], seed: int) -> None:
+    """Low reads among high ones, runs of `B` in both."""
+    reads = [*with_bad_ends(66, 79)[:100], *with_bad_ends(66, 98)[seed * 50 : seed * 50 + 100], *merged()[:100]]
+    with tempfile.TemporaryDirectory() as folder:
+        (whole,) = read_blocks(made(Path(folder), reads))
+    bounds = [0, *np.cumsum(sizes).clip(max=len(reads)).tolist(), len(reads)]
+    parts = [whole.take(slice(start, stop)) for start, stop in pairwise(bounds) if stop > start]
+    assert span_of(parts, len(reads)) == span_of([whole], len(reads))
 
 
 @pytest.mark.parametrize(

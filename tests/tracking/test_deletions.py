@@ -243,8 +243,8 @@ def test_collecting_keeps_the_experiment_that_registered_models_come_from(home: 
     assert len(kept) == 2
     delete_experiment(home)
     assert collect(home, "0s") == (
-        f"{runs - 2} deleted runs erased, 2 kept for champions, challengers and roll-backs\n"
-        "0 deleted experiments erased, 1 kept, for registered versions come from them\n"
+        f"deleted runs: {runs - 2} erased, 2 kept for champions, challengers and roll-backs\n"
+        "deleted experiments: 0 erased, 1 kept because registered versions come from them, or they were restored\n"
     )
     assert score(home).returncode == 0
     assert inspect(home)["run"] in kept
@@ -270,9 +270,9 @@ def test_collecting_keeps_what_was_deleted_lately_and_erases_the_rest(home: Path
     backdate(home, "runs", "deleted_time", "run_uuid", made[old][0], run)
     delete_experiment(home)  # just now, and all its runs with it
     assert collect(home, "30d") == (
-        "1 deleted runs erased, 0 kept for champions, challengers and roll-backs\n"
-        "1 deleted logged models erased, 0 kept, for registered versions come from them\n"
-        "1 deleted experiments erased, 0 kept, for registered versions come from them\n"
+        "deleted runs: 1 erased, 0 kept for champions, challengers and roll-backs\n"
+        "deleted logged models: 1 erased, 0 kept because registered versions come from them, or they were restored\n"
+        "deleted experiments: 1 erased, 0 kept because registered versions come from them, or they were restored\n"
     )
     assert not any(path.is_file() for path in made[old][2].rglob("*"))
     assert any(path.is_file() for path in made[late][2].rglob("*"))
@@ -281,7 +281,7 @@ def test_collecting_keeps_what_was_deleted_lately_and_erases_the_rest(home: Path
     assert there.get_logged_model(model, allow_deleted=True).model_id == model
     assert anelab(home, "sync").returncode == 0
     is_whole(home)
-    assert collect(home, "0s").startswith("1 deleted runs erased, 0 kept")
+    assert collect(home, "0s").startswith("deleted runs: 1 erased, 0 kept")
     assert not any(path.is_file() for path in made[late][2].rglob("*"))
 
 
@@ -311,8 +311,8 @@ def test_collecting_keeps_what_a_roll_back_needs_even_if_the_registry_lost_it(ho
     store.client.delete_run(str(former.run_id))
     store.client.delete_registered_model(MODEL)
     assert collect(home, "0s").splitlines() == [
-        "0 deleted runs erased, 1 kept for champions, challengers and roll-backs",
-        "0 deleted logged models erased, 1 kept, for registered versions come from them",
+        "deleted runs: 0 erased, 1 kept for champions, challengers and roll-backs",
+        "deleted logged models: 0 erased, 1 kept because registered versions come from them, or they were restored",
     ]
     assert anelab(home, "sync").returncode == 0
     is_whole(home)
@@ -327,6 +327,12 @@ def test_nothing_is_collected_while_the_record_of_promotions_is_damaged(home: Pa
     record.write_text(whole[:100])
     refused = anelab(home, "store", "gc", "--older-than", "0s")
     assert (refused.returncode, "restore it with git" in refused.stderr) == (1, True)
+    record.unlink()
+    refused = anelab(home, "store", "gc", "--older-than", "0s")
+    assert (refused.returncode, "has no record of read_quality-onnx, which has a champion" in refused.stderr) == (
+        1,
+        True,
+    )
     record.write_text(whole)
     assert anelab(home, "sync").returncode == 0
     is_whole(home)

@@ -15,14 +15,12 @@ from anelab.locks import alone
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, WIDE, Done, anelab, anelab_alone
 from tests.conftest import ROOT
+from tests.shared import copy_mnist
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("workspace")
-    done = anelab(folder, "run", "mnist", *SETTINGS, *WIDE)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return copy_mnist(tmp_path_factory.mktemp("workspace"))
 
 
 def inspect(home: Path, reference: str) -> Any:
@@ -94,7 +92,7 @@ def test_core_ml_models_are_registered_like_any_other(home: Path, tmp_path: Path
     np.savez(tmp_path / "rows.npz", input=rows)
     for reference in ("mnist-coreml@champion", "mnist-coreml/1"):
         out = tmp_path / "out.npz"
-        given = ("--input", str(tmp_path / "rows.npz"), "--output", str(out))
+        given = ("--input", str(tmp_path / "rows.npz"), "--out", str(out))
         assert anelab(home, "model", "eval", reference, *given).returncode == 0
         assert np.load(out)["output"].shape == (6, 10)
     assert "could run on the Neural Engine" in anelab(home, "model", "lint", "mnist-coreml@champion").stdout
@@ -227,7 +225,7 @@ def test_a_server_that_is_down_stops_no_training_and_nothing_is_lost(home: Path)
     down = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = anelab_alone(home, "train", "mnist", *SETTINGS, "-S", "seed=7", **down)
     assert done.returncode == 0
-    assert "train of mnist is done but not in MLflow yet" in done.stderr
+    assert "train of mnist is done, but is not in MLflow yet" in done.stderr
     assert "Traceback" not in done.stderr
     refused = anelab_alone(home, "register", "mnist", *SETTINGS, **down)
     assert refused.returncode == 1

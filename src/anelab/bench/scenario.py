@@ -21,11 +21,11 @@ class Scenario:
     gap_ms: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Scenario":
+    def parse(cls, text: object) -> "Scenario":
         """Raises ValueError if `text` is no scenario."""
-        match = TEXT.fullmatch(text)
+        match = TEXT.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f"must be single, batch_N, offline_N, server or idle_Nms, but got {text[:60]!r}")
+            raise ValueError(f"must be single, batch_N, offline_N, server or idle_Nms, but got {str(text)[:60]!r}")
         if match["gap"]:
             return cls("idle", gap_ms=int(match["gap"]))
         kind: Any = match["plain"] or match["kind"]

@@ -145,34 +145,38 @@ def history(
     from anelab.views.tables import history_text
 
     ctx.obj.job(workload)
-    found = list_results(open_store(ctx.obj.workspace()), workload)
-    if as_json:
-        print_json(found)
-    else:
-        chosen = _scenario(scenario)
-        print((chosen and history_text(found, chosen)) or _no_scenario(workload, scenario, found))
+    wanted = _scenario(scenario)
+    results = list_results(open_store(ctx.obj.workspace()), workload)
+    if not results and not as_json:
+        print(
+            f"{workload} has no results in the store; run `anelab bench run {workload}`, or `anelab sync`, which "
+            "brings back what the files record"
+        )
+        return
+    found = _with_scenario(workload, results, wanted)
+    print_json(found) if as_json else print(history_text(found, wanted))
 
 
-def _scenario(text: str) -> "Scenario | None":
+def _scenario(text: str) -> "Scenario":
     from anelab.bench.scenario import Scenario
 
     try:
         return Scenario.parse(text)
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise UsageError(f"--scenario {error}") from None
 
 
-def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) -> str:
+def _with_scenario(workload: str, results: list[dict[str, Any]], wanted: "Scenario") -> list[dict[str, Any]]:
+    """Results with the medians of that scenario only. Raises UsageError if there are results, but none has it."""
     from anelab.bench.results.metrics import Median
 
-    labels = {name for one in results for name in one["medians_us"]}
-    known = sorted({str(median.scenario) for label in labels if (median := Median.of_label(label))})
-    if not known:
-        return (
-            f"{workload} has no results in the store; run `anelab bench run {workload}`, or `anelab sync`, which "
-            "brings back what the files record"
-        )
-    raise UsageError(f"no result of {workload} has the scenario {scenario}; they have {', '.join(known)}")
+    parsed = {name: Median.of_label(name) for one in results for name in one["medians_us"]}
+    chosen = {name for name, median in parsed.items() if median and median.scenario == wanted}
+    if results and not chosen:
+        there = sorted({str(median.scenario) for median in parsed.values() if median})
+        raise UsageError(f"no result of {workload} has the scenario {wanted}; they have {', '.join(there)}")
+    medians = ({name: value for name, value in one["medians_us"].items() if name in chosen} for one in results)
+    return [{**one, "medians_us": some} for one, some in zip(results, medians, strict=True) if some]
 
 
 @COMMANDS.command(
@@ -183,8 +187,8 @@ def _no_scenario(workload: str, scenario: str, results: list[dict[str, Any]]) ->
 def export(
     ctx: typer.Context,
     result: Result,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A file, or a folder. Default: the working directory.")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A file, or a folder. Default: the working directory.")
     ] = None,
 ) -> None:
     """Write a result and its samples into one file (a bundle), which another machine can import."""
@@ -192,7 +196,7 @@ def export(
 
     with opened(ctx.obj.workspace, result) as (report, samples):
         name = f"{report.subject.workload}-{report.id[:12]}.bench.zip"
-        target = output / name if output is not None and output.is_dir() else output or Path(name)
+        target = out / name if out is not None and out.is_dir() else out or Path(name)
         write_bundle(report, samples, target)
     print(target)
 
@@ -238,7 +242,8 @@ def request(
 
     store = open_store(ctx.obj.workspace())
     found = find_version(store, version)
-    ask(store, found, host)
+    with store.writing():
+        ask(store, found, host)
     print(f"{found.name}/{found.version} asks for {host}")
 
 

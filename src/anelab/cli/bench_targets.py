@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anelab.cli.console import Common, notify
-from anelab.errors import UsageError
+from anelab.errors import AnelabError, UsageError
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
@@ -30,9 +30,9 @@ def run_target(common: Common, target: str, arms: list[str], thorough: bool, url
 def _check_model(name: str) -> None:
     """Raises UsageError, which lists workloads too, for a name that is none of a registered model."""
     from anelab import workloads
-    from anelab.tracking.registration import FORMATS, registered_model
+    from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
 
-    models = [registered_model(workload, format) for workload in workloads.names() for format in FORMATS]
+    models = [registered_model(workload, format) for workload in workloads.names() for format in REGISTERED_FORMATS]
     if name not in models:
         near = get_close_matches(name, [*workloads.names(), *models], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -78,7 +78,8 @@ def _run_folder(common: Common, target: str, arms: list[str], thorough: bool, ur
     """The result goes into a bundle in the working directory: no registry has these files by name."""
     from anelab import workloads
     from anelab.bench.results.bundle import write_bundle
-    from anelab.inference.location import located
+    from anelab.files import damaged_files
+    from anelab.inference.location import MANIFEST, located
     from anelab.stages.version import measured_folder
 
     with located(common.workspace, target) as place:
@@ -88,6 +89,8 @@ def _run_folder(common: Common, target: str, arms: list[str], thorough: bool, ur
                 f"workload ({', '.join(workloads.names())}), a registered version such as mnist-onnx@champion, or the "
                 "folder of an export"
             )
+        if damaged := damaged_files(place.folder, place.manifest):
+            raise AnelabError(f"{target}: {', '.join(damaged)}: not what {MANIFEST} lists; export the model again")
         workload = workloads.check(str(place.manifest["metadata"].get("workload")))
         params, config = _settings(common, workload, thorough, url)
         with measured_folder(place.folder, workload, params, config, notify, arms) as found:
@@ -101,4 +104,5 @@ def _settings(common: Common, workload: str, thorough: bool, url: str | None) ->
     """The configuration with what the command line says."""
     overrides = (*common.overrides, *([f"{workload}.bench.url={url}"] if url else []))
     params = Common(overrides, common.folder).params()
-    return params, params.section(workload).bench.model_copy(update={"thorough": thorough})
+    bench = params.section(workload).bench
+    return params, bench.model_copy(update={"thorough": thorough or bench.thorough})

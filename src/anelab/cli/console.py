@@ -106,6 +106,8 @@ def take_common(arguments: list[str]) -> tuple[Common, list[str]]:
             overrides.append(word[2:])
         elif word.startswith("--workspace="):
             folder = word.partition("=")[2]
+            if not folder:
+                raise UsageError("--workspace needs the name of a folder, but got an empty one")
         else:
             rest.append(word)
     return Common(tuple(overrides), folder, verbose), rest

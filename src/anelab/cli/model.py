@@ -113,7 +113,14 @@ def evaluate(
             help="fp32: all in float32. fp16: in the types of the package. ane: fp16 with the ranges of an M1."
         ),
     ] = "fp16",
-    output: Annotated[Path | None, typer.Option(help="Write the outputs to this .npz.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File for the outputs: .npz, or .npy if there is one output. - is standard output, as .npz.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a Core ML package on any host, operator by operator. Its outputs count, its speed does not.
@@ -122,7 +129,7 @@ def evaluate(
     call, whatever their axes mean. A classifier returns its label and its probabilities as arrays, with the names of
     the classes. An image output is the array before Core ML turns it into pixels."""
     from anelab.cli.packages import (
-        check_output,
+        check_out,
         labelled,
         outputs_as_text,
         read_rows,
@@ -136,7 +143,7 @@ def evaluate(
     from anelab.inference.location import opened_package
 
     chosen = check_mode(mode)
-    check_output(output)
+    check_out(out)
     with opened_package(ctx.obj.workspace, package) as path:
         predict = mil_predictor(path, chosen)
         outputs = predict(read_rows(rows, input_names(path)))
@@ -144,8 +151,8 @@ def evaluate(
         notify("anelab: mode ane uses ranges that one author measured on an M1: a warning, not a proof")
     for name, count in values_not_finite(outputs).items():
         notify(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
-    if output is not None:
-        write_outputs(output, with_classes(outputs, predict.classes))
+    if out is not None:
+        write_outputs(out, with_classes(outputs, predict.classes))
     if as_json:
         print_json({name: labelled(array, predict.classes.get(name)) for name, array in outputs.items()})
     else:

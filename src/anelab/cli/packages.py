@@ -11,6 +11,7 @@ from anelab.errors import AnelabError, UsageError
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
 
+OUT_HELP = "File for the outputs: .npz, or .npy if there is one output. - is standard output, as .npz."
 STANDARD_STREAM = "-"
 
 
@@ -47,10 +48,14 @@ def _opened(path: Path | str) -> Path | io.BytesIO:
     return io.BytesIO(sys.stdin.buffer.read()) if str(path) == STANDARD_STREAM else Path(path)
 
 
-def check_output(path: Path | None) -> None:
-    """Raises UsageError if the name does not end in .npz."""
-    if path is not None and path.suffix != ".npz":
-        raise UsageError(f"--output must end in .npz but got {path}")
+def check_out(path: Path | None, outputs: Sequence[str] = ()) -> None:
+    """Raises UsageError if `write_outputs` cannot write into it: what outputs the model has, if they are known."""
+    if path is None or str(path) == STANDARD_STREAM:
+        return
+    if path.suffix not in (".npz", ".npy"):
+        raise UsageError(f"--out must end in .npz or .npy, or be {STANDARD_STREAM}, but got {path}")
+    if path.suffix == ".npy" and len(outputs) > 1:
+        raise UsageError(f"{path}: holds one output, but the model has {', '.join(outputs)}; name an .npz")
 
 
 Classes = Mapping[str, Sequence[str]]
@@ -85,9 +90,8 @@ def write_outputs(path: Path, arrays: "Arrays") -> None:
     written, UsageError if several outputs are to go into one .npy."""
     import numpy as np
 
+    check_out(path, list(arrays))
     if path.suffix == ".npy":
-        if len(arrays) != 1:
-            raise UsageError(f"{path}: holds one output, but there are {', '.join(arrays)}; name a .npz")
         _write(path, lambda handle: np.save(handle, next(iter(arrays.values()))))
     else:
         _write(path, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]  # takes a name for an option

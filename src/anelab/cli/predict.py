@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
+from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ COMMANDS = commands()
 
 MODEL_HELP = "NAME, NAME@alias or NAME/3 of a registered model, the folder of an export, or a file (.onnx, .mlpackage)."
 ROWS_HELP = "Rows: .npz with an array for each input, or .npy for one input. - is standard input."
-OUT_HELP = "File for the outputs: .npz, or .npy if there is one output. - is standard output, as .npz."
 PROVIDER_HELP = (
     "ONNX: an execution provider of ONNX Runtime. Default: CPUExecutionProvider. Core ML: evaluator (any host) or, on "
     "macOS, cpu_only, cpu_and_ne, cpu_and_gpu, all."
@@ -46,27 +46,23 @@ def predict(
     """Run a model on rows of arrays, or check its golden vectors.
 
     If the model is a folder or a file, neither params.yaml nor a clone is needed."""
+    from anelab.cli.packages import check_out
     from anelab.inference.model import Plan, open_model
 
-    if not golden and (rows is None or out is None):
-        raise UsageError("predict needs ROWS and -o OUT, or --golden; see `anelab predict --help`")
-    _check_out(out)
+    if golden == (rows is not None and out is not None) or (golden and (rows or out)):
+        raise UsageError("predict needs ROWS and -o OUT, or --golden without them; see `anelab predict --help`")
+    check_out(out)
     with open_model(ctx.obj.workspace, model, Plan(provider, threads), file=file) as opened:
-        failed = _check_golden(opened, tolerance, as_json) if golden else 0
         if rows is not None and out is not None:
             _predict(opened, rows, out, as_json)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _check_out(out: Path | None) -> None:
-    if out is not None and str(out) != "-" and out.suffix not in (".npz", ".npy"):
-        raise UsageError(f"--out must end in .npz or .npy, or be -, but got {out}")
+        elif _check_golden(opened, tolerance, as_json):
+            raise typer.Exit(1)
 
 
 def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
-    from anelab.cli.packages import read_rows, write_outputs
+    from anelab.cli.packages import check_out, read_rows, write_outputs
 
+    check_out(out, [port.name for port in model.outputs])
     arrays = read_rows(rows, [port.name for port in model.inputs], "ROWS")
     if model.format == "onnx":  # the evaluator and Core ML name themselves what a package takes
         model.check_rows(arrays)

@@ -47,4 +47,5 @@ def _of_stage(report: Path) -> Path:
     """Where the stage keeps the samples of reports/<workload>/bench.json."""
     from anelab.bench.results.bundle import SAMPLES
 
-    return report.absolute().parents[2] / "models" / report.absolute().parent.name / "bench" / SAMPLES
+    folder = report.absolute().parent
+    return folder.parent.parent / "models" / folder.name / "bench" / SAMPLES

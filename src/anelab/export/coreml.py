@@ -29,7 +29,6 @@ from anelab.learning.base import Arrays, Graph, Tensor
 from anelab.learning.config import CoreMLConfig
 
 AUTHOR = "anelab"
-FIRST_TARGET_OF_FUNCTIONS = "macOS15"
 """Packages of several functions need it."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from anelab.export.coreai import coreai_predictor
+from anelab.export.formats import format_of
 from anelab.export.mil.predictor import mil_predictor
 from anelab.export.runtime import onnx_predictor
 from anelab.learning.base import Graph, Predictor
@@ -15,11 +16,6 @@ MODES = {"fp32": ("fp32",), "fp16": ("fp32", "fp16")}
 
 APPLE = "coreml_"
 """How names of executors by Core ML itself begin; a compute unit follows."""
-FORMATS = {".onnx": "onnx", ".mlpackage": "coreml", ".aimodel": "coreai"}
-
-
-def format_of(path: Path | str) -> str:
-    return FORMATS[Path(path).suffix]
 
 
 def predictor(path: Path, graph: Graph) -> Predictor:

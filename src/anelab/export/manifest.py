@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from anelab.export.cost import package_costs
-from anelab.export.executors import format_of
+from anelab.export.formats import format_of
 from anelab.export.mlpackage import describe_package, package_content
 from anelab.export.onnx import operators, opset_of, signature
 from anelab.files import path_digest, path_size

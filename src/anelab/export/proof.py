@@ -74,7 +74,8 @@ def require(measured: Measured, workload: AnyWorkload, config: WorkloadConfig, f
     """Raise AnelabError if the artifact should compute the module's own numbers and breaks a tolerance.
 
     16 bits, compressed weights and Core ML's own units change the numbers: a package that goes too far with them is
-    a warning, with the operator to blame, and the registry's parity gate holds it back.
+    a warning, with the operator to blame. If it is the main file of a version, the registry's parity gate holds it
+    back.
     """
     if not measured.broken:
         return

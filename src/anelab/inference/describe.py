@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from anelab.inference.location import located
-from anelab.inference.model import open_model
+from anelab.inference.model import open_model, package_ports
 from anelab.workspace import Workspace
 
 
@@ -17,6 +17,8 @@ def describe_path(reference: str) -> dict[str, Any]:
                 for name, item in place.manifest["files"].items()
             }
             return {"folder": str(place.folder), "files": files, "metadata": dict(place.manifest["metadata"])}
+        if place.single.suffix == ".mlpackage":
+            return _of_package(place.single)
     with open_model(Workspace.locate, reference) as model:
         return {
             "file": str(Path(reference)),
@@ -25,3 +27,12 @@ def describe_path(reference: str) -> dict[str, Any]:
             "metadata": dict(model.metadata),
             "runs on": model.provider,
         }
+
+
+def _of_package(path: Path) -> dict[str, Any]:
+    """Read from the package alone: also of one that nothing here can run."""
+    from anelab.export.mlpackage import package_metadata
+
+    inputs, outputs = package_ports(path)
+    ports = {"inputs": [str(port) for port in inputs], "outputs": [str(port) for port in outputs]}
+    return {"file": str(path), **ports, "metadata": dict(package_metadata(path))}

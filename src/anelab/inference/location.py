@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError, UsageError
+from anelab.export.formats import FORMAT_OF_SUFFIX, format_of
 from anelab.files import path_digest, read_json
-from anelab.tracking.reference import FORMS, SUFFIXES, VersionReference, parse_reference
+from anelab.tracking.reference import FORMS, SUFFIXES, parse_reference
 from anelab.workspace import Workspace
 
 MANIFEST = "manifest.json"
-FORMATS = {".onnx": "onnx", ".mlpackage": "coreml", ".aimodel": "coreai"}
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,15 @@ class Location:
     folder: Path
     manifest: Mapping[str, Any] = field(default_factory=dict)
     single: Path | None = None
-    version: VersionReference | None = None
 
     def file(self, format: str | None = None, graphs: tuple[str, ...] = ("model",), file: str | None = None) -> Path:
         """The file to open: the one of that name, or the model itself, of the first of `graphs` that has one.
 
-        Its digest is what the manifest says. Raises UsageError if there is no such file, AnelabError if it is another.
+        Raises UsageError if there is no such file, AnelabError if its content differs from the manifest.
         """
         if self.single is not None:
+            if file not in (None, self.single.name):
+                raise UsageError(f"{self.name} is a single file; --file chooses one of an export's folder or a version")
             return _of_format(self.single, self.name, format)
         chosen = self._named(file) if file else self._primary(format, graphs)
         path = self.folder / chosen
@@ -41,18 +42,13 @@ class Location:
             )
         return path
 
-    def entry(self, path: Path) -> Mapping[str, Any]:
-        """What the manifest says of that file; empty if it says nothing."""
-        found: Mapping[str, Any] = self.manifest.get("files", {}).get(path.name, {})
-        return found
-
     def _named(self, file: str) -> str:
         if file not in self.manifest["files"]:
             raise UsageError(f"{self.name} has no file {file}; it has {', '.join(self.manifest['files'])}")
         return file
 
     def _primary(self, format: str | None, graphs: tuple[str, ...]) -> str:
-        formats = [format] if format else list(FORMATS.values())
+        formats = [format] if format else list(FORMAT_OF_SUFFIX.values())
         for kind in formats:
             for graph in graphs:
                 for name, entry in self.manifest["files"].items():
@@ -62,8 +58,8 @@ class Location:
 
 
 def _of_format(path: Path, name: str, format: str | None) -> Path:
-    if format is not None and FORMATS[path.suffix] != format:
-        suffix = next(suffix for suffix, kind in FORMATS.items() if kind == format)
+    if format is not None and format_of(path) != format:
+        suffix = next(suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind == format)
         raise UsageError(f"{name}: is not a {suffix} file; give one, or a registered version that has one")
     return path
 
@@ -79,7 +75,7 @@ def located(workspace: Callable[[], Workspace], reference: str) -> Iterator[Loca
     from anelab.tracking.lookup import version_folder
 
     with version_folder(workspace(), found) as folder:
-        yield Location(str(found), folder, _manifest(folder), version=found)
+        yield Location(str(found), folder, _manifest(folder))
 
 
 @contextmanager
@@ -106,6 +102,7 @@ def _of_path(path: Path) -> Location:
 def _manifest(folder: Path) -> Mapping[str, Any]:
     try:
         content = read_json(folder / MANIFEST)
+        dict(content["metadata"])
         _check_entries(content["files"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise AnelabError(
@@ -119,9 +116,9 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
 def _check_entries(files: Mapping[str, Any]) -> None:
     """Raise ValueError for a name that leads out of the folder, LookupError and TypeError for what is missing."""
     for name, entry in files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or name == "..":
             raise ValueError(f"{name!r} is not a plain file name")
-        for key in ("format", "graph", "primary", "sha256"):
+        for key in ("format", "graph", "primary", "sha256", "size_bytes", "variant"):
             entry[key]
 
 

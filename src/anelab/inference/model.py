@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
-from anelab.inference.location import FORMATS, Location, located
+from anelab.export.formats import format_of
+from anelab.inference.location import Location, located
 from anelab.learning.base import Array, Arrays, Predictor
 
 if TYPE_CHECKING:
@@ -53,12 +54,11 @@ class Model:
     metadata: Mapping[str, str]
     manifest: Mapping[str, Any]
     provider: str
-    plan: Plan
     predict: Predictor
 
     @property
     def format(self) -> str:
-        return FORMATS[self.path.suffix]
+        return format_of(self.path)
 
     def require(self, workload: str, preprocessing: str) -> None:
         """Raises AnelabError unless the model is of that workload and that version of its preprocessing."""
@@ -102,7 +102,7 @@ def open_model(
     model itself in that format. Raises UsageError or AnelabError that say what is wrong, and what is allowed."""
     with located(workspace, reference) as place:
         path = place.file(format, graphs, file)
-        yield OPENERS[FORMATS[path.suffix]](place, path, plan or Plan())
+        yield OPENERS[format_of(path)](place, path, plan or Plan())
 
 
 def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
@@ -113,22 +113,30 @@ def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
     inputs, outputs = (tuple(Port(*port) for port in side) for side in session_ports(session, path))
     metadata = dict(session.get_modelmeta().custom_metadata_map)
     predict = session_predictor(session, plan.batch_rows)
-    return Model(place.name, path, inputs, outputs, metadata, place.manifest, provider, plan, predict)
+    return Model(place.name, path, inputs, outputs, metadata, place.manifest, provider, predict)
 
 
 def _open_package(place: Location, path: Path, plan: Plan) -> Model:
     import sys
 
-    from anelab.export.mlpackage import package_functions, package_metadata
+    from anelab.export.mlpackage import package_metadata
 
     provider = plan.provider or ("all" if sys.platform == "darwin" else EVALUATOR)
+    inputs, outputs = package_ports(path)
+    predict = _package_predictor(path, provider)
+    return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, predict)
+
+
+def package_ports(path: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs of a package's first function. Raises AnelabError for what is none."""
+    from anelab.export.mlpackage import package_functions
+
     function = next(iter(package_functions(path).values()))
     inputs, outputs = (
         tuple(Port(item["name"], item["dtype"], (None, *item["shape"][1:])) for item in function[side])
         for side in ("inputs", "outputs")
     )
-    predict = _package_predictor(path, provider)
-    return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, plan, predict)
+    return inputs, outputs
 
 
 def _package_predictor(path: Path, provider: str) -> Predictor:

@@ -48,8 +48,8 @@ class FastaError(AnelabError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bases of one record, which is the source's `number`-th, counted from 1. `sequence` is uint8 [n], letters, and
-    cannot be written to; `start` is the place of its first base in the record, from 0."""
+    """Bases of one record, which is the source's `number`-th, counted from 1. `sequence` is uint8 [n], letters;
+    `start` is the place of its first base in the record, from 0."""
 
     number: int
     name: str

@@ -14,7 +14,7 @@ reads (Cock et al. 2010, doi:10.1093/nar/gkp1137, has the three scales):
 | 64 to 69 | 104 (`h`) | at least 1 % of the bases have it | 64: Q40 was the most that Illumina 1.3 to 1.7 gave |
 | 64 and above | any other | | asked: merged reads at 33 (Q31 and more), or trimmed ones at 64 |
 
-What is asked is an error that names the option. `strays` looks for what contradicts the answer later.
+What is asked is an error that names the option. `mixed_offsets` looks for what contradicts the answer later.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def _span(block: Block) -> Span:
         return Span()
     lowest, highest = extremes(block)
     found = Span(int(lowest.min()), int(highest.max()), len(block), int(block.lengths.sum()))
-    if found.lowest < LEAST_OF_64 or found.highest < LIKELY_OF_64:
+    if found.lowest < LEAST_OF_64:
         return found  # nothing else is asked of it
     at_end, at_start = marked_ends(block)
     capped = sum(block.line(row, 3).count(CAP_OF_64) for row in range(len(block)))

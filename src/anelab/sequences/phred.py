@@ -1,7 +1,7 @@
 """Reads with Phred scores, at the offset of their quality characters, 33 or 64.
 
-Read with the wrong one, every bad read passes, so doubt is an error: `offsets` has the rule, `strays` what is looked
-for after that."""
+Read with the wrong one, every bad read passes, so doubt is an error: `offsets` has the rule, and `mixed_offsets` looks
+for reads of another offset after that."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import numpy as np
 
 from anelab.errors import AnelabError
 from anelab.sequences.fastq import DEFAULT_WIDTH, Block, read_blocks
+from anelab.sequences.mixed_offsets import MixedOffsetCheck, option_name
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.offsets import HIGHEST_CHARACTER, detect, doubt, extremes, span_of
-from anelab.sequences.strays import Watch, option_name
 from anelab.sequences.streams import Source, title
 
 Phred = Literal["auto", 33, 64]
@@ -56,13 +56,13 @@ def read_reads(
     if phred == "auto":
         found = _detected(blocks, source, option)
     else:
-        watch = Watch(f"is set by {option_name(option)}", option)
-        found = ((block, int(phred), watch) for block in blocks)
-    for block, offset, watching in found:
-        yield _reads(block, offset, watching, pad_score)
+        check = MixedOffsetCheck(True, option)
+        found = ((block, int(phred), check) for block in blocks)
+    for block, offset, check in found:
+        yield _reads(block, offset, check, pad_score)
 
 
-def _detected(blocks: Iterator[Block], source: Source, option: str) -> Iterator[tuple[Block, int, Watch]]:
+def _detected(blocks: Iterator[Block], source: Source, option: str) -> Iterator[tuple[Block, int, MixedOffsetCheck]]:
     """At the offset of the first reads: of so many that it does not depend on how the source comes in blocks."""
     waiting: list[Block] = []
     seen = size = 0
@@ -82,13 +82,13 @@ def _detected(blocks: Iterator[Block], source: Source, option: str) -> Iterator[
     offset = offset or detect(span_of(waiting, FIRST)) or detect(span_of(waiting, ENOUGH))
     if offset is None and any(block.lengths.any() for block in waiting):
         _refuse_doubt(waiting, source, option)
-    watch = Watch("was detected", option)
+    check = MixedOffsetCheck(False, option)
     offset = offset or 33  # empty reads have no qualities
     if offset == 33:
-        watch.count(waiting, FIRST)
+        check.count(waiting, FIRST)
     while waiting:  # and none stays in memory
-        yield waiting.pop(0), offset, watch
-    yield from ((block, offset, watch) for block in blocks)
+        yield waiting.pop(0), offset, check
+    yield from ((block, offset, check) for block in blocks)
 
 
 def _refuse_doubt(blocks: Sequence[Block], source: Source, option: str) -> NoReturn:
@@ -101,16 +101,16 @@ def _refuse_doubt(blocks: Sequence[Block], source: Source, option: str) -> NoRet
     )
 
 
-def _reads(block: Block, offset: int, watch: Watch, pad_score: int) -> Reads:
+def _reads(block: Block, offset: int, check: MixedOffsetCheck, pad_score: int) -> Reads:
     raw = np.empty((len(block), 2 * block.width), np.uint8)
     raw[:, : block.width] = block.codes
     qualities = block.qualities(offset + pad_score)
     top = min(offset + HIGHEST_SCORE, HIGHEST_CHARACTER)
     lowest, highest = _bounds(block, qualities)
     if offset == 33:
-        watch.see(block, highest)
+        check.check(block, highest)
     if lowest < offset or highest > top:
-        _refuse_character(block, offset, top, watch)
+        _refuse_character(block, offset, top, check)
     np.subtract(qualities, np.uint8(offset), out=raw[:, block.width :])
     return Reads(block, raw, offset)
 
@@ -125,7 +125,7 @@ def _bounds(block: Block, qualities: Bytes) -> tuple[int, int]:
     return min(lowest, int(of_long[0].min())), max(highest, int(of_long[1].max()))
 
 
-def _refuse_character(block: Block, offset: int, top: int, watch: Watch) -> NoReturn:
+def _refuse_character(block: Block, offset: int, top: int, check: MixedOffsetCheck) -> NoReturn:
     """Name the first record with a character that the offset does not allow."""
     for record in range(len(block)):
         for character in block.line(record, 3):
@@ -134,7 +134,7 @@ def _refuse_character(block: Block, offset: int, top: int, watch: Watch) -> NoRe
                     record,
                     3,
                     f"quality character {character} is outside {offset} to {top}, the range of offset {offset}, which "
-                    f"{watch.origin}; set {option_name(watch.option)} to the offset the file was written with, or mend "
+                    f"{check.origin}; set {option_name(check.option)} to the offset the file was written with, or mend "
                     "the file (Solexa's scale is not read)",
                 )
     raise AssertionError("no character is outside the range")

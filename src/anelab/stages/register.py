@@ -55,7 +55,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.tracking.benchmarks import attach_own, restore_origin
-    from anelab.tracking.registration import FORMATS, apply_registration, champion_file, registered_model
+    from anelab.tracking.registration import REGISTERED_FORMATS, apply_registration, champion_file, registered_model
     from anelab.tracking.replicates import REPLICATES, plan_of, save_all
     from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
@@ -65,14 +65,14 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     test = job.workload.load(job.config, job.prepared, "test")
     registry, promotions_by_model = _registry(job, manifest, split_digest(test)), {}
     drawn: dict[str, dict[str, Array]] = {}
-    for format in FORMATS:
+    for format in REGISTERED_FORMATS:
         model = registered_model(job.name, format)
         contenders = _contenders(job, manifest, format, test)
         if contenders:
             promotions = read_promotions(record, model)
             decided = _decide(job, store, model, promotions, contenders, manifest, test, registry["test_digest"])
             registry["models"][model] = {"candidates": decided, "format": format}
-            promotions_by_model[model] = _stand(job, promotions, registry, model)
+            promotions_by_model[model] = _updated_promotions(job, promotions, registry, model)
             drawn |= {one.entry["sha256"]: _replicates(job, one, test) for one in contenders.values()}
     plan = plan_of(registry["test_digest"], job.config.seed, job.config.registry.resamples)
     save_all(job.reports / REPLICATES, plan, drawn)
@@ -242,7 +242,7 @@ def _parity_of(job: Job, file: str) -> dict[str, Any]:
     return {**found, **(own["files"].get(file, {}) if own["host"] == host_fingerprint() else {})}
 
 
-def _stand(job: Job, promotions: PromotionRecord, registry: dict[str, Any], model: str) -> PromotionRecord:
+def _updated_promotions(job: Job, promotions: PromotionRecord, registry: dict[str, Any], model: str) -> PromotionRecord:
     """The promotions after the verdicts: a candidate that passes all is champion; one that only the
     champion holds back is challenger; one that a person took down stays down."""
     candidates = registry["models"][model]["candidates"]

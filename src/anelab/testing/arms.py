@@ -15,7 +15,8 @@ from anelab.export.examples import EXAMPLES, Examples, read_examples
 
 
 class ArmContract:
-    """Override `name`, and `subject` if the arm needs more than an exported folder; everything else follows."""
+    """Override `name`, and give a fixture `exported`, the Subject of an exported folder; override `subject` if the arm
+    needs more. All else follows."""
 
     name: str
     tolerance = 1e-3

@@ -26,7 +26,7 @@ from anelab.files import canonical_json, copy_path, file_digest, read_json, repl
 from anelab.tracking.models import find_version
 from anelab.tracking.receipt import Dataset, Receipt, execution_path, receipt_path, write_execution
 from anelab.tracking.recovery import has_logged_model, logged_model_of
-from anelab.tracking.registration import FORMATS, registered_model
+from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
 from anelab.tracking.runs import find_run, publish
 from anelab.tracking.store import Store
 from anelab.workspace import Workspace
@@ -138,7 +138,7 @@ def versions_of(store: Store, report: Report) -> list[ModelVersion]:
     ran = {sha256 for arm in report.arms.values() if arm.timed for sha256 in arm.files.values()}
     found: dict[tuple[str, str], ModelVersion] = {}
     for sha256 in sorted(ran):
-        for format in FORMATS:
+        for format in REGISTERED_FORMATS:
             version = find_version(store, registered_model(report.subject.workload, format), sha256)
             if version is not None:
                 found[version.name, str(version.version)] = version

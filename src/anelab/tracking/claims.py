@@ -17,7 +17,8 @@ from mlflow.exceptions import MlflowException
 from anelab.errors import UsageError
 from anelab.tracking.benchmarks import RESULT_TAG, SHORT
 from anelab.tracking.models import Version
-from anelab.tracking.registration import FORMATS, registered_model
+from anelab.tracking.recovery import logged_model_of
+from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
 from anelab.tracking.store import Store
 
 REQUEST, STATUS, AGENT, ERROR, RESULT = (f"bench.{name}" for name in ("request", "status", "agent", "error", "result"))
@@ -65,11 +66,12 @@ class Claim:
 
 
 def request(store: Store, version: Version, selector: str) -> None:
-    """Ask for the version to be measured on a host that the selector names."""
+    """Ask for the version to be measured on a host that the selector names. Raises UsageError for no selector."""
+    wanted = {REQUEST: check_selector(selector), STATUS: "requested"}
     for old in (ERROR, RESULT):
         if old in version.tags:
             store.client.delete_model_version_tag(version.name, version.version, old)
-    _tag(store, version, {REQUEST: check_selector(selector), STATUS: "requested"})
+    _tag(store, version, wanted)
 
 
 def requested(store: Store, workloads: Sequence[str]) -> list[Version]:
@@ -78,13 +80,13 @@ def requested(store: Store, workloads: Sequence[str]) -> list[Version]:
 
 
 def _versions(store: Store, workloads: Sequence[str]) -> list[Version]:
-    names = [registered_model(workload, format) for workload in workloads for format in FORMATS]
+    names = [registered_model(workload, format) for workload in workloads for format in REGISTERED_FORMATS]
     return [version for name in names for version in store.client.search_model_versions(f"name = '{name}'")]
 
 
 def claim(store: Store, version: Version, holder: str, lease_s: float) -> Claim | None:
     """The version, if nobody else has it: a claim of the holder's own that it left is taken up again."""
-    model_id = _model_id(version)
+    model_id = logged_model_of(version)
     number, last, claimed_at = _last(store, model_id)
     if number and f"{STATE}{number}" not in version.tags:
         if last == holder:
@@ -110,7 +112,7 @@ def beat(store: Store, taken: Claim) -> None:
 
 def is_held(store: Store, taken: Claim) -> bool:
     """Whether nobody took the claim over meanwhile."""
-    return _last(store, _model_id(taken.version))[0] == taken.number
+    return _last(store, logged_model_of(taken.version))[0] == taken.number
 
 
 def finish(store: Store, taken: Claim, state: str, tags: Mapping[str, str]) -> None:
@@ -130,7 +132,7 @@ def left_behind(store: Store, workloads: Sequence[str], holder: str) -> list[Cla
     found = []
     for version in _versions(store, workloads):
         if version.tags.get(STATUS) == "running" and REQUEST not in version.tags:
-            number, last, _ = _last(store, _model_id(version))
+            number, last, _ = _last(store, logged_model_of(version))
             if last == holder and f"{STATE}{number}" not in version.tags:
                 found.append(Claim(version, number))
     return found
@@ -147,10 +149,6 @@ def result_of(store: Store, taken: Claim, workload: str) -> str | None:
 def _tag(store: Store, version: Version, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         store.client.set_model_version_tag(version.name, version.version, key, value)
-
-
-def _model_id(version: Version) -> str:
-    return str(version.source).removeprefix("models:/")
 
 
 def _last(store: Store, model_id: str) -> tuple[int, str, float]:

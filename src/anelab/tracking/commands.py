@@ -15,7 +15,13 @@ from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
-from anelab.tracking.registration import FORMATS, apply_aliases, champion_file, recover_promoted, registered_model
+from anelab.tracking.registration import (
+    REGISTERED_FORMATS,
+    apply_aliases,
+    champion_file,
+    recover_promoted,
+    registered_model,
+)
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
 
@@ -24,7 +30,7 @@ AGAINST = ("fail", "not eligible")
 
 def workload_of(model: str) -> str:
     """The workload that a registered model belongs to."""
-    known = {registered_model(name, format): name for name in workloads.names() for format in FORMATS}
+    known = {registered_model(name, format): name for name in workloads.names() for format in REGISTERED_FORMATS}
     if model in known:
         return known[model]
     near = difflib.get_close_matches(model, known, n=1)

@@ -6,7 +6,7 @@ lately it was deleted, even if it is given runs only.
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from anelab.errors import AnelabError, UsageError, warn
 from anelab.tracking.models import SHA_TAG, training_run
 from anelab.tracking.promotion_record import read_promotions
 from anelab.tracking.recovery import AT_ONCE, all_pages, database, logged_model_of
-from anelab.tracking.registration import FORMATS, champion_file, registered_model
+from anelab.tracking.reference import CHAMPION
+from anelab.tracking.registration import REGISTERED_FORMATS, champion_file, registered_model
 from anelab.tracking.store import DELETED, Store, open_store, without_password
 from anelab.workspace import Workspace
 
@@ -38,8 +39,11 @@ class Needed:
 
 @dataclass
 class Tally:
+    """`failed`: their files could not be erased, of which a warning says more."""
+
     erased: int = 0
     kept: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,26 @@ class Collected:
     experiments: Tally = field(default_factory=Tally)
 
     def __str__(self) -> str:
-        runs = self.runs
-        lines = [f"{runs.erased} deleted runs erased, {runs.kept} kept for champions, challengers and roll-backs"]
+        lines = [_line("runs", self.runs, "for champions, challengers and roll-backs")]
         for name, tally in (("logged models", self.models), ("experiments", self.experiments)):
-            if tally.erased or tally.kept:
-                kept = f"{tally.kept} kept, for registered versions come from them"
-                lines.append(f"{tally.erased} deleted {name} erased, {kept}")
+            if tally != Tally():
+                lines.append(_line(name, tally, "because registered versions come from them, or they were restored"))
         return "\n".join(lines)
+
+
+def _line(name: str, tally: Tally, why_kept: str) -> str:
+    failed = f", {tally.failed} could not be erased" if tally.failed else ""
+    return f"deleted {name}: {tally.erased} erased, {tally.kept} kept {why_kept}{failed}"
 
 
 def collect_garbage(workspace: Workspace, older_than: str) -> Collected:
     """Erase runs, logged models and experiments that were deleted at least so long ago, but those that are needed.
 
     Raises UsageError if `older_than` is no duration, AnelabError if the store is a server or a record of promotions
-    is damaged."""
+    is damaged or not in this workspace."""
     age_ms = _duration_ms(older_than)
     store = open_store(workspace)
-    backend = None if store.uri.startswith("http") else database(store)
+    backend = database(store)
     if backend is None:
         raise AnelabError(
             f"collecting needs the database behind {without_password(store.uri)}; run it where the server runs, "
@@ -86,9 +93,9 @@ def needed(store: Store, backend: Any, workspace: Workspace) -> Needed:
     """What the registry's versions and aliases and the workspace's records of promotions hold on to."""
     client = store.client
     versions = list(all_pages(lambda token: client.search_model_versions(None, AT_ONCE, None, token)))
-    models = all_pages(lambda token: client.search_registered_models(None, AT_ONCE, None, token))
+    models = list(all_pages(lambda token: client.search_registered_models(None, AT_ONCE, None, token)))
     aliased = {(model.name, str(number)) for model in models for number in model.aliases.values()}
-    promoted = _promoted(workspace)
+    promoted = _promoted(workspace, {model.name for model in models if CHAMPION in model.aliases})
     vital = [one for one in versions if (one.name, str(one.version)) in aliased or one.tags.get(SHA_TAG) in promoted]
     logged = {one.model_id: one for one in _logged_models(backend)}
     registered = {logged_model_of(one) for one in versions}
@@ -100,15 +107,22 @@ def needed(store: Store, backend: Any, workspace: Workspace) -> Needed:
     return Needed(runs, registered | recorded, runs | origins)
 
 
-def _promoted(workspace: Workspace) -> set[str]:
-    """sha256 of every model that is, may become or may again be champion."""
-    promotions_by_model = [
-        read_promotions(champion_file(workspace, workload), registered_model(workload, format))
-        for workload in workloads.names()
-        for format in FORMATS
-    ]
-    promotions = [(one.champion, one.challenger, *one.former) for one in promotions_by_model]
-    return {promotion.sha256 for many in promotions for promotion in many if promotion is not None}
+def _promoted(workspace: Workspace, with_champion: Set[str]) -> set[str]:
+    """sha256 of every model that is, may become or may again be champion. Raises AnelabError if the store has a
+    champion that this workspace has no record of: it alone says what a roll-back needs."""
+    found = set[str]()
+    for workload in workloads.names():
+        path = champion_file(workspace, workload)
+        for model in (registered_model(workload, format) for format in REGISTERED_FORMATS):
+            record = read_promotions(path, model)
+            if record.champion is None and model in with_champion:
+                raise AnelabError(
+                    f"{path}: has no record of {model}, which has a champion in this store, so it is not known what a "
+                    "roll-back needs; run this in the clone that has the record, or name it with --workspace"
+                )
+            promotions = (record.champion, record.challenger, *record.former)
+            found |= {promotion.sha256 for promotion in promotions if promotion is not None}
+    return found
 
 
 def _logged_models(backend: Any) -> Iterator[LoggedModel]:
@@ -140,9 +154,10 @@ class _Collector:
         for experiment in self._old_experiments():
             _count(done.experiments, self._erase_experiment(experiment, done))
         for model in list(_deleted_models(self.backend, self.age_ms)):
-            _count(done.models, model.model_id not in self.needed.models and self._erase_model(model))
+            _count(done.models, None if model.model_id in self.needed.models else self._erase_model(model))
         for run_id in self.backend._get_deleted_runs(older_than=self.age_ms):
-            _count(done.runs, run_id not in self.needed.runs and self._erase_run(self.backend.get_run(run_id)))
+            kept = run_id in self.needed.runs
+            _count(done.runs, None if kept else self._erase_run(self.backend.get_run(run_id)))
         return done
 
     def _old_experiments(self) -> list[Experiment]:
@@ -150,15 +165,15 @@ class _Collector:
         deleted = _experiments(self.backend, ViewType.DELETED_ONLY)
         return [one for one in deleted if one.last_update_time is not None and one.last_update_time <= until]
 
-    def _erase_experiment(self, experiment: Experiment, done: Collected) -> bool:
-        """With all that is in it, unless something in it is needed or was restored."""
+    def _erase_experiment(self, experiment: Experiment, done: Collected) -> bool | None:
+        """With all that is in it; None if something in it is needed or was restored."""
         ids = [experiment.experiment_id]
         backend = self.backend
         runs = list(all_pages(lambda token: backend.search_runs(ids, "", ViewType.ALL, AT_ONCE, page_token=token)))
         deleted = [one for one in _deleted_models(backend, 0) if one.experiment_id == experiment.experiment_id]
         models = [*all_pages(lambda token: backend.search_logged_models(ids, page_token=token)), *deleted]
         if self._is_needed(runs, models):
-            return False
+            return None
         erased = [(done.models, self._erase_model(one)) for one in models]
         erased += [(done.runs, self._erase_run(one)) for one in runs]
         for tally, gone in erased:
@@ -186,11 +201,14 @@ class _Collector:
         return True
 
 
-def _count(tally: Tally, erased: bool) -> None:
-    if erased:
+def _count(tally: Tally, erased: bool | None) -> None:
+    """None: it is kept on purpose."""
+    if erased is None:
+        tally.kept += 1
+    elif erased:
         tally.erased += 1
     else:
-        tally.kept += 1
+        tally.failed += 1
 
 
 def _erase_files(address: str) -> bool:

@@ -18,9 +18,10 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
-from anelab.files import copy_path, path_digest, read_json
+from anelab.files import copy_path, damaged_files, path_digest, read_json
 from anelab.tracking.promotion_record import Promotion
 from anelab.tracking.recovery import ensure_model, has_logged_model, has_run, logged_model_of, recover_version
+from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import Store
 
 Version = ModelVersion
@@ -111,7 +112,7 @@ def _register(store: Store, candidate: Candidate) -> ModelVersion:
         _log_metrics(store, candidate, logged.model_id)
         ensure_model(store, candidate.model)
         return store.client.create_model_version(
-            candidate.model, f"models:/{logged.model_id}", candidate.run_id, candidate.tags, model_id=logged.model_id
+            candidate.model, f"{SCHEME}{logged.model_id}", candidate.run_id, candidate.tags, model_id=logged.model_id
         )
     except BaseException:
         store.client.delete_logged_model(logged.model_id)
@@ -144,7 +145,7 @@ def sizes(store: Store, model: str, number: str, folder: str = "") -> dict[str, 
     """Size of every file of a version, by its path in it; by the version's own address, which outlives its logged
     model."""
     found: dict[str, int] = {}
-    address = f"models:/{model}/{number}/{folder}".rstrip("/")
+    address = f"{SCHEME}{model}/{number}/{folder}".rstrip("/")
     for item in mlflow.artifacts.list_artifacts(address, tracking_uri=store.uri):
         found |= sizes(store, model, number, item.path) if item.is_dir else {item.path: item.file_size or 0}
     return found
@@ -224,21 +225,11 @@ def _log_metrics(store: Store, candidate: Candidate, model_id: str) -> None:
     store.client.log_batch(candidate.run_id, metrics=figures)
 
 
-def damaged_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """Files of a manifest that are missing in `folder` or have another sha256."""
-    listed = {**manifest["files"], **manifest["companions"]}
-    return [
-        name
-        for name, entry in listed.items()
-        if not (folder / name).exists() or path_digest(folder / name) != entry["sha256"]
-    ]
-
-
 def download(store: Store, version: ModelVersion, folder: Path) -> Path:
     """The version's folder, copied into `folder`. Raises AnelabError if its files are gone."""
     try:
         place = mlflow.artifacts.download_artifacts(
-            f"models:/{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
+            f"{SCHEME}{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
         )
         damaged = damaged_files(Path(place), read_json(Path(place, "manifest.json")))
         if damaged:

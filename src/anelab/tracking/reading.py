@@ -15,6 +15,7 @@ from anelab import workloads
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import read_json
+from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import SQLITE, Store, open_store, store_uri
 from anelab.workspace import Workspace
 
@@ -204,10 +205,10 @@ def _run_row(found: "Run") -> RunRow:
 def versions(store: Store, workload: str) -> list[VersionRow]:
     """Of every format, newest first in each."""
     from anelab.tracking.recovery import versions_in
-    from anelab.tracking.registration import FORMATS, registered_model
+    from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
 
     found: list[VersionRow] = []
-    for model in (registered_model(workload, format) for format in FORMATS):
+    for model in (registered_model(workload, format) for format in REGISTERED_FORMATS):
         with store.reading():
             holders = {one.name: one.aliases for one in store.client.search_registered_models(f"name = '{model}'")}
             aliases: Mapping[str, Any] = holders.get(model, {})
@@ -234,7 +235,7 @@ def _version_row(found: "ModelVersion", workload: str, aliases: Mapping[str, Any
         input_key=tags.get("anelab.input_key", ""),
         created_ms=found.creation_timestamp,
         results={key.removeprefix(RESULT_TAG): run for key, run in tags.items() if key.startswith(RESULT_TAG)},
-        model_id=str(found.source).removeprefix("models:/"),
+        model_id=str(found.source).removeprefix(SCHEME),
         test_digest=tags.get("anelab.test_digest", ""),
     )
 

@@ -14,9 +14,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
+from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import Store
 
-SCHEME = "models:/"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 MOST_RUNS = 50_000
 """At a time, by MLflow's own limit."""

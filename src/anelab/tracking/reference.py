@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anelab.errors import UsageError
+from anelab.export.formats import FORMAT_OF_SUFFIX
 
 SCHEME = "models:/"
 CHAMPION = "champion"
-SUFFIXES = (".onnx", ".mlpackage", ".aimodel")
+SUFFIXES = tuple(FORMAT_OF_SUFFIX)
 """Of single files of a model."""
 PATTERN = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*)(@(?P<alias>[A-Za-z0-9][\w.-]*)|/(?P<number>[0-9]{1,9}))?")
 FORMS = "NAME, NAME@alias or NAME/3 of a registered model"

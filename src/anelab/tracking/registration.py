@@ -14,14 +14,13 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from anelab.errors import AnelabError
-from anelab.files import copy_path, read_json, write_json
+from anelab.files import copy_path, damaged_files, read_json, write_json
 from anelab.tracking.models import (
     ALIASES,
     MAIN_FILES,
     SHA_TAG,
     Candidate,
     Version,
-    damaged_files,
     ensure_version,
     find_promoted,
     set_alias,
@@ -36,7 +35,7 @@ from anelab.tracking.store import Store
 from anelab.workspace import Workspace
 
 SCHEMA = 2
-FORMATS = ("onnx", "coreml")
+REGISTERED_FORMATS = ("onnx", "coreml")
 
 
 def registered_model(workload: str, format: str) -> str:

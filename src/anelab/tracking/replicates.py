@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from anelab.files import replacing
+from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import Store
 
 REPLICATES = "replicates.npz"
@@ -57,7 +58,7 @@ def of_version(store: Store, model: str, version: int, test_digest: str) -> Repl
     with tempfile.TemporaryDirectory() as scratch:
         try:
             found = download_artifacts(
-                f"models:/{model}/{version}/{REPLICATES}", dst_path=scratch, tracking_uri=store.uri
+                f"{SCHEME}{model}/{version}/{REPLICATES}", dst_path=scratch, tracking_uri=store.uri
             )
         except (MlflowException, OSError):
             return None

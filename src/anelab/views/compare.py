@@ -205,7 +205,7 @@ def datasets(chosen: Sequence[Judged]) -> pd.DataFrame:
         digest = ", ".join(f"{name} {value[:8]}" for name, value in held.items()) or "unknown data"
         columns.append(digest)
         if version.value is not None:
-            told = f"{version.metric_name} {_value(one, version.metric_name)}"
-            table.setdefault(f"{version.title}, {version.variant}", {})[digest] = told
+            figure = f"{version.metric_name} {_value(one, version.metric_name)}"
+            table.setdefault(f"{version.title}, {version.variant}", {})[digest] = figure
     rows = [{"model": name, **row} for name, row in table.items()]
     return pd.DataFrame(rows, columns=["model", *dict.fromkeys(columns)])

@@ -31,13 +31,13 @@ def _energy_source(arm: ArmResult) -> str:
 
 def without_energy(results: Results) -> list[str]:
     """Why there is none, machine by machine."""
-    told = {
+    found = {
         f"{host}: {arm.energy.reason}"
         for host, report in results.items()
         for arm in report.arms.values()
         if arm.energy is not None and arm.energy.mj_per_inference is None and arm.energy.reason
     }
-    return sorted(told)
+    return sorted(found)
 
 
 def _state(report: Report, arm: ArmResult) -> dict[str, object]:

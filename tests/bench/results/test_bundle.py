@@ -17,8 +17,9 @@ from anelab.files import canonical_json, file_digest, read_json, sha256_text
 from anelab.tracking.benchmarks import list_results
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
-from tests.commands import SETTINGS, WIDE, anelab, anelab_alone
+from tests.commands import SETTINGS, anelab, anelab_alone
 from tests.conftest import ROOT
+from tests.shared import copy_mnist
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, scenarios: [single]}"]
 
@@ -26,10 +27,7 @@ BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the model was trained and registered."""
-    folder = tmp_path_factory.mktemp("trained")
-    done = anelab(folder, "run", "mnist", *SETTINGS, *WIDE)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return copy_mnist(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="module")

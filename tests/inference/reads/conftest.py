@@ -4,12 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import SETTINGS, anelab
+from tests.shared import copy_read_quality
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scored")
-    done = anelab(folder, "run", "read_quality", *SETTINGS)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return copy_read_quality(tmp_path_factory.mktemp("scored"))

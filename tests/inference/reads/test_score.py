@@ -408,7 +408,9 @@ def test_every_command_takes_every_form(home: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.zeros((2, 300), np.float32))
     for form in ("read_quality-onnx", "models:/read_quality-onnx@champion", "read_quality-onnx/1"):
         assert anelab(home, "model", "inspect", form, "--json").returncode == 0
-        done = anelab(home, "predict", form, str(tmp_path / "rows.npy"), "-o", str(tmp_path / "out.npz"), "--golden")
+        done = anelab(home, "predict", form, str(tmp_path / "rows.npy"), "-o", str(tmp_path / "out.npz"))
+        assert done.returncode == 0, done.stderr
+        done = anelab(home, "predict", form, "--golden")
         assert done.returncode == 0, done.stderr
         assert "4 of 4 golden cases pass" in done.stdout
     assert anelab(home, "model", "inspect", "read_quality-onnx", "champion").returncode == 0

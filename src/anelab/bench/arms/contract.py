@@ -100,8 +100,8 @@ class Arm(ABC):
 
     @property
     def name(self) -> str:
-        told = self.option and (self.options != ("threads",) or self.option != "1")
-        return f"{self.kind}{f'/{self.option}' if told else ''}:{self.variant}"
+        named = self.option and (self.options != ("threads",) or self.option != "1")
+        return f"{self.kind}{f'/{self.option}' if named else ''}:{self.variant}"
 
     @property
     def device(self) -> str:

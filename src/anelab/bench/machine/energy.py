@@ -139,8 +139,8 @@ class Meters:
         for meter in self.found:
             if device in meter.covers:
                 return meter, ""
-        told = ", ".join(meter.name for meter in self.found)
-        return None, self.reason or f"{told} does not count what the {device} draws"
+        names = ", ".join(meter.name for meter in self.found)
+        return None, self.reason or f"{names} does not count what the {device} draws"
 
 
 def find_meters() -> Meters:

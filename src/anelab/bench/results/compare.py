@@ -113,8 +113,8 @@ def _incomparable(old: Report, new: Report) -> str:
         return f"they are of different workloads, {old.subject.workload} and {new.subject.workload}"
     if old.host.fingerprint != new.host.fingerprint:
         return f"they are of different hosts, {old.host.processor} and {new.host.processor}"
-    told = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
-    differ = [name for name in told if getattr(old.settings, name) != getattr(new.settings, name)]
+    settings = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
+    differ = [name for name in settings if getattr(old.settings, name) != getattr(new.settings, name)]
     return f"they were measured with another {', '.join(differ)}" if differ else ""
 
 

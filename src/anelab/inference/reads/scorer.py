@@ -67,7 +67,7 @@ def _score_with(model: Model, rows: int) -> Callable[[Bytes], Values]:
 
 def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:
     """A plain filter, at the thresholds of params.yaml."""
-    told = {
+    text = {
         "mean_quality": f"mean_quality >= {data.min_mean_quality:g}",
         "expected_errors": f"expected_errors <= {data.max_expected_errors:g}",
     }[rule]
@@ -75,4 +75,4 @@ def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:
     def judge(values: Values, raw: Bytes) -> NDArray[np.bool_]:
         return passes(rule, values, encode.lengths_of(raw), data)
 
-    return Scorer(f"{told}, length >= {data.min_length}", rule, SCORES[rule], judge)
+    return Scorer(f"{text}, length >= {data.min_length}", rule, SCORES[rule], judge)

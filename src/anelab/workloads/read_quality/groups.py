@@ -26,8 +26,8 @@ def groups_of(fragment: Integers, raw: Bytes, lengths: Integers) -> Integers:
 
 
 def together(group: Integers, raw: Bytes, mask: NDArray[np.bool_]) -> Integers:
-    """A number for each read, [n], equal where `group` is, and where the bases of two that are `told` are: pieces of
-    reads are the same wherever in a read they lie."""
+    """A number for each read, [n], equal where `group` is, and where two reads that `mask` selects have the same
+    bases, wherever in the read they lie."""
     codes = np.take_along_axis(raw, np.argsort(raw[:, :WIDTH] == PAD_CODE, axis=1, kind="stable"), axis=1)
     _, sequence = np.unique(np.ascontiguousarray(codes).view(f"V{WIDTH}")[:, 0], return_inverse=True)
     _, number = np.unique(group, return_inverse=True)

@@ -62,7 +62,7 @@ def chunks(count: int) -> Iterator[slice]:
 
 
 def _kmers(codes: Bytes) -> tuple[Kmers, NDArray[np.bool_]]:
-    """21-mers as numbers, the lesser of both strands, [n, width - 20], and whether all their bases are told."""
+    """21-mers as numbers, the lesser of both strands, [n, width - 20], and whether each has only A, C, G and T."""
     bits, valid = (codes - np.uint8(4)).astype(np.uint64) & np.uint64(3), (codes >= 4) & (codes <= 7)
     places = codes.shape[1] - K + 1
     forward, backward = (np.zeros((len(codes), places), np.uint64) for _ in range(2))

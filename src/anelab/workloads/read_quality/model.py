@@ -79,8 +79,8 @@ class _Form(nn.Module):
         self.skip = net.skip
         self.eval()
 
-    def probability(self, values: torch.Tensor, matters: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.layers(values) + self.skip(matters))
+    def probability(self, values: torch.Tensor, skip_inputs: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.layers(values) + self.skip(skip_inputs))
 
 
 class FloatForm(_Form):

@@ -192,8 +192,8 @@ def _table(names: Sequence[str], mark: str, reads: Sequenced) -> Iterator[str]:
     for name, (errors, expected, true, chance), wrong, causes, size in zip(
         names, figures, reads.wrong, DIGITS[reads.causes], reads.lengths.tolist(), strict=True
     ):
-        places, told = ",".join(map(str, np.flatnonzero(wrong) + 1)), causes[:size].tobytes().decode()
-        yield f"{name}{mark}\t{errors}\t{places}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\t{told}\n"
+        places, cause = ",".join(map(str, np.flatnonzero(wrong) + 1)), causes[:size].tobytes().decode()
+        yield f"{name}{mark}\t{errors}\t{places}\t{expected:.6f}\t{true:.6f}\t{chance:.6g}\t{cause}\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from anelab.sequences import phred, streams
 from anelab.sequences.fastq import FastqError
+from anelab.sequences.mixed_offsets import RUN
 from anelab.sequences.phred import read_reads
-from anelab.sequences.strays import RUN
 from tests.sequences.made_fastq import write
 
 GOOD, LOW, MERGED, HIGHEST, MARKED, FOREIGN = "IIJI", "!IJI", "@Sa]", "IS~I", "ha" + "B" * 15, "BPYC"

@@ -30,21 +30,22 @@ FEWEST_MARKED = 3
 class _Run:
     """Reads in a row that have characters of 64 to 108 only. From the `first` on that has one of 80 or more (its number
     in the source, from 0): the `lowest` and `highest` character, how many reads are `marked` at their end, and whether
-    the file's other reads have `none_alike`."""
+    the file's other reads have `is_unlike_others`."""
 
     reads: int = 0
     first: int | None = None
     lowest: int = 255
     highest: int = 0
     marked: int = 0
-    none_alike: bool = False
+    is_unlike_others: bool = False
 
 
-class Watch:
-    """Over the reads of a source at offset 33, which was detected or set (`origin`)."""
+class MixedOffsetCheck:
+    """Of the reads of a source at one offset, which `is_set` by the user's `option` or was detected."""
 
-    def __init__(self, origin: str, option: str) -> None:
-        self.origin, self.option = origin, option
+    def __init__(self, is_set: bool, option: str) -> None:
+        self._is_set, self.option = is_set, option
+        self.origin = f"is set by {option_name(option)}" if is_set else "was detected"
         self._warned = False
         self._run = _Run()
         self._low = self._high = self._counted = 0
@@ -58,7 +59,7 @@ class Watch:
             self._high += int(((highest >= LIKELY_OF_64) & (lowest < LEAST_OF_64)).sum())
             self._counted += len(part)
 
-    def see(self, block: Block, highest: int) -> None:
+    def check(self, block: Block, highest: int) -> None:
         """The next reads; `highest` is their highest quality character. Raises FastqError, or warns if the offset was
         set."""
         if self._warned or not len(block):
@@ -101,10 +102,10 @@ class Watch:
         lows, highs = (np.append(0, np.cumsum(some & fresh)) for some in (low, high))
         lows, highs = lows + self._low, highs + self._high
         self._low, self._high = int(lows[-1]), int(highs[-1])
-        none_alike: Mask = highs < MOST_HIGH * lows
-        return none_alike
+        is_unlike_others: Mask = highs < MOST_HIGH * lows
+        return is_unlike_others
 
-    def _extend(self, block: Block, rows: slice, bounds: tuple[Integers, Integers], none_alike: Mask) -> None:
+    def _extend(self, block: Block, rows: slice, bounds: tuple[Integers, Integers], is_unlike_others: Mask) -> None:
         """The run goes on over these rows."""
         run, start = self._run, rows.start
         run.reads += rows.stop - rows.start
@@ -113,15 +114,15 @@ class Watch:
             if not high.size:
                 return
             start += int(high[0])
-            run.first, run.none_alike = block.before + start, bool(none_alike[start])
+            run.first, run.is_unlike_others = block.before + start, bool(is_unlike_others[start])
         marked = run.marked + np.cumsum(marked_ends(block.take(slice(start, rows.stop)))[0])
         length = run.reads - np.arange(rows.stop - start - 1, -1, -1)
-        strays = np.flatnonzero((length >= RUN) & (run.none_alike | (marked >= FEWEST_MARKED)))
-        stop = start + int(strays[0]) + 1 if strays.size else rows.stop
+        found = np.flatnonzero((length >= RUN) & (run.is_unlike_others | (marked >= FEWEST_MARKED)))
+        stop = start + int(found[0]) + 1 if found.size else rows.stop
         run.lowest = min(run.lowest, int(bounds[0][start:stop].min()))
         run.highest = max(run.highest, int(bounds[1][start:stop].max()))
         run.marked = int(marked[-1])
-        if strays.size:
+        if found.size:
             self._report(block, run.first)
 
     def _report(self, block: Block, record: int) -> None:
@@ -129,7 +130,7 @@ class Watch:
             f"from here on quality characters span {self._run.lowest} to {self._run.highest}, as offset 64 has them, "
             f"but offset 33 {self.origin}"
         )
-        if self.origin.startswith("is set"):
+        if self._is_set:
             self._warned = True
             warn(f"{title(block.source)}: record {record + 1}: {found}")
         else:
