@@ -45,6 +45,9 @@ LONG = (
     "tracking/test_registry.py",
     "pipeline/test_real_data.py",
     "bench/test_agent.py",
+    "dashboards/test_pages.py",
+    "test_scaffold.py",
+    "tracking/test_deletions.py",
 )
 
 

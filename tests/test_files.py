@@ -1,9 +1,11 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anelab.files import canonical_json, replacing, replacing_folder, write_json, write_text
@@ -68,6 +70,16 @@ def test_canonical_json_is_sorted_and_refuses_nan() -> None:
     assert canonical_json({"b": 1, "a": 2}) == '{\n  "a": 2,\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
+
+
+def test_json_takes_numpys_numbers_and_names_what_it_does_not_take() -> None:
+    numbers = {"count": np.int64(3), "share": np.float32(0.5), "is": np.bool_(True), "of": [np.uint8(1)]}
+    assert json.loads(canonical_json(numbers)) == {"count": 3, "share": 0.5, "is": True, "of": [1]}
+    for value in (np.arange(2), {1, 2}, Path("x"), b"bytes"):
+        with pytest.raises(TypeError, match=rf"is a {type(value).__name__}, which JSON does not have"):
+            canonical_json({"a": value})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": np.float32("nan")})
 
 
 def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:

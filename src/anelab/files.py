@@ -55,9 +55,22 @@ def write_text(target: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def json_text(value: Any, indent: int | None = None, ascii_only: bool = False) -> str:
+    """JSON of a value, which may hold NumPy's numbers: sorted keys, no NaN. Raises TypeError for what is no JSON, and
+    ValueError for NaN and infinity."""
+    return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=ascii_only, allow_nan=False, default=_number)
+
+
+def _number(value: Any) -> Any:
+    """A NumPy scalar as Python's own."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r:.80} is a {type(value).__name__}, which JSON does not have")
+
+
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no NaN, two-space indent, newline at the end."""
-    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The one JSON text of a value: as `json_text`, with an indent of two spaces, and a newline at the end."""
+    return json_text(value, indent=2) + "\n"
 
 
 def write_json(target: Path, value: Any) -> None:

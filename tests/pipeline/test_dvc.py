@@ -116,10 +116,8 @@ def test_runs_carry_provenance_and_datasets_are_known_by_dvcs_md5(clone: Path) -
 
 
 def test_the_python_of_the_documentation_runs(clone: Path) -> None:
-    for page in DOCS:
-        script = "\n".join(blocks(page, "python")).replace("/path/to/anelab", str(clone))
-        if script:
-            shell(clone, sys.executable, "-c", script)
+    code = "\n".join(block for page in DOCS for block in blocks(page, "python"))
+    shell(clone, sys.executable, "-c", code.replace("/path/to/anelab", str(clone)))
 
 
 def test_doing_it_again_runs_nothing_and_touches_nothing(clone: Path) -> None:

@@ -1,6 +1,5 @@
 """What all commands share: common options, and how they print."""
 
-import json
 import math
 import os
 import sys
@@ -118,7 +117,9 @@ def notify(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False))
+    from anelab.files import json_text
+
+    print(json_text(_finite(value), indent=2, ascii_only=True))
 
 
 def _finite(value: Any) -> Any:

@@ -4,7 +4,6 @@ The project's own result is in reports/, imported ones are bundles in models/<wo
 both back into a store that lost them.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from anelab.bench.results.metrics import Median, medians
 from anelab.bench.results.report import parse_report, read_report
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
-from anelab.files import canonical_json, copy_path, file_digest, read_json, replacing
+from anelab.files import canonical_json, copy_path, file_digest, json_text, read_json, replacing
 from anelab.tracking.models import find_version
 from anelab.tracking.receipt import Dataset, Receipt, execution_path, receipt_path, write_execution
 from anelab.tracking.recovery import has_logged_model, logged_model_of
@@ -236,7 +235,7 @@ def import_bundle(store: Store, workspace: Workspace, bundle: Path) -> tuple[Rep
             if is_attached(store, report):
                 raise AnelabError(f"{bundle}: benchmark {report.id[:SHORT]} is here already")
             if not versions_of(store, report):
-                measured = json.dumps(report.subject.files, indent=2, sort_keys=True)
+                measured = json_text(report.subject.files, indent=2)
                 raise AnelabError(
                     f"{bundle}: measured files of {report.subject.workload} that no registered version here has:\n"
                     f"{measured}\nregister that model first, or sync the store that has it"

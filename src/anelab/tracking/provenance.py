@@ -1,12 +1,12 @@
 """Where a run comes from: commit, experiment, machine, versions. Tags of every run."""
 
-import json
 import os
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from anelab import __version__
+from anelab.files import json_text
 from anelab.host import host_fingerprint
 
 PACKAGES = (
@@ -33,7 +33,7 @@ def provenance(project: Path) -> dict[str, str]:
         "anelab.dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
         "anelab.host": host_fingerprint(),
         "anelab.version": __version__,
-        "anelab.packages": json.dumps(_versions(), sort_keys=True),
+        "anelab.packages": json_text(_versions()),
     }
     return {name: value for name, value in tags.items() if value}
 
