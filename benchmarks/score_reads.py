@@ -28,7 +28,6 @@ from anelab.inference.reads.memory import keep_memory
 from anelab.inference.reads.outputs import lines
 from anelab.inference.reads.scorer import model_scorer
 from anelab.sequences.streams import read_bytes
-from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.simulate import LETTERS, _qualities
 
@@ -115,21 +114,22 @@ def stages(reads: Path, model: Path, count: int) -> None:
     with model_scorer(lambda: (_ for _ in ()).throw(AssertionError), str(model)) as scorer:
         source = iter(read_reads(reads, 33, "--phred "))
         while (part := clock("decompress, parse, check, encode", lambda: next(source, None))) is not None:
-            values = clock("model", lambda p=part: scorer.score(p.raw))
-            passes = scorer.passes(values, part.raw)
+            values = clock("model", lambda p=part: scorer.score(p))
+            passes = scorer.passes(values, part.block.lengths)
             clock("table", lambda p=part, v=values, s=passes: lines([p.block], [v], [s]))
     taken["parse, check, encode"] = taken.pop("decompress, parse, check, encode") - taken["decompress"]
     for name in ("decompress", "parse, check, encode", "model", "table"):
         print(f"  {name:24} {taken[name] / count * 1e6:7.3f} us a read")
 
 
-def one_read(model: Path) -> None:
+def one_read(reads: Path, model: Path) -> None:
     """A read alone, through an open session: encoded and scored, 5,000 times."""
     with model_scorer(lambda: (_ for _ in ()).throw(AssertionError), str(model)) as scorer:
+        read = next(read_reads(reads, 33, "--phred ", 1))
         samples = []
         for _ in range(5000):
             started = time.perf_counter_ns()
-            scorer.score(encode.raw_bytes("ACGT" * 37, "IIII" * 37))
+            scorer.score(read)
             samples.append(time.perf_counter_ns() - started)
     print(f"one read: p50 {statistics.median(samples) / 1e3:.1f} us, p99 {np.percentile(samples, 99) / 1e3:.1f} us")
 
@@ -162,7 +162,7 @@ def main() -> None:
         os.sched_setaffinity(0, {given.core})
         keep_memory()
         stages(reads, given.model, given.reads)
-    one_read(given.model)
+    one_read(reads, given.model)
     print(json.dumps({name: [round(one[0], 3) for one in many] for name, many in found.items()}))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from anelab import workloads
 from anelab.errors import AnelabError
+from anelab.files import canonical_json
 from anelab.learning.base import SPLITS
 from anelab.sequences import phred, streams
 from anelab.sequences.fastq import read_blocks
@@ -28,6 +29,16 @@ from tests.conftest import tiny
 from tests.sequences.made_fastq import write
 
 GOLDEN = Path(__file__).with_name("reads_3.golden.json")
+LIBRARIES = (
+    "ERR127302",
+    "biometal_seed",
+    "callings_rnaseq",
+    "illumina_150bp",
+    "mifish_edna_150bp",
+    "nanopore",
+    "sickle_phred64_150bp",
+    "trinity_rnaseq",
+)
 
 
 def test_the_encoding_is_the_documented_one() -> None:
@@ -515,6 +526,34 @@ def test_an_error_beyond_a_reads_end_is_named(tmp_path: Path) -> None:
     config = tiny("read_quality.data.label=true_errors", "read_quality.data.phred=33").section("read_quality")
     with pytest.raises(AnelabError, match=r"x\.truth\.tsv\.gz: read r4 has 60 bases, but an error at place 61"):
         workloads.get("read_quality").prepare(config, [reads, table], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("label", "refused"),
+    [
+        ("mean_quality", {"mifish_edna_150bp": "gives PASS to 2999 of 3000 reads"}),
+        ("expected_errors", {"nanopore": "gives PASS to 0 of 3000 reads"}),
+        ("true_errors", dict.fromkeys(LIBRARIES, "needs a truth table")),
+        ("overlap", dict.fromkeys(sorted({*LIBRARIES} - {"mifish_edna_150bp"}), "mates|have an overlap")),
+    ],
+)
+def test_every_label_on_every_library_gives_a_card_or_says_why_not(
+    label: str, refused: dict[str, str], real_data: Path, tmp_path: Path
+) -> None:
+    settings = [f"read_quality.data.label={label}", "read_quality.registry.limits={rare_discarded: 2.0}"]
+    settings += [] if label == "overlap" else ["read_quality.data.max_records=3000"]
+    config = tiny(*settings).section("read_quality")
+    for library in LIBRARIES:
+        out = tmp_path / library
+        out.mkdir()
+        files = sorted(path for path in (real_data / "fastq" / library).iterdir() if ".f" in path.name)
+        if library in refused:
+            with pytest.raises(AnelabError, match=refused[library]):
+                prepare(config, files, out)  # type: ignore[arg-type]
+        else:
+            card = json.loads(canonical_json(prepare(config, files, out).as_json()))  # type: ignore[arg-type]
+            assert min(card["rows"].values()) > 100
+            assert (card["facts"]["reads_cut"] > 0) == (library in ("mifish_edna_150bp", "nanopore"))
 
 
 def test_true_errors_are_joined_by_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`anelab score`: reads in, verdicts out."""
 
+import math
 import signal
 import sys
 from contextlib import ExitStack, redirect_stdout
@@ -13,6 +14,7 @@ from anelab.errors import UsageError
 
 if TYPE_CHECKING:
     from anelab.inference.reads.run import Summary
+    from anelab.workloads.read_quality.config import ReadsDataConfig
 
 CHAMPION = "models:/read_quality-onnx@champion"
 MODEL_HELP = "A registered version, the folder of an export, or an .onnx file of read_quality."
@@ -21,6 +23,10 @@ TO_HELP = (
     "Also write the reads that {} into this file. `{{}}` in its name stands for the mate, 1 or 2. .gz: compressed."
 )
 
+THRESHOLD_HELP = (
+    "PASS is a probability of at least this. With --rule: a mean quality of at least this, or at most this number of "
+    "expected errors. Default: 0.5, or the thresholds of params.yaml."
+)
 COMMANDS = commands()
 
 
@@ -46,6 +52,10 @@ def score(
         bool, typer.Option("--paired", help="Files are pairs: R1 R2 R1 R2 ... A pair passes if both mates pass.")
     ] = False,
     interleaved: Annotated[bool, typer.Option("--interleaved", help="Mates alternate within each file.")] = False,
+    threshold: Annotated[float | None, typer.Option(help=THRESHOLD_HELP)] = None,
+    first_150: Annotated[
+        bool, typer.Option("--first-150", help="Judge reads by their first 150 bases, not as a whole.")
+    ] = False,
     phred: Annotated[str, typer.Option(help="Offset of the quality characters: auto, 33 or 64.")] = "auto",
     max_records: Annotated[int | None, typer.Option(min=1, help="Stop after this number of reads, or pairs.")] = None,
     as_json: AsJson = False,
@@ -62,6 +72,8 @@ def score(
         raise UsageError(f"--rule must be one of {', '.join(SCORES)} but got {rule}")
     if rule is not None and model != CHAMPION:
         raise UsageError("--rule and --model exclude each other")
+    if threshold is not None and not 0 < threshold < (1 if rule is None else math.inf):
+        raise UsageError(f"--threshold must be above 0{' and below 1' if rule is None else ''} but got {threshold}")
     if paired and interleaved:
         raise UsageError("--paired and --interleaved exclude each other")
     keep_memory()
@@ -72,9 +84,11 @@ def score(
                 stack.callback(signal.signal, number, before)
                 signal.signal(number, _end)
         if rule is None:
-            scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model))
+            limit = 0.5 if threshold is None else threshold
+            scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model, threshold=limit, whole=not first_150))
         else:
-            scorer = rule_scorer(rule, ctx.obj.params().read_quality.data)
+            data = _with_threshold(ctx.obj.params().read_quality.data, rule, threshold)
+            scorer = rule_scorer(rule, data, not first_150)
         found = score_reads(
             _sources(reads),
             scorer,
@@ -87,6 +101,11 @@ def score(
     taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
     with redirect_stdout(sys.stderr if taken else sys.stdout):
         print_json(found.as_json()) if as_json else print(_summary_text(found))
+
+
+def _with_threshold(data: "ReadsDataConfig", rule: str, threshold: float | None) -> "ReadsDataConfig":
+    key = {"mean_quality": "min_mean_quality", "expected_errors": "max_expected_errors"}[rule]
+    return data if threshold is None else data.model_copy(update={key: threshold})
 
 
 def _end(number: int, frame: object) -> None:
@@ -118,6 +137,7 @@ def _summary_text(found: "Summary") -> str:
     ]
     if found.pairs:
         lines.append(f"pairs of which both pass: {found.pairs_passing:,} of {found.pairs:,}")
-    if found.cut:
-        lines.append(f"{found.cut:,} reads are longer than 150 bases; their first 150 were judged")
+    if found.longer:
+        how = "each was judged as a whole" if found.whole else "their first 150 were judged"
+        lines.append(f"{found.longer:,} reads are longer than 150 bases; {how}")
     return "\n".join(lines)

@@ -120,6 +120,10 @@ class Block:
         """uint8 [n, width]: the source's own quality characters, cut or padded."""
         return self._padded(3, pad, self.width)
 
+    def whole_qualities(self, pad: int, width: int) -> Bytes:
+        """uint8 [n, width]: as `qualities`, of so many bases."""
+        return self._padded(3, pad, width)
+
     def _padded(self, line: int, pad: int, width: int) -> Bytes:
         rows, lengths = self.windows(width, line), self.lengths
         short = np.flatnonzero(lengths < width)

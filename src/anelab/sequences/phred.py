@@ -10,7 +10,7 @@ from typing import Literal, NoReturn
 import numpy as np
 
 from anelab.errors import AnelabError
-from anelab.sequences.fastq import DEFAULT_WIDTH, Block, read_blocks
+from anelab.sequences.fastq import DEFAULT_WIDTH, Block, Integers, read_blocks
 from anelab.sequences.mixed_offsets import MixedOffsetCheck, option_name
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.offsets import HIGHEST_CHARACTER, detect, doubt, extremes, span_of
@@ -35,7 +35,7 @@ class Reads:
     def __len__(self) -> int:
         return len(self.block)
 
-    def take(self, rows: slice) -> "Reads":
+    def take(self, rows: slice | Integers) -> "Reads":
         return Reads(self.block.take(rows), self.raw[rows], self.offset)
 
 

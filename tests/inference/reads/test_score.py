@@ -53,7 +53,7 @@ def reads(tmp_path: Path) -> Path:
 
 
 def test_verdicts_are_those_of_the_exported_model(home: Path, reads: Path, tmp_path: Path) -> None:
-    done = anelab(home, "score", str(reads), "-o", str(tmp_path / "out.tsv"), "--json")
+    done = anelab(home, "score", str(reads), "-o", str(tmp_path / "out.tsv"), "--json", "--first-150")
     assert done.returncode == 0, done.stderr
     header, *rows = table(tmp_path / "out.tsv")
     assert header == ["read_id", "probability", "verdict"]
@@ -67,16 +67,32 @@ def test_verdicts_are_those_of_the_exported_model(home: Path, reads: Path, tmp_p
     summary = json.loads(done.stdout)
     assert summary["reads"] == summary["pass"] + summary["fail"] == 5000
     assert summary["offsets"] == {"33": 5000}
+    assert (summary["whole"], summary["longer"] > 1000) == (False, True)
+    assert anelab(home, "score", str(reads), "-o", str(tmp_path / "whole.tsv")).returncode == 0
+    lengths = np.concatenate([part.block.lengths for part in read_reads(reads, 33, "--phred ")])
+    same = np.array([one == other for one, other in zip(rows, table(tmp_path / "whole.tsv")[1:], strict=True)])
+    assert same[lengths <= 150].all()
+    assert not same[lengths > 160].any()
+
+
+def test_the_threshold_is_the_users(home: Path, reads: Path, tmp_path: Path) -> None:
+    for words, column in ((["--threshold", "0.6"], 0.6), (["--rule", "mean_quality", "--threshold", "25"], 25.0)):
+        assert anelab(home, "score", str(reads), "-o", str(tmp_path / "out.tsv"), *words).returncode == 0
+        rows = [(float(value), verdict) for _, value, verdict in table(tmp_path / "out.tsv")[1:]]
+        assert {verdict for value, verdict in rows if value < column - 1e-5} == {"FAIL"}
+        assert "PASS" in {verdict for value, verdict in rows if value > column + 1e-5}
 
 
 def test_the_batch_size_changes_no_verdict(home: Path, reads: Path, real_data: Path) -> None:
     sources = [reads, *sorted((real_data / "fastq" / "mifish_edna_150bp").iterdir())]
-    raw = np.concatenate([part.raw for source in sources for part in read_reads(source, 33, "--phred ")])[:12_000]
+    parts = [part for source in sources for part in read_reads(source, 33, "--phred ", 4000)]
     verdicts = []
     for rows in (1, 7, 1024, 100_000):
         with model_scorer(lambda: Workspace(ROOT, home), str(home / "models/read_quality/export"), rows) as scorer:
-            verdicts.append(scorer.passes(scorer.score(raw), raw))
-    assert all((verdicts[0] == other).all() for other in verdicts[1:])
+            verdicts.append(
+                [passed for part in parts for passed in scorer.passes(scorer.score(part), part.block.lengths)]
+            )
+    assert all(verdicts[0] == other for other in verdicts[1:])
 
 
 def test_reads_are_parted_by_their_verdict_and_stay_as_they_came(home: Path, tmp_path: Path) -> None:
@@ -347,6 +363,8 @@ def test_a_rule_judges_as_the_label_does(rule: str, home: Path, tmp_path: Path) 
         (["--phred", "59"], 2, "--phred must be auto, 33 or 64"),
         (["--rule", "best"], 2, "--rule must be one of mean_quality, expected_errors"),
         (["--paired"], 2, "--paired needs files in pairs"),
+        (["--threshold", "1.5"], 2, "--threshold must be above 0 and below 1 but got 1.5"),
+        (["--rule", "expected_errors", "--threshold", "0"], 2, "--threshold must be above 0 but got 0"),
         (["--paired", "--interleaved"], 2, "exclude each other"),
         (["--pass-fastq", "OUT"], 2, "each output needs its own file"),
         (["--pass-fastq", "READS"], 2, "is an input too; give another output"),

@@ -44,8 +44,10 @@ class Summary:
     passing: int = 0
     pairs: int = 0
     pairs_passing: int = 0
-    cut: int = 0
-    """Reads longer than what the model sees."""
+    longer: int = 0
+    """Reads longer than what a model sees at once."""
+    whole: bool = True
+    """Whether these were judged as a whole, or by their first bases."""
     offsets: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -74,7 +76,7 @@ def score_reads(
     """Write every read's value and verdict, and the reads themselves where asked. Nothing is left under an output's
     name unless all went well. Raises AnelabError for input that cannot be read."""
     _check(sources, outputs, layout)
-    summary, started = Summary(scorer.name), time.perf_counter()
+    summary, started = Summary(scorer.name, whole=scorer.whole), time.perf_counter()
     with ExitStack() as names, ExitStack() as stack:  # all are whole and closed before the first takes its name
         bar = stack.enter_context(_bar()) if progress else None
         table = stack.enter_context(opened(outputs.table, names))
@@ -83,8 +85,8 @@ def score_reads(
         table.write(f"read_id\t{scorer.column}\tverdict\n".encode())
         for group in WAYS[layout](sources, phred, PHRED_OPTION, max_records):
             blocks = [reads.block for reads in group]
-            values = [scorer.score(reads.raw) for reads in group]
-            verdicts = [scorer.passes(some, reads.raw) for some, reads in zip(values, group, strict=True)]
+            values = [scorer.score(reads) for reads in group]
+            verdicts = [scorer.passes(some, block.lengths) for some, block in zip(values, blocks, strict=True)]
             both = np.logical_and.reduce(verdicts)
             table.write(lines(blocks, values, verdicts))
             if passing:
@@ -139,7 +141,7 @@ def _count(summary: Summary, group: Group, verdicts: Sequence[Any], both: Any) -
     for reads, passes in zip(group, verdicts, strict=True):
         summary.reads += len(reads)
         summary.passing += int(passes.sum())
-        summary.cut += int((reads.block.lengths > WIDTH).sum())
+        summary.longer += int((reads.block.lengths > WIDTH).sum())
         summary.offsets[reads.offset] += len(reads)
     if len(group) > 1:
         summary.pairs += len(both)

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.errors import AnelabError
 from anelab.inference.model import Model, Plan, open_model
+from anelab.sequences.fastq import Integers
 from anelab.sequences.nucleotides import Bytes
+from anelab.sequences.phred import Reads
 from anelab.workloads.read_quality import encode
+from anelab.workloads.read_quality.encode import WIDTH
 from anelab.workloads.read_quality.labels import SCORES, passes
+from anelab.workloads.read_quality.whole import LABELS, long_reads, model_values, rule_values
 
 if TYPE_CHECKING:
     from anelab.workloads.read_quality.config import ReadsDataConfig
@@ -26,35 +31,62 @@ Values = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """`score` gives [n] values of uint8 [n, 300], bytes of reads/3; `passes` which of them are PASS, given the lengths
-    of the reads. `column` is what the values are, `name` where they come from."""
+    """`score` gives [n] values of reads; `passes` which of them are PASS, given their lengths. `column` is what the
+    values are, `name` where they come from; `whole` is whether reads longer than WIDTH are judged as a whole."""
 
     name: str
     column: str
-    score: Callable[[Bytes], Values]
-    passes: Callable[[Values, Bytes], NDArray[np.bool_]]
+    score: Callable[[Reads], Values]
+    passes: Callable[[Values, Integers], NDArray[np.bool_]]
+    whole: bool
 
 
 @contextmanager
-def model_scorer(workspace: "Callable[[], Workspace]", model: str, rows: int = ROWS_AT_ONCE) -> Iterator[Scorer]:
+def model_scorer(
+    workspace: "Callable[[], Workspace]",
+    model: str,
+    rows: int = ROWS_AT_ONCE,
+    threshold: float = THRESHOLD,
+    whole: bool = True,
+) -> Iterator[Scorer]:
     """Of a registered version, the folder of an export or an .onnx file: the graph that takes bytes, if it has one.
 
-    Raises AnelabError."""
+    PASS is a probability of at least `threshold`. Raises AnelabError."""
     with open_model(workspace, model, Plan(batch_rows=rows), "onnx", ("raw", "model")) as opened:
         opened.require("read_quality", encode.VERSION)
+        if opened.metadata.get("label") not in LABELS:
+            raise AnelabError(f"{opened.path}: its metadata names no label of reads; export it again (`anelab export`)")
+        predict = _predict_with(opened, rows)
+
+        def of_whole(reads: Reads, parts: int) -> Values:
+            return model_values(predict, reads.block, reads.offset, parts, opened.metadata)
+
         yield Scorer(
             f"{opened.name} ({opened.path.name})",
             "probability",
-            _score_with(opened, rows),
-            lambda values, raw: values >= THRESHOLD,
+            _scored(predict, of_whole) if whole else lambda reads: predict(reads.raw),
+            lambda values, lengths: values >= threshold,
+            whole,
         )
 
 
-def _score_with(model: Model, rows: int) -> Callable[[Bytes], Values]:
+def _scored(of_first: Callable[[Bytes], Values], of_whole: Callable[[Reads, int], Values]) -> Callable[[Reads], Values]:
+    """Values by the bytes of reads, and of reads that are longer by all of their bases."""
+
+    def score(reads: Reads) -> Values:
+        values = of_first(reads.raw)
+        for parts, rows in long_reads(reads.block.lengths):
+            values[rows] = of_whole(reads.take(rows), parts)
+        return values
+
+    return score
+
+
+def _predict_with(model: Model, rows: int) -> Callable[[Bytes], NDArray[np.float32]]:
     """Probabilities of raw rows, so many at a time: what they become on the way stays in the core's cache."""
     given, answer = model.inputs[0], model.outputs[0]
 
-    def score(raw: Bytes) -> Values:
+    def predict(raw: Bytes) -> NDArray[np.float32]:
         found = np.empty(len(raw), np.float32)
         for start in range(0, len(raw), rows):
             part = raw[start : start + rows]
@@ -62,17 +94,24 @@ def _score_with(model: Model, rows: int) -> Callable[[Bytes], Values]:
             found[start : start + rows] = model.predict({given.name: values})[answer.name][:, 0]
         return found
 
-    return score
+    return predict
 
 
-def rule_scorer(rule: str, data: "ReadsDataConfig") -> Scorer:
-    """A plain filter, at the thresholds of params.yaml."""
+def rule_scorer(rule: str, data: "ReadsDataConfig", whole: bool = True) -> Scorer:
+    """A plain filter, at the thresholds of `data`."""
     text = {
         "mean_quality": f"mean_quality >= {data.min_mean_quality:g}",
         "expected_errors": f"expected_errors <= {data.max_expected_errors:g}",
     }[rule]
 
-    def judge(values: Values, raw: Bytes) -> NDArray[np.bool_]:
-        return passes(rule, values, encode.lengths_of(raw), data)
+    def of_first(raw: Bytes) -> Values:
+        return SCORES[rule](raw)
 
-    return Scorer(f"{text}, length >= {data.min_length}", rule, SCORES[rule], judge)
+    def of_whole(reads: Reads, parts: int) -> Values:
+        return rule_values(rule, reads.block, reads.offset, parts)
+
+    def judge(values: Values, lengths: Integers) -> NDArray[np.bool_]:
+        return passes(rule, values, lengths if whole else np.minimum(lengths, WIDTH), data)
+
+    score = _scored(of_first, of_whole) if whole else lambda reads: of_first(reads.raw)
+    return Scorer(f"{text}, length >= {data.min_length}", rule, score, judge, whole)

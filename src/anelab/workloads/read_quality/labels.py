@@ -42,12 +42,6 @@ def by_rule(raw: Bytes, data: "ReadsDataConfig") -> NDArray[np.bool_] | None:
     return passes(data.label, SCORES[data.label](raw), lengths_of(raw), data)
 
 
-def of_whole_read(scores: NDArray[np.uint8], data: "ReadsDataConfig") -> bool:
-    """What the rule says of all Phred scores of a read, however long."""
-    value = scores.mean() if data.label == "mean_quality" else (10.0 ** (-scores.astype(float) / 10)).sum()
-    return bool(passes(data.label, np.array([value]), np.array([len(scores)]), data)[0])
-
-
 Rows = Mapping[str, Array]
 """Arrays of the same reads, [n, WIDTH] each: what belongs to a base lies in its place."""
 

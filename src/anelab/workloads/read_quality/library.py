@@ -15,7 +15,8 @@ from anelab.sequences.phred import Reads
 from anelab.workloads.read_quality.config import ReadsDataConfig
 from anelab.workloads.read_quality.encode import WIDTH, read_reads
 from anelab.workloads.read_quality.groups import groups_of, libraries_of
-from anelab.workloads.read_quality.labels import by_rule, of_whole_read
+from anelab.workloads.read_quality.labels import by_rule, passes
+from anelab.workloads.read_quality.whole import long_reads, rule_values
 
 MOST_WHOLE = 600
 """Bases of a read in which its mate is looked for; what is longer has no mates."""
@@ -96,6 +97,9 @@ def _changed_by_cutting(reads: Reads, data: ReadsDataConfig) -> int:
     seen = by_rule(reads.raw, data)
     if seen is None:
         return 0
-    long = np.flatnonzero(reads.block.lengths > WIDTH).tolist()
-    whole = (np.frombuffer(reads.block.line(row, 3), np.uint8) - np.uint8(reads.offset) for row in long)
-    return sum(of_whole_read(scores, data) != seen[row] for row, scores in zip(long, whole, strict=True))
+    changed = 0
+    for parts, rows in long_reads(reads.block.lengths):
+        block = reads.block.take(rows)
+        values = rule_values(data.label, block, reads.offset, parts)
+        changed += int((passes(data.label, values, block.lengths, data) != seen[rows]).sum())
+    return changed
