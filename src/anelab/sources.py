@@ -25,18 +25,18 @@ def file_name(address: str) -> str:
     return address.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
-def expand(sources: Iterable[str], project: Path, key: str) -> list[Path]:
+def expand(sources: Iterable[str], project: Path, key: str, or_simulate: bool = True) -> list[Path]:
     """Every file that `sources` name, in their order; a folder means the files in it, sorted.
 
     Relative paths start at the project; in a queued experiment's scratch copy, at the real project
     for what the copy lacks. Warns of folders in a folder. Raises AnelabError, naming `key`, for a
-    pattern that matches nothing.
+    pattern that matches nothing; `or_simulate`: the message also offers simulated data.
     """
-    found = [path for source in sources for path in _matches(source, project, key)]
+    found = [path for source in sources for path in _matches(source, project, key, or_simulate)]
     return list(dict.fromkeys(found))
 
 
-def _matches(pattern: str, project: Path, key: str) -> list[Path]:
+def _matches(pattern: str, project: Path, key: str, or_simulate: bool) -> list[Path]:
     roots = [project, *([Path(os.environ["DVC_ROOT"])] if "DVC_ROOT" in os.environ else [])]
     given = os.path.expanduser(pattern)  # noqa: PTH111  Path.expanduser raises for an unknown user
     for root in roots:
@@ -48,7 +48,7 @@ def _matches(pattern: str, project: Path, key: str) -> list[Path]:
             return files
     raise AnelabError(
         f"{key}: {pattern!r} matches no file, looked for from {project}; "
-        f"give a path, a folder or a glob that exists, or {SIMULATE}"
+        f"give a path, a folder or a glob that exists{f', or {SIMULATE}' if or_simulate else ''}"
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from anelab.errors import UsageError
 
 MARKER = "params.yaml"
+STORE = "mlruns"
+"""The folder of the store."""
 
 
 class NoProjectError(UsageError):

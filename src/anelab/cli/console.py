@@ -51,10 +51,11 @@ class Common:
     verbose: bool = False
 
     def workspace(self) -> "Workspace":
-        """The clone's. Where MLFLOW_TRACKING_URI names the store, commands that need no params.yaml need no clone."""
-        from anelab.workspace import Workspace
+        """The clone's; none is needed where MLFLOW_TRACKING_URI or --workspace names a store."""
+        from anelab.workspace import STORE, Workspace
 
-        located = Workspace.anywhere if os.environ.get("MLFLOW_TRACKING_URI") else Workspace.locate
+        has_store = self._folder is not None and (self._folder / STORE).is_dir()
+        located = Workspace.anywhere if has_store or os.environ.get("MLFLOW_TRACKING_URI") else Workspace.locate
         return located(self._folder)
 
     def anywhere(self) -> "Workspace":

@@ -41,7 +41,8 @@ def score(
         typer.Option(
             "--out",
             "-o",
-            help="File for the table of read_id, value and verdict. .gz: compressed. - is standard output.",
+            help="File for the table: read_id, value, verdict; for pairs also mate, pair_verdict. .gz: compressed. - "
+            "is standard output.",
         ),
     ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = CHAMPION,
@@ -124,7 +125,7 @@ def _sources(given: list[str]) -> list[Path | str]:
         elif Path(text).exists() and not Path(text).is_dir():
             found.append(Path(text))
         else:
-            found += expand([text], Path.cwd(), "READS")
+            found += expand([text], Path.cwd(), "READS", or_simulate=False)
     return found
 
 

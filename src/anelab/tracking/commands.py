@@ -1,7 +1,6 @@
 """What a person does to registered models and the store, one function a command."""
 
 import difflib
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from anelab.errors import AnelabError, UsageError, warn
 from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
+from anelab.tracking.gate_tags import gate_verdicts
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import (
@@ -60,7 +60,7 @@ def list_versions(workspace: Workspace, model: str) -> list[dict[str, str]]:
 
 
 def _verdict(version: ModelVersion) -> str:
-    verdicts = {verdict for verdict, _ in _gates(version).values()}
+    verdicts = {verdict for verdict, _ in gate_verdicts(version.tags).values()}
     return "held back by a gate" if "fail" in verdicts else "not eligible" if "not eligible" in verdicts else "passed"
 
 
@@ -84,7 +84,7 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
         "version": str(version.version),
         "aliases": ", ".join(aliases) or "none",
         "variant": version.tags.get("variant", ""),
-        "gates": {name: f"{verdict}: {reason}" for name, (verdict, reason) in _gates(version).items()},
+        "gates": {name: f"{verdict}: {reason}" for name, (verdict, reason) in gate_verdicts(version.tags).items()},
         "metrics": _metrics(version),
         "files": {
             name: f"{item['size_bytes']} bytes, {_version(item)}, sha256 {item['sha256']}"
@@ -100,12 +100,6 @@ def _version(item: dict[str, Any]) -> str:
     if item["format"] == "coreml":
         return f"{item['precision']}, specification {item['specification_version']}"
     return f"opset {item['opset']}"
-
-
-def _gates(version: ModelVersion) -> dict[str, tuple[str, str]]:
-    """Verdict and reason by gate."""
-    names = [match[1] for key in version.tags if (match := re.fullmatch(r"gate\.(\w+)", key))]
-    return {name: (version.tags[f"gate.{name}"], version.tags.get(f"gate.{name}.reason", "")) for name in names}
 
 
 def _metrics(version: ModelVersion) -> dict[str, float]:
@@ -130,7 +124,7 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
     workload = workload_of(model)
     store = open_store(workspace)
     version = models.resolve(store, model, reference)
-    against = [f"{name}: {why}" for name, (verdict, why) in _gates(version).items() if verdict in AGAINST]
+    against = [f"{name}: {why}" for name, (verdict, why) in gate_verdicts(version.tags).items() if verdict in AGAINST]
     if against and not force:
         reasons = "\n  ".join(against)
         raise AnelabError(f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it anyway")

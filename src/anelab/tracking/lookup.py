@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from anelab.errors import AnelabError
+from anelab.tracking.gate_tags import held_back
 from anelab.tracking.reference import VersionReference
 from anelab.tracking.store import SQLITE, store_uri
 from anelab.workspace import Workspace
@@ -19,6 +20,8 @@ left join registered_model_aliases as alias on alias.name = version.name and ali
 where version.name = ? and version.version = coalesce(alias.version, ?)
 and version.current_stage <> 'Deleted_Internal'
 """
+NEWEST = "select max(version) from model_versions where name = ? and current_stage <> 'Deleted_Internal'"
+TAGS = "select key, value from model_version_tags where name = ? and version = ?"
 
 
 @contextmanager
@@ -42,12 +45,14 @@ def _folder_of(database: Path, model: str, version: str) -> Path:
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute(QUERY, (version, model, number)).fetchone()
+            newest = connection.execute(NEWEST, (model,)).fetchone()[0]
+            tags = dict(connection.execute(TAGS, (model, newest)).fetchall())
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
         raise AnelabError(
-            f"{model} has no version or alias {version} in {database}; see `anelab model list {model}`; "
-            "`anelab sync` brings back what the files record"
+            f"{model} has no version or alias {version} in {database}{held_back(model, version, newest, tags)}; see "
+            f"`anelab model list {model}`; `anelab sync` brings back what the files record"
         )
     folder = Path(unquote(urlparse(found[1]).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved

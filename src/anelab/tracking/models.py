@@ -19,6 +19,7 @@ from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
 from anelab.files import copy_path, damaged_files, path_digest, read_json
+from anelab.tracking.gate_tags import held_back
 from anelab.tracking.promotion_record import Promotion
 from anelab.tracking.recovery import ensure_model, has_logged_model, has_run, logged_model_of, recover_version
 from anelab.tracking.reference import SCHEME
@@ -252,8 +253,12 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
     except MlflowException:
         versions = store.client.search_model_versions(f"name = '{model}'")
         there = ", ".join(sorted((str(item.version) for item in versions), key=int)) or "none"
+        newest = max(versions, key=lambda item: int(item.version), default=None)
+        why = held_back(model, reference, int(newest.version), newest.tags) if newest else ""
         lost = "; `anelab sync` brings back what the files record" if reference in ALIASES or not versions else ""
-        raise AnelabError(f"{model} has no version or alias {reference}; its versions are: {there}{lost}") from None
+        raise AnelabError(
+            f"{model} has no version or alias {reference}{why}; its versions are: {there}{lost}"
+        ) from None
 
 
 def aliases_of(store: Store, version: ModelVersion) -> list[str]:

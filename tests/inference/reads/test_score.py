@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +144,11 @@ def test_mates_stay_in_step_in_two_files_and_in_one(home: Path, tmp_path: Path) 
     for name in (".1.fq", ".2.fq", ".fail.fq"):
         assert (tmp_path / f"a{name}").read_bytes() == (tmp_path / f"b{name}").read_bytes()
     ours, theirs = (np.array(table(tmp_path / f"{name}.tsv")[1:]) for name in "ab")
-    assert (ours[:, ::2] == theirs[:, ::2]).all()
+    assert table(tmp_path / "a.tsv")[0] == ["read_id", "probability", "verdict", "mate", "pair_verdict"]
+    assert (ours[:, [0, 2, 3, 4]] == theirs[:, [0, 2, 3, 4]]).all()
+    assert ours[:, 3].tolist() == ["1", "2"] * 4000
+    both = (ours[::2, 2] == "PASS") & (ours[1::2, 2] == "PASS")
+    assert ours[:, 4].tolist() == np.where(np.repeat(both, 2), "PASS", "FAIL").tolist()
     np.testing.assert_allclose(ours[:, 1].astype(float), theirs[:, 1].astype(float), atol=2e-6)  # batches differ
     rows = table(tmp_path / "a.tsv")[1:]
     assert [row[0] for row in rows[:4]] == ["lib:0/1", "lib:0/2", "lib:1/1", "lib:1/2"]
@@ -373,6 +379,7 @@ def test_a_rule_judges_as_the_label_does(rule: str, home: Path, tmp_path: Path) 
         (["--model", "models:/nothing-onnx/3"], 1, "nothing-onnx has no version or alias 3"),
         (["--model", "absent.onnx"], 2, "absent.onnx: is not there"),
         (["--model", "FOLDER"], 1, "holds no manifest.json of a model"),
+        (["--pass-fastq", "nowhere/good.fq"], 2, "nowhere/good.fq: there is no folder nowhere; create it first"),
         (["--phred", "64"], 1, "is outside 64 to 126, the range of offset 64, which is set by --phred"),
     ],
 )
@@ -402,6 +409,33 @@ def test_a_damaged_model_is_refused(home: Path, reads: Path, tmp_path: Path) -> 
         handle.write(b"?")
     done = anelab(home, "score", str(reads), "--model", str(tmp_path / "export"), "-o", str(tmp_path / "out.tsv"))
     assert (done.returncode, "is not the file that manifest.json lists" in done.stderr) == (1, True)
+
+
+def test_from_a_folder_of_reads_the_workspace_is_named(home: Path, reads: Path, tmp_path: Path) -> None:
+    """It needs no params.yaml, unless a rule's thresholds are meant."""
+    own = tmp_path / "own"
+    shutil.copytree(home / "mlruns", own / "mlruns")
+    words = [sys.executable, "-m", "anelab", "score", reads.name, "-o", "out.tsv", "--workspace"]
+    done = subprocess.run([*words, "own"], cwd=reads.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(table(reads.parent / "out.tsv")) == 5001
+    refused = subprocess.run([*words, "own", "--rule", "mean_quality"], cwd=tmp_path, capture_output=True, text=True)
+    assert (refused.returncode, "name one with --workspace" in refused.stderr) == (2, True)
+    absent = subprocess.run([*words[:4], "gone*.fq", *words[5:], "own"], cwd=tmp_path, capture_output=True, text=True)
+    assert absent.stderr.rstrip().endswith("give a path, a folder or a glob that exists")
+
+
+def test_without_a_champion_the_gate_that_holds_it_back_is_named(home: Path, reads: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(home / "mlruns", own / "mlruns")
+    with closing(sqlite3.connect(own / "mlruns/mlflow.db")) as connection, connection:
+        connection.execute("delete from registered_model_aliases")
+        connection.execute("update model_version_tags set value = 'fail' where key = 'gate.quality'")
+    for words in (["score", str(reads), "-o", str(tmp_path / "x.tsv")], ["model", "inspect", "read_quality-onnx"]):
+        done = anelab(own, *words)
+        assert done.returncode == 1
+        assert "was held back (quality: balanced_accuracy is" in done.stderr
+        assert "anelab model promote read_quality-onnx/" in done.stderr
 
 
 def test_a_version_is_found_without_mlflow_where_mlflow_finds_it(home: Path, tmp_path: Path) -> None:

@@ -60,16 +60,23 @@ def opened(path: Path, names: ExitStack) -> Iterator[IO[bytes]]:
             yield stack.enter_context(target.open("wb"))
 
 
+COLUMNS_OF_MATES = ("mate", "pair_verdict")
+"""Behind the others, where reads are pairs."""
+
+
 def lines(
     blocks: Sequence[Block], values: Sequence[NDArray[np.floating[Any]]], passes: Sequence[NDArray[np.bool_]]
 ) -> bytes:
-    """Rows of the table: name, value, verdict. Of several blocks the rows alternate, as those of mates do."""
+    """Rows of the table: name, value, verdict. Rows of mates alternate, and have COLUMNS_OF_MATES too: 1 or 2, and the
+    verdict of the pair."""
     width = max(int((block.name_stops - block.starts[:, 0]).max(initial=1)) for block in blocks) - 1
     whole = max(1, *(len(str(int(some.max(initial=0) + 10.0**-DECIMALS))) for some in values))
     parts = [_rows(*row, width, whole) for row in zip(blocks, values, passes, strict=True)]
     if len(parts) == 1:
         body, kept = parts[0]
     else:
+        pair = np.logical_and.reduce(passes)
+        parts = [_with_mate(*part, mate, pair) for mate, part in enumerate(parts, start=1)]
         body, kept = (np.stack(side, axis=1).reshape(-1, side[0].shape[1]) for side in zip(*parts, strict=True))
     text: NDArray[np.uint8] = body[kept]
     return text.tobytes()
@@ -93,6 +100,18 @@ def _rows(
     body[:, -5:-1] = VERDICTS[passes.astype(np.intp)]
     body[:, -1] = NEWLINE
     return body, kept
+
+
+def _with_mate(
+    body: NDArray[np.uint8], kept: NDArray[np.bool_], mate: int, pair: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Rows with the columns that only mates have."""
+    more = np.empty((len(body), 8), np.uint8)
+    more[:, [0, 2]] = TAB
+    more[:, 1] = ZERO + mate
+    more[:, 3:7] = VERDICTS[pair.astype(np.intp)]
+    more[:, 7] = NEWLINE
+    return np.concatenate([body[:, :-1], more], axis=1), np.concatenate([kept[:, :-1], more > 0], axis=1)
 
 
 def _digits(values: NDArray[np.floating[Any]], whole: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -14,7 +14,15 @@ from typing import Any, Literal
 import numpy as np
 
 from anelab.errors import UsageError
-from anelab.inference.reads.outputs import STANDARD_OUTPUT, fastq_files, files_of, is_special, lines, opened
+from anelab.inference.reads.outputs import (
+    COLUMNS_OF_MATES,
+    STANDARD_OUTPUT,
+    fastq_files,
+    files_of,
+    is_special,
+    lines,
+    opened,
+)
 from anelab.inference.reads.pairs import Group, interleaved, paired, singles
 from anelab.inference.reads.scorer import Scorer
 from anelab.sequences.phred import Phred
@@ -82,7 +90,8 @@ def score_reads(
         table = stack.enter_context(opened(outputs.table, names))
         passing = stack.enter_context(fastq_files(outputs.passing, layout != "single", names))
         failing = stack.enter_context(fastq_files(outputs.failing, layout != "single", names))
-        table.write(f"read_id\t{scorer.column}\tverdict\n".encode())
+        more = () if layout == "single" else COLUMNS_OF_MATES
+        table.write("\t".join(["read_id", scorer.column, "verdict", *more]).encode() + b"\n")
         for group in WAYS[layout](sources, phred, PHRED_OPTION, max_records):
             blocks = [reads.block for reads in group]
             values = [scorer.score(reads) for reads in group]
@@ -118,6 +127,8 @@ def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
     for path in named:
         if path.is_dir():
             raise UsageError(f"{path}: is a folder; give a file")
+        if str(path) != STANDARD_OUTPUT and not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}; create it first, or name another")
         if path.is_file() and not is_special(path) and _identity(path) in inputs:
             raise UsageError(f"{path}: is an input too; give another output")
 
