@@ -36,6 +36,10 @@ def in_clone(clone: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_new_workload_goes_to_a_champion_as_it_is_and_satisfies_the_contract(clone: Path) -> None:
+    elsewhere = subprocess.run(
+        [sys.executable, "-m", "anelab", "new", "flowers"], cwd=clone, capture_output=True, text=True
+    )
+    assert (elsewhere.returncode, "is not the clone that anelab runs from" in elsewhere.stderr) == (2, True)
     made = in_clone(clone, "anelab", "new", "flowers")
     assert made.returncode == 0, made.stderr
     assert "src/anelab/workloads/flowers\ntests/workloads/test_flowers.py\nparams.yaml\n" in made.stdout

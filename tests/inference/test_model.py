@@ -15,7 +15,7 @@ from anelab.cli.packages import check_out
 from anelab.errors import AnelabError, UsageError
 from anelab.export.manifest import Artifact, golden_vectors, make_manifest
 from anelab.export.runtime import onnx_predictor
-from anelab.files import write_json
+from anelab.files import path_digest, write_json
 from anelab.inference.model import Plan, open_model
 from anelab.learning.base import GoldenCase, Graph, Tensor
 from anelab.tracking.reference import VersionReference, parse_reference, parse_version
@@ -158,7 +158,7 @@ def test_a_manifest_that_lacks_what_commands_read_is_refused(lost: str, export: 
     manifest = json.loads((export / "manifest.json").read_text())
     (manifest if lost == "metadata" else manifest["files"]["model.onnx"]).pop(lost)
     write_json(export / "manifest.json", manifest)
-    with pytest.raises(AnelabError, match=rf"holds no manifest\.json of a model \('{lost}'\)"):
+    with pytest.raises(AnelabError, match=rf"manifest\.json: is damaged, or is not of a model \(KeyError: '{lost}'\)"):
         inputs_of(export)
 
 
@@ -167,6 +167,49 @@ def test_several_outputs_do_not_go_into_one_array_and_nothing_is_run_for_it(tmp_
     check_out(Path("-"), ["a", "b"])
     with pytest.raises(UsageError, match=r"out\.npy: holds one output, but the model has a, b; name an \.npz"):
         check_out(Path("out.npy"), ["a", "b"])
+
+
+def with_int8(export: Path) -> Path:
+    """A variant that is listed first, as an export lists them by name."""
+    manifest = json.loads((export / "manifest.json").read_text())
+    doubling(export / "model.int8.onnx", rows=4)
+    entry = {**manifest["files"]["model.onnx"], "variant": "int8", "sha256": path_digest(export / "model.int8.onnx")}
+    manifest["files"] = {"model.int8.onnx": entry, **manifest["files"]}
+    write_json(export / "manifest.json", manifest)
+    return export
+
+
+def test_a_folder_means_the_file_that_is_called_model(export: Path) -> None:
+    with open_model(nowhere, str(with_int8(export))) as model:
+        assert model.path.name == "model.onnx"
+    with open_model(nowhere, str(export), file="model.int8.onnx") as model:
+        assert model.path.name == "model.int8.onnx"
+
+
+def test_a_file_that_is_missing_or_another_is_named(export: Path) -> None:
+    with_int8(export)
+    (export / "model.int8.onnx").unlink()
+    described = json.loads(run("model", "inspect", str(export), "--json").stdout)["files"]
+    assert described["model.int8.onnx"].endswith("; MISSING")
+    assert described["model.onnx"].endswith(path_digest(export / "model.onnx"))
+    doubling(export / "model.onnx", rows=8)
+    for reference in (export, export / "model.onnx"):
+        with pytest.raises(AnelabError, match=r"is not the file that manifest\.json"):
+            inputs_of(reference)
+    (export / "model.onnx").unlink()
+    with pytest.raises(AnelabError, match=r"model\.onnx: is missing, but manifest\.json lists it"):
+        inputs_of(export)
+
+
+def test_rows_are_never_written_over_and_odd_outputs_are_said(export: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.full((2, 3), np.nan, np.float32))
+    (tmp_path / "link.npy").symlink_to(tmp_path / "rows.npy")
+    for out in ("rows.npy", "link.npy"):
+        done = run("predict", str(export), "rows.npy", "-o", out, cwd=tmp_path)
+        assert (done.returncode, "is the file of the rows; give another" in done.stderr) == (2, True)
+    assert np.load(tmp_path / "rows.npy").shape == (2, 3)
+    done = run("predict", str(export), "rows.npy", "-o", "out.npy", cwd=tmp_path)
+    assert (done.returncode, "6 of 6 values of y are NaN or infinite" in done.stderr) == (0, True)
 
 
 def test_predict_works_in_an_empty_folder(export: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -174,17 +175,22 @@ def test_a_section_reruns_what_reads_it(clone: Path) -> None:
 
 def test_an_experiment_in_a_scratch_copy_logs_to_the_real_store_and_moves_no_alias(clone: Path) -> None:
     champion = champion_of(clone, "mnist")["sha256"]
+    shell(clone, "git", "rm", "-q", "--cached", "reports/mnist/champion.json")  # as before anything is committed
+    shell(clone, "git", "commit", "-qm", "no record")
     command = ["exp", "run", "--temp", "-n", "wider", "-S", "mnist.training.max_epochs=3", "register@mnist"]
     shell(clone, "dvc", *command)
     found = subprocess.run(
         [sys.executable, "-c", LOOK, str(clone)], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
-    names, alias = found.stdout.splitlines()
+    names, alias, gate = found.stdout.splitlines()
     assert "wider" in names
+    assert re.match("(pass|fail) accuracy gain over the champion", gate), "the store's champion binds"
     assert alias == champion
     assert champion_of(clone, "mnist")["sha256"] == champion
     table = json.loads(shell(clone, "dvc", "exp", "show", "--json", "--no-pager"))
     assert "wider" in json.dumps(table)
+    shell(clone, "git", "add", "reports")
+    shell(clone, "git", "commit", "-qm", "the record again")
 
 
 LOOK = """
@@ -197,6 +203,9 @@ store = open_store(Workspace(root, root))
 runs = store.client.search_runs([store.experiment("mnist")], "tags.`anelab.stage` = 'train'")
 print([run.data.tags.get("anelab.dvc_exp") for run in runs])
 print(store.client.get_model_version_by_alias("mnist-onnx", "champion").tags["anelab.sha256"])
+found = [one for one in store.client.search_model_versions("name = 'mnist-onnx'") if one.tags["variant"] == "fp32"]
+newest = max(found, key=lambda one: int(one.version)).tags
+print(newest["gate.champion"], newest["gate.champion.reason"])
 """
 
 

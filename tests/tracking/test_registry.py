@@ -187,6 +187,32 @@ def use_up_the_test_set(home: Path) -> None:
     write_json(path, content)
 
 
+def test_the_champion_of_the_store_binds_where_there_is_no_record(home: Path, tmp_path: Path) -> None:
+    """As in a fresh clone on a shared store."""
+    clone = tmp_path / "clone"
+    for name in ("data", "models", "reports"):
+        shutil.copytree(home / name, clone / name)
+    (clone / "reports/mnist/champion.json").unlink()
+    shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlruns/mlflow.db'}"}
+    champion = record(home)["champion"]
+    for stage in ("train", "export", "register"):
+        words = (*SETTINGS, "-S", "mnist.training.learning_rate=0.002", "-S", "mnist.registry.margin=0.0")
+        done = anelab_alone(clone, stage, "mnist", *words, **shared)
+        assert done.returncode == 0, done.stderr
+    assert "gate champion failed: accuracy gain over the champion -" in done.stderr
+    known = record(clone)["champion"]
+    assert (known["sha256"], known["by"]) == (champion["sha256"], "store")
+    found = json.loads(anelab_alone(clone, "model", "list", "mnist-onnx", "--json", **shared).stdout)
+    newest = next(str(one["version"]) for one in found if one["variant"] == "fp32")
+    assert anelab_alone(clone, "model", "promote", "mnist-onnx", newest, **shared).returncode == 1
+    (clone / "reports/mnist/champion.json").unlink()
+    forced = anelab_alone(clone, "model", "promote", "mnist-onnx", newest, "--force", **shared)
+    assert forced.returncode == 0, forced.stderr
+    assert record(clone)["former"][0]["sha256"] == champion["sha256"]
+    assert anelab_alone(clone, "model", "rollback", "mnist-onnx", **shared).returncode == 0
+    assert inspect(home, "champion")["files"]["model.onnx"].count(champion["sha256"]) == 1
+
+
 def test_a_debug_model_never_becomes_champion(home: Path) -> None:
     champion = record(home)["champion"]["sha256"]
     extra = ("-S", "mnist.training.debug=fast-dev-run", "-S", "mnist.registry.threshold=0.0")

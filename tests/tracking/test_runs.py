@@ -1,10 +1,10 @@
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from anelab.errors import AnelabError
 from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder
 from anelab.tracking.runs import find_run, publish
 from anelab.tracking.store import Store, open_store
@@ -121,8 +121,22 @@ def test_a_moved_repository_finds_its_artifacts_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"schema": 1}', '{"schema": 99, "datasets": []}'])
-def test_a_damaged_receipt_is_named(text: str, workspace: Workspace) -> None:
+def test_a_damaged_receipt_is_named_and_stops_no_other_workload(text: str, workspace: Workspace) -> None:
     path = receipt_path(workspace, "mnist", "search")
+    other = receipt_path(workspace, "read_quality", "search")
+    other.parent.mkdir(parents=True)
+    whole = path.read_text()
+    other.write_text(whole.replace('"mnist"', '"read_quality"'))
     path.write_text(text)
-    with pytest.raises(AnelabError, match=r"search\.json: .*run `dvc repro -f`"):
-        sync(workspace, ["mnist"])
+    done = sync(workspace, ["mnist", "read_quality"])
+    assert (done.failed, done.runs_made + done.runs_found) == (["mnist"], 1)
+    (warning,) = [text for text in done.warnings if "mnist is not published" in text]
+    assert re.search(r"search\.json: .*run `dvc repro -f`", warning)
+
+
+def test_what_cannot_be_restored_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copy(receipt_path(workspace, "mnist", "search"), receipt_path(workspace, "mnist", "register"))
+    warnings = "\n".join(sync(workspace, ["mnist"]).warnings)
+    assert "registry.json is missing, so no version of mnist can be restored" in warnings
+    typo = tmp_path / "typo"
+    assert "has neither models/ nor reports/" in sync(Workspace(typo, typo), ["mnist"]).warnings[-1]

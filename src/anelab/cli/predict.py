@@ -60,9 +60,12 @@ def predict(
 
 
 def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
-    from anelab.cli.packages import check_out, read_rows, write_outputs
+    from anelab.cli.packages import STANDARD_STREAM, check_out, read_rows, write_outputs
+    from anelab.export.comparison import values_not_finite
 
     check_out(out, [port.name for port in model.outputs])
+    if str(out) != STANDARD_STREAM and out.exists() and Path(rows).exists() and out.samefile(rows):
+        raise UsageError(f"--out {out}: is the file of the rows; give another")
     arrays = read_rows(rows, [port.name for port in model.inputs], "ROWS")
     if model.format == "onnx":  # the evaluator and Core ML name themselves what a package takes
         model.check_rows(arrays)
@@ -70,6 +73,8 @@ def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
     outputs = model.predict(arrays)
     seconds = time.perf_counter() - started
     write_outputs(out, outputs)
+    for name, odd in values_not_finite(outputs).items():
+        notify(f"anelab: warning: {odd} of {outputs[name].size} values of {name} are NaN or infinite")
     count = len(next(iter(arrays.values())))
     facts = _facts(model, outputs, count, seconds)
     if as_json and str(out) != "-":

@@ -27,6 +27,8 @@ def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
         print_json(asdict(done))
     else:
         print(f"{done.runs_made} runs added, {done.runs_found} were there, {done.moved} addresses moved")
+    if done.failed:
+        raise typer.Exit(1)
 
 
 @STORE.command(epilog=f"Example: mlflow ui --backend-store-uri $(anelab store uri). {EVERYWHERE}")

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from anelab.inference.location import located
+from anelab.files import path_digest
+from anelab.inference.location import Location, located
 from anelab.inference.model import open_model, package_ports
 from anelab.workspace import Workspace
 
@@ -13,7 +14,7 @@ def describe_path(reference: str) -> dict[str, Any]:
     with located(Workspace.locate, reference) as place:
         if place.single is None:
             files = {
-                name: f"{item['variant']}, {item['size_bytes']} bytes, sha256 {item['sha256']}"
+                name: f"{item['variant']}, {item['size_bytes']} bytes, sha256 {item['sha256']}{_state(place, name)}"
                 for name, item in place.manifest["files"].items()
             }
             return {"folder": str(place.folder), "files": files, "metadata": dict(place.manifest["metadata"])}
@@ -27,6 +28,14 @@ def describe_path(reference: str) -> dict[str, Any]:
             "metadata": dict(model.metadata),
             "runs on": model.provider,
         }
+
+
+def _state(place: Location, name: str) -> str:
+    """What is wrong with a file of the manifest, for a line of text."""
+    path = place.folder / name
+    if not path.exists():
+        return "; MISSING"
+    return "" if path_digest(path) == place.manifest["files"][name]["sha256"] else "; CHANGED: has another sha256"
 
 
 def _of_package(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from anelab.tracking.reference import FORMS, SUFFIXES, parse_reference
 from anelab.workspace import Workspace
 
 MANIFEST = "manifest.json"
+AGAIN = "copy the folder again, run `anelab sync`, or `anelab export` again"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Location:
             return _of_format(self.single, self.name, format)
         chosen = self._named(file) if file else self._primary(format, graphs)
         path = self.folder / chosen
-        if not path.exists() or path_digest(path) != self.manifest["files"][chosen]["sha256"]:
-            raise AnelabError(
-                f"{path}: is not the file that {MANIFEST} lists; run `anelab sync`, or `anelab export` again"
-            )
+        if not path.exists():
+            raise AnelabError(f"{path}: is missing, but {MANIFEST} lists it; {AGAIN}")
+        if path_digest(path) != self.manifest["files"][chosen]["sha256"]:
+            raise AnelabError(f"{path}: is not the file that {MANIFEST} lists; {AGAIN}")
         return path
 
     def _named(self, file: str) -> str:
@@ -48,12 +49,18 @@ class Location:
         return file
 
     def _primary(self, format: str | None, graphs: tuple[str, ...]) -> str:
+        """The first of `graphs`, of the first format, that has a file: the one that is called after it, such as
+        model.onnx, before other variants of it."""
         formats = [format] if format else list(FORMAT_OF_SUFFIX.values())
         for kind in formats:
             for graph in graphs:
-                for name, entry in self.manifest["files"].items():
-                    if (entry["format"], entry["graph"]) == (kind, graph) and (entry["primary"] or graph != "model"):
-                        return str(name)
+                found = [
+                    str(name)
+                    for name, entry in self.manifest["files"].items()
+                    if (entry["format"], entry["graph"]) == (kind, graph) and (entry["primary"] or graph != "model")
+                ]
+                if found:
+                    return min(found, key=lambda name: (Path(name).stem != graph, found.index(name)))
         raise UsageError(f"{self.name} has no {' or '.join(formats)} model; it has {', '.join(self.manifest['files'])}")
 
 
@@ -100,14 +107,18 @@ def _of_path(path: Path) -> Location:
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        raise AnelabError(
+            f"{folder}: holds no {MANIFEST}; give the folder of an export, or a file in it; for a registered model of "
+            f"that name write models:/{folder.name}"
+        )
     try:
         content = read_json(folder / MANIFEST)
         dict(content["metadata"])
         _check_entries(content["files"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise AnelabError(
-            f"{folder}: holds no {MANIFEST} of a model ({error}); give the folder of an export, or of a registered "
-            "version"
+            f"{folder / MANIFEST}: is damaged, or is not of a model ({type(error).__name__}: {error}); {AGAIN}"
         ) from None
     found: Mapping[str, Any] = content
     return found
@@ -123,10 +134,13 @@ def _check_entries(files: Mapping[str, Any]) -> None:
 
 
 def _manifest_beside(path: Path) -> Mapping[str, Any]:
-    """The manifest in the folder of a single file, if there is one that lists just this file."""
+    """The manifest beside a single file, if there is one that lists it. Raises AnelabError if it lists another of that
+    name."""
     try:
         found: Mapping[str, Any] = _manifest(path.parent)
     except AnelabError:
         return {}
     entry = found["files"].get(path.name)
-    return found if entry and entry["sha256"] == path_digest(path) else {}
+    if entry and entry["sha256"] != path_digest(path):
+        raise AnelabError(f"{path}: is not the file that {MANIFEST} beside it lists; {AGAIN}, or move it elsewhere")
+    return found if entry else {}

@@ -63,7 +63,9 @@ class Model:
     def require(self, workload: str, preprocessing: str) -> None:
         """Raises AnelabError unless the model is of that workload and that version of its preprocessing."""
         found = self.metadata.get("workload"), self.metadata.get("preprocessing")
-        if found != (workload, preprocessing):
+        if found[0] != workload:
+            raise AnelabError(f"{self.name}: is a model of workload {found[0]}; name one of {workload}")
+        if found[1] != preprocessing:
             raise AnelabError(
                 f"{self.path}: is of workload {found[0]} with preprocessing {found[1]}, but it must be {preprocessing} "
                 f"of {workload}; train and export it again (`anelab run {workload}`)"

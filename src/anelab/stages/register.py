@@ -22,7 +22,7 @@ from anelab.stages.job import Job, Outcome, Stage
 from anelab.stages.verdicts import holders, print_verdicts
 from anelab.statistics import replicates
 from anelab.tracking import gates
-from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
+from anelab.tracking.promotion_record import Promotion, PromotionRecord, write_promotions
 from anelab.tracking.receipt import Dataset
 
 if TYPE_CHECKING:
@@ -55,7 +55,13 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.tracking.benchmarks import attach_own, restore_origin
-    from anelab.tracking.registration import REGISTERED_FORMATS, apply_registration, champion_file, registered_model
+    from anelab.tracking.registration import (
+        REGISTERED_FORMATS,
+        apply_registration,
+        binding_promotions,
+        champion_file,
+        registered_model,
+    )
     from anelab.tracking.replicates import REPLICATES, plan_of, save_all
     from anelab.tracking.runs import publish_all
     from anelab.tracking.store import open_store
@@ -69,7 +75,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         model = registered_model(job.name, format)
         contenders = _contenders(job, manifest, format, test)
         if contenders:
-            promotions = read_promotions(record, model)
+            promotions = binding_promotions(store, job.workspace, job.name, model)
             decided = _decide(job, store, model, promotions, contenders, manifest, test, registry["test_digest"])
             registry["models"][model] = {"candidates": decided, "format": format}
             promotions_by_model[model] = _updated_promotions(job, promotions, registry, model)

@@ -13,12 +13,14 @@ from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.gate_tags import gate_verdicts
-from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions, write_promotions
+from anelab.tracking.promotion_record import PromotionRecord, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import (
     REGISTERED_FORMATS,
     apply_aliases,
+    binding_promotions,
     champion_file,
+    promotion_of,
     recover_promoted,
     registered_model,
 )
@@ -129,25 +131,10 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
         reasons = "\n  ".join(against)
         raise AnelabError(f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it anyway")
     models.check_files(store, version)
-    promotion = _promotion(version, "forced" if against else "promote")
+    promotion = promotion_of(version, "forced" if against else "promote")
     _change(workspace, store, workload, model, lambda promotions: promotions.choose(promotion))
     holder = models.resolve(store, model, "champion")
     return f"{model} version {holder.version} is champion; commit {_record_path(workspace, workload)}"
-
-
-def _promotion(version: ModelVersion, by: str) -> Promotion:
-    tags = version.tags
-    metric = tags["anelab.metric"]
-    return Promotion(
-        sha256=tags[models.SHA_TAG],
-        content=tags["anelab.content"],
-        input_key=tags["anelab.input_key"],
-        variant=tags["variant"],
-        metric=metric,
-        value=_metrics(version)[metric.partition(":")[2]],
-        test_digest=tags["anelab.test_digest"],
-        by=by,
-    )
 
 
 def rollback_model(workspace: Workspace, model: str) -> str:
@@ -198,7 +185,7 @@ def _change(workspace: Workspace, store: Store, workload: str, model: str, chang
     """Change the record under the workload's lock, then let the aliases follow."""
     record = champion_file(workspace, workload)
     with alone(workspace, workload), store.writing():
-        write_promotions(record, model, change(read_promotions(record, model)))
+        write_promotions(record, model, change(binding_promotions(store, workspace, workload, model)))
         for warning in apply_aliases(store, workspace, workload, model):
             warn(warning)
 

@@ -7,7 +7,7 @@ The stage `register` decides and writes those two files; applying them is idempo
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from anelab.tracking.models import (
     set_alias,
     sizes,
 )
-from anelab.tracking.promotion_record import Promotion, read_promotions
+from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.recovery import recover_version, restore_logged_models
+from anelab.tracking.reference import CHAMPION
 from anelab.tracking.replicates import REPLICATES, Replicates
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
@@ -45,6 +46,35 @@ def registered_model(workload: str, format: str) -> str:
 
 def champion_file(workspace: Workspace, workload: str) -> Path:
     return workspace.reports(workload) / "champion.json"
+
+
+def binding_promotions(store: Store, workspace: Workspace, workload: str, model: str) -> PromotionRecord:
+    """The record of promotions. Where it names no champion, the store's is the one that binds: a copy of the repository
+    for an experiment has no record that git does not know, nor has a fresh clone on a server."""
+    promotions = read_promotions(champion_file(workspace, workload), model)
+    if promotions.champion is not None:
+        return promotions
+    try:
+        version = store.client.get_model_version_by_alias(model, CHAMPION)
+        return replace(promotions, champion=promotion_of(version, "store"))
+    except (MlflowException, KeyError):  # there is none, or it was registered by other means
+        return promotions
+
+
+def promotion_of(version: Version, by: str) -> Promotion:
+    """What the record says of a registered version. Raises KeyError if it has not the tags that `register` gives."""
+    tags = version.tags
+    metric = tags["anelab.metric"]
+    return Promotion(
+        sha256=tags[SHA_TAG],
+        content=tags["anelab.content"],
+        input_key=tags["anelab.input_key"],
+        variant=tags["variant"],
+        metric=metric,
+        value=float(tags[f"metric.{metric.partition(':')[2]}"]),
+        test_digest=tags["anelab.test_digest"],
+        by=by,
+    )
 
 
 @dataclass(frozen=True)

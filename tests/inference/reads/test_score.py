@@ -378,7 +378,7 @@ def test_a_rule_judges_as_the_label_does(rule: str, home: Path, tmp_path: Path) 
         (["--model", "models:/read_quality-onnx@best"], 1, "has no version or alias best"),
         (["--model", "models:/nothing-onnx/3"], 1, "nothing-onnx has no version or alias 3"),
         (["--model", "absent.onnx"], 2, "absent.onnx: is not there"),
-        (["--model", "FOLDER"], 1, "holds no manifest.json of a model"),
+        (["--model", "FOLDER"], 1, "holds no manifest.json"),
         (["--pass-fastq", "nowhere/good.fq"], 2, "nowhere/good.fq: there is no folder nowhere; create it first"),
         (["--phred", "64"], 1, "is outside 64 to 126, the range of offset 64, which is set by --phred"),
     ],
