@@ -106,6 +106,7 @@ def test_other_mistakes_are_named_with_what_is_allowed(package: Path, tmp_path: 
         "--mode must be one of fp32, fp16, ane but got fp8"
         in run(package, "eval", str(package), *rows, "--mode", "fp8").stderr
     )
+    assert "has no example rows beside it (examples.npz)" in run(package, "eval", str(package)).stderr
     assert "--out must end in .npz" in run(package, "eval", str(package), *rows, "--out", "y.csv").stderr
     assert (
         "has no function other; its functions are main"

@@ -90,6 +90,8 @@ def test_core_ml_models_are_registered_like_any_other(home: Path, tmp_path: Path
     assert champion["sha256"] in found["files"]["model.mlpackage"]
     rows = np.random.default_rng(0).random((6, 1, 28, 28)).astype(np.float32)
     np.savez(tmp_path / "rows.npz", input=rows)
+    examples = anelab(home, "model", "eval", "mnist-coreml@champion")
+    assert (examples.returncode, "output float32 (256, 10)" in examples.stdout) == (0, True), examples.stdout[:200]
     for reference in ("mnist-coreml@champion", "mnist-coreml/1"):
         out = tmp_path / "out.npz"
         given = ("--input", str(tmp_path / "rows.npz"), "--out", str(out))
@@ -211,6 +213,21 @@ def test_the_champion_of_the_store_binds_where_there_is_no_record(home: Path, tm
     assert record(clone)["former"][0]["sha256"] == champion["sha256"]
     assert anelab_alone(clone, "model", "rollback", "mnist-onnx", **shared).returncode == 0
     assert inspect(home, "champion")["files"]["model.onnx"].count(champion["sha256"]) == 1
+
+
+def test_a_promotion_is_judged_against_the_champion_of_now(home: Path) -> None:
+    champion = inspect(home, "champion")
+    listed = json.loads(anelab(home, "model", "list", "mnist-onnx", "--json").stdout)
+    worse = [one for one in listed if (one["variant"], one["verdict"]) == ("fp32", "passed") and not one["aliases"]]
+    assert worse, listed
+    number = worse[-1]["version"]
+    refused = anelab(home, "model", "promote", "mnist-onnx", number, "-S", "mnist.registry.margin=0.0")
+    assert (refused.returncode, f"the champion now, mnist-onnx/{champion['version']}" in refused.stderr) == (1, True)
+    wide = anelab(home, "model", "promote", "mnist-onnx", number, "-S", "mnist.registry.margin=1.0")
+    assert wide.returncode == 0, wide.stderr
+    assert inspect(home, "champion")["version"] == number
+    assert anelab(home, "model", "rollback", "mnist-onnx").returncode == 0
+    assert inspect(home, "champion")["version"] == champion["version"]
 
 
 def test_a_debug_model_never_becomes_champion(home: Path) -> None:

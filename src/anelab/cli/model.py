@@ -54,11 +54,17 @@ def promote(
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Promote although a gate failed.")] = False,
 ) -> None:
-    """Make a version the champion."""
-    from anelab.tracking.commands import promote_version
+    """Make a version the champion.
 
-    reference = _named_version(model, version)
-    print(promote_version(ctx.obj.workspace(), reference.model, reference.selector, force))
+    Its gates must have passed. It is compared with the champion of now, not with that of the day when it was
+    registered."""
+    from anelab.tracking.commands import promote_version, workload_of
+
+    reference, workspace = _named_version(model, version), ctx.obj.workspace()
+    margin = None
+    if workspace.is_clone:
+        margin = ctx.obj.params().section(workload_of(reference.model)).registry.margin
+    print(promote_version(workspace, reference.model, reference.selector, force, margin))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
@@ -94,8 +100,10 @@ Package = Annotated[
     typer.Argument(metavar="PKG", help="A .mlpackage, or a registered one: mnist-coreml@champion, mnist-coreml/3."),
 ]
 IMAGES = "An image is [rows, channels, height, width], channels in the package's order, pixels 0 to 255."
-Rows = Annotated[
-    Path, typer.Option("--input", help=f"Rows: .npz with an array for each input, or .npy for one input. {IMAGES}")
+ROWS_HELP = f"Rows: .npz with an array for each input, or .npy for one input. {IMAGES}"
+Rows = Annotated[Path, typer.Option("--input", help=ROWS_HELP)]
+RowsOrExamples = Annotated[
+    Path | None, typer.Option("--input", help=f"{ROWS_HELP} Default: the example rows beside the package.")
 ]
 Function = Annotated[
     str | None, typer.Option(help="A function of the package, if it has several. Default: the package's default.")
@@ -106,7 +114,7 @@ Function = Annotated[
 def evaluate(
     ctx: typer.Context,
     package: Package,
-    rows: Rows,
+    rows: RowsOrExamples = None,
     mode: Annotated[
         str,
         typer.Option(
@@ -123,7 +131,8 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a Core ML package on any host, operator by operator. Its outputs count, its speed does not.
+    """Evaluate a Core ML package on any host, operator by operator, also one that anelab did not make. Its outputs
+    count, its speed does not.
 
     Any number of rows is split into as many calls as needed. Arrays of exactly the shape of a function go into one
     call, whatever their axes mean. A classifier returns its label and its probabilities as arrays, with the names of
@@ -132,7 +141,7 @@ def evaluate(
         check_out,
         labelled,
         outputs_as_text,
-        read_rows,
+        read_rows_of,
         with_classes,
         write_outputs,
     )
@@ -146,7 +155,7 @@ def evaluate(
     check_out(out)
     with opened_package(ctx.obj.workspace, package) as path:
         predict = mil_predictor(path, chosen)
-        outputs = predict(read_rows(rows, input_names(path)))
+        outputs = predict(read_rows_of(path, rows, input_names(path)))
     if chosen == "ane":
         notify("anelab: mode ane uses ranges that one author measured on an M1: a warning, not a proof")
     for name, count in values_not_finite(outputs).items():

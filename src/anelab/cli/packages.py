@@ -43,6 +43,23 @@ def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") 
     return arrays
 
 
+def read_rows_of(package: Path, path: Path | None, inputs: list[str]) -> "Arrays":
+    """The rows of a file, or, if none is named, the example rows beside a package. Raises UsageError where there are
+    none that fit."""
+    if path is not None:
+        return read_rows(path, inputs)
+    from anelab.export.examples import EXAMPLES, read_examples
+
+    beside = package.parent / EXAMPLES
+    if not beside.is_file():
+        raise UsageError(f"{package}: has no example rows beside it ({EXAMPLES}); give rows with --input")
+    by_graph = read_examples(beside).split.inputs.values()
+    found = next((named for named in by_graph if sorted(named) == sorted(inputs)), None)
+    if found is None:
+        raise UsageError(f"{beside}: has no rows for {', '.join(inputs)}; give rows with --input")
+    return found
+
+
 def _opened(path: Path | str) -> Path | io.BytesIO:
     """NumPy looks for the end of a .npz, which a pipe does not have."""
     return io.BytesIO(sys.stdin.buffer.read()) if str(path) == STANDARD_STREAM else Path(path)

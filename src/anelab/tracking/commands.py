@@ -13,6 +13,7 @@ from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.gate_tags import gate_verdicts
+from anelab.tracking.present_champion import verdicts_now
 from anelab.tracking.promotion_record import PromotionRecord, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import (
@@ -121,12 +122,15 @@ def _origin(store: Store, version: ModelVersion) -> dict[str, str]:
     return {"run": run_id, "commit": tags.get("mlflow.source.git.commit", "unknown") + dirty}
 
 
-def promote_version(workspace: Workspace, model: str, reference: str, force: bool) -> str:
-    """Record and set a champion. Raises AnelabError if a gate holds it back and `force` is not given."""
+def promote_version(workspace: Workspace, model: str, reference: str, force: bool, margin: float | None = None) -> str:
+    """Record and set a champion. Raises AnelabError if a gate holds it back now and `force` is not given. `margin`: of
+    the metric, by which it may be worse than the champion; None for that of its registration."""
     workload = workload_of(model)
     store = open_store(workspace)
     version = models.resolve(store, model, reference)
-    against = [f"{name}: {why}" for name, (verdict, why) in gate_verdicts(version.tags).items() if verdict in AGAINST]
+    allowed = float(version.tags.get("gate.champion.margin", 0.0)) if margin is None else margin
+    verdicts = verdicts_now(store, model, version, allowed)
+    against = [f"{name}: {why}" for name, (verdict, why) in verdicts.items() if verdict in AGAINST]
     if against and not force:
         reasons = "\n  ".join(against)
         raise AnelabError(f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it anyway")
