@@ -62,7 +62,7 @@ if not engine.has_neural_engine(every.values()):
         "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
         "and apart from them an estimate and cases that others published. To measure on a Mac: run "
         "`anelab bench agent --tracking-uri URL` there; or there "
-        f"`anelab bench run {workload}` and `anelab bench export {workload} -o mac.bench.zip`, and here "
+        f"{THOROUGH} and `anelab bench export {workload} -o mac.bench.zip`, and here "
         "`anelab bench import mac.bench.zip`.",
         title="No Neural Engine results",
         icon=":material/memory:",

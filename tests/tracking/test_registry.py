@@ -12,6 +12,7 @@ import pytest
 
 from anelab.files import read_json, write_json
 from anelab.locks import alone
+from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, WIDE, Done, anelab, anelab_alone
 from tests.conftest import ROOT
@@ -228,6 +229,14 @@ def test_a_promotion_is_judged_against_the_champion_of_now(home: Path) -> None:
     assert inspect(home, "champion")["version"] == number
     assert anelab(home, "model", "rollback", "mnist-onnx").returncode == 0
     assert inspect(home, "champion")["version"] == champion["version"]
+
+
+def test_a_version_of_other_origin_is_refused_in_a_sentence(home: Path) -> None:
+    client = open_store(Workspace(ROOT, home)).client
+    foreign = client.create_model_version("mnist-onnx", str(home / "models/mnist/export"))
+    refused = anelab(home, "model", "promote", "mnist-onnx", str(foreign.version), "--force")
+    client.delete_model_version("mnist-onnx", foreign.version)
+    assert (refused.returncode, "was not registered by anelab" in refused.stderr) == (1, True)
 
 
 def test_a_debug_model_never_becomes_champion(home: Path) -> None:

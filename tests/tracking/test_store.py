@@ -5,9 +5,14 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
+from anelab.errors import AnelabError
+from anelab.tracking.registration import binding_promotions
 from anelab.tracking.store import StoreUnreachableError, open_store, store_uri, without_password
 from anelab.workspace import Workspace
+from tests.conftest import ROOT
 
 
 def test_the_environment_wins_then_dvc_root_then_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,3 +88,17 @@ def test_a_process_killed_while_it_makes_the_store_leaves_none(tmp_path: Path) -
         process.wait()
     done = subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_store_that_fails_is_not_one_without_a_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else any candidate would pass while a server stumbles."""
+    workspace = Workspace(ROOT, tmp_path)
+    store = open_store(workspace)
+    assert binding_promotions(store, workspace, "mnist", "mnist-onnx").champion is None
+
+    def fail(name: str) -> None:
+        raise MlflowException("try again", INTERNAL_ERROR)
+
+    monkeypatch.setattr(store.client, "get_registered_model", fail)
+    with pytest.raises(AnelabError, match="try again"):
+        binding_promotions(store, workspace, "mnist", "mnist-onnx")

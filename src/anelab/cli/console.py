@@ -36,6 +36,10 @@ Workload = Annotated[
 ]
 MODEL_HELP = "A registered model and its version: mnist-onnx@champion or mnist-onnx/3. Default version: the champion."
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+NamedModel = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A registered model and its version: mnist-onnx/3 or mnist-onnx@challenger."),
+]
 Version = Annotated[
     str | None, typer.Argument(metavar="VERSION", help="A version number or an alias. Not needed if MODEL names one.")
 ]

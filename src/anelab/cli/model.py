@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Model, Version, Workload, as_text, commands, notify, print_json
+from anelab.cli.console import (
+    EVERYWHERE,
+    AsJson,
+    Model,
+    NamedModel,
+    Version,
+    Workload,
+    as_text,
+    commands,
+    notify,
+    print_json,
+)
+from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +62,7 @@ def inspect(ctx: typer.Context, model: Model, version: Version = None, as_json: 
 @COMMANDS.command(epilog=f"Example: anelab model promote mnist-onnx/3. {EVERYWHERE}")
 def promote(
     ctx: typer.Context,
-    model: Model,
+    model: NamedModel,
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Promote although a gate failed.")] = False,
 ) -> None:
@@ -77,7 +89,7 @@ def rollback(ctx: typer.Context, model: Model) -> None:
 
 
 @COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx/2. {EVERYWHERE}")
-def delete(ctx: typer.Context, model: Model, version: Version = None) -> None:
+def delete(ctx: typer.Context, model: NamedModel, version: Version = None) -> None:
     """Delete a version that has no alias."""
     from anelab.tracking.commands import delete_model_version
 
@@ -121,14 +133,7 @@ def evaluate(
             help="fp32: all in float32. fp16: in the types of the package. ane: fp16 with the ranges of an M1."
         ),
     ] = "fp16",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="File for the outputs: .npz, or .npy if there is one output. - is standard output, as .npz.",
-        ),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a Core ML package on any host, operator by operator, also one that anelab did not make. Its outputs

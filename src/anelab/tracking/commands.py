@@ -17,6 +17,7 @@ from anelab.tracking.present_champion import verdicts_now
 from anelab.tracking.promotion_record import PromotionRecord, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import (
+    METRIC_TAG,
     REGISTERED_FORMATS,
     apply_aliases,
     binding_promotions,
@@ -128,6 +129,11 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
     workload = workload_of(model)
     store = open_store(workspace)
     version = models.resolve(store, model, reference)
+    if METRIC_TAG not in version.tags:
+        raise AnelabError(
+            f"{model} version {version.version} was not registered by anelab, so no gate judged it; export and "
+            f"register its model (`anelab run {workload}`)"
+        )
     allowed = float(version.tags.get("gate.champion.margin", 0.0)) if margin is None else margin
     verdicts = verdicts_now(store, model, version, allowed)
     against = [f"{name}: {why}" for name, (verdict, why) in verdicts.items() if verdict in AGAINST]

@@ -21,8 +21,8 @@ from anelab.errors import AnelabError
 from anelab.files import copy_path, damaged_files, path_digest, read_json
 from anelab.tracking.gate_tags import held_back
 from anelab.tracking.promotion_record import Promotion
-from anelab.tracking.recovery import ensure_model, has_logged_model, has_run, logged_model_of, recover_version
-from anelab.tracking.reference import SCHEME
+from anelab.tracking.recovery import MISSING, ensure_model, has_logged_model, has_run, logged_model_of, recover_version
+from anelab.tracking.reference import CHAMPION, SCHEME
 from anelab.tracking.store import Store
 
 Version = ModelVersion
@@ -259,6 +259,18 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
         raise AnelabError(
             f"{model} has no version or alias {reference}{why}; its versions are: {there}{lost}"
         ) from None
+
+
+def champion_version(store: Store, model: str) -> ModelVersion | None:
+    """The version that `@champion` names; None if there is none. Raises AnelabError if the store does not say."""
+    with store.reading():
+        try:
+            number = store.client.get_registered_model(model).aliases.get(CHAMPION)
+            return store.client.get_model_version(model, number) if number else None
+        except MlflowException as error:
+            if error.error_code == MISSING:
+                return None
+            raise
 
 
 def aliases_of(store: Store, version: ModelVersion) -> list[str]:

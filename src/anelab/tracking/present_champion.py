@@ -6,43 +6,42 @@ The verdict that a version has from its registration is about the champion of th
 from collections.abc import Mapping
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from anelab.bench.results.quality import difference
 from anelab.tracking.gate_tags import gate_verdicts
 from anelab.tracking.gates import Gate
-from anelab.tracking.reference import CHAMPION
+from anelab.tracking.models import champion_version
 from anelab.tracking.replicates import of_version
 from anelab.tracking.store import Store
 
+GATE = "champion"
 CONTRACT = ("anelab.metric", "anelab.test_digest")
 
 
 def verdicts_now(store: Store, model: str, version: ModelVersion, margin: float) -> dict[str, tuple[str, str]]:
     """Verdict and reason of every gate, of the gate `champion` as of now."""
     verdicts = gate_verdicts(version.tags)
-    if verdicts.get(CHAMPION, ("", ""))[0] == "not eligible":
+    if verdicts.get(GATE, ("", ""))[0] == "not eligible":
         return verdicts
     gate = _against_champion(store, model, version, margin)
-    return {**verdicts, CHAMPION: (gate.verdict, gate.reason)}
+    return {**verdicts, GATE: (gate.verdict, gate.reason)}
 
 
 def _against_champion(store: Store, model: str, version: ModelVersion, margin: float) -> Gate:
-    try:
-        champion = store.client.get_model_version_by_alias(model, CHAMPION)
-    except MlflowException:
-        return Gate(CHAMPION, "not compared", "there is no champion now", {})
+    champion = champion_version(store, model)
+    if champion is None:
+        return Gate(GATE, "not compared", "there is no champion now", {})
     if str(champion.version) == str(version.version):
-        return Gate(CHAMPION, "not compared", "it is the champion", {})
+        return Gate(GATE, "not compared", "it is the champion", {})
     ours, theirs = version.tags, champion.tags
     named = f"the champion now, {model}/{champion.version}"
     if any(ours.get(key) != theirs.get(key) for key in CONTRACT):
-        return Gate(CHAMPION, "fail", f"{named}, was judged on another test set or by another metric", {})
+        return Gate(GATE, "fail", f"{named}, was judged on another test set or by another metric", {})
     direction, _, metric = ours["anelab.metric"].partition(":")
     digest = ours["anelab.test_digest"]
     drawn = [of_version(store, model, int(one.version), digest) for one in (version, champion)]
     if drawn[0] is None or drawn[1] is None or drawn[0].plan != drawn[1].plan:
-        return Gate(CHAMPION, "fail", f"{named}, cannot be compared: replicates.npz of one is missing, or differs", {})
+        return Gate(GATE, "fail", f"{named}, cannot be compared: replicates.npz of one is missing, or differs", {})
     sign = 1.0 if direction == "max" else -1.0
     pair = [sign * one.figures[metric] for one in drawn if one is not None]
     found = difference(sign * _value(ours, metric), sign * _value(theirs, metric), *pair)
@@ -50,7 +49,7 @@ def _against_champion(store: Store, model: str, version: ModelVersion, margin: f
         f"{metric} gain over {named}: {found.point:+.6g} [{found.low:+.6g}, {found.high:+.6g}], the lower bound must "
         f"reach {-margin:g}"
     )
-    return Gate(CHAMPION, "pass" if found.low >= -margin else "fail", reason, {})
+    return Gate(GATE, "pass" if found.low >= -margin else "fail", reason, {})
 
 
 def _value(tags: Mapping[str, str], metric: str) -> float:

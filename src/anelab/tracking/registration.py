@@ -21,6 +21,7 @@ from anelab.tracking.models import (
     SHA_TAG,
     Candidate,
     Version,
+    champion_version,
     ensure_version,
     find_promoted,
     set_alias,
@@ -29,7 +30,6 @@ from anelab.tracking.models import (
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.recovery import recover_version, restore_logged_models
-from anelab.tracking.reference import CHAMPION
 from anelab.tracking.replicates import REPLICATES, Replicates
 from anelab.tracking.runs import find_run
 from anelab.tracking.store import Store
@@ -37,6 +37,8 @@ from anelab.workspace import Workspace
 
 SCHEMA = 2
 REGISTERED_FORMATS = ("onnx", "coreml")
+METRIC_TAG = "anelab.metric"
+"""Of every version that `register` made."""
 
 
 def registered_model(workload: str, format: str) -> str:
@@ -54,17 +56,16 @@ def binding_promotions(store: Store, workspace: Workspace, workload: str, model:
     promotions = read_promotions(champion_file(workspace, workload), model)
     if promotions.champion is not None:
         return promotions
-    try:
-        version = store.client.get_model_version_by_alias(model, CHAMPION)
-        return replace(promotions, champion=promotion_of(version, "store"))
-    except (MlflowException, KeyError):  # there is none, or it was registered by other means
+    version = champion_version(store, model)
+    if version is None or METRIC_TAG not in version.tags:  # there is none, or it was registered by other means
         return promotions
+    return replace(promotions, champion=promotion_of(version, "store"))
 
 
 def promotion_of(version: Version, by: str) -> Promotion:
-    """What the record says of a registered version. Raises KeyError if it has not the tags that `register` gives."""
+    """What the record says of a version that `register` made."""
     tags = version.tags
-    metric = tags["anelab.metric"]
+    metric = tags[METRIC_TAG]
     return Promotion(
         sha256=tags[SHA_TAG],
         content=tags["anelab.content"],
