@@ -27,6 +27,7 @@ import numpy as np
 from anelab.inference.reads.memory import keep_memory
 from anelab.inference.reads.outputs import lines
 from anelab.inference.reads.scorer import model_scorer
+from anelab.sequences.phred import Reads
 from anelab.sequences.streams import read_bytes
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.simulate import LETTERS, _qualities
@@ -125,11 +126,11 @@ def stages(reads: Path, model: Path, count: int) -> None:
 def one_read(reads: Path, model: Path) -> None:
     """A read alone, through an open session: encoded and scored, 5,000 times."""
     with model_scorer(lambda: (_ for _ in ()).throw(AssertionError), str(model)) as scorer:
-        read = next(read_reads(reads, 33, "--phred ", 1))
+        block = next(read_reads(reads, 33, "--phred ", 1)).block
         samples = []
         for _ in range(5000):
             started = time.perf_counter_ns()
-            scorer.score(read)
+            scorer.score(Reads(block, encode.raw_bytes("ACGT" * 37, "IIII" * 37), 33))
             samples.append(time.perf_counter_ns() - started)
     print(f"one read: p50 {statistics.median(samples) / 1e3:.1f} us, p99 {np.percentile(samples, 99) / 1e3:.1f} us")
 
@@ -162,7 +163,7 @@ def main() -> None:
         os.sched_setaffinity(0, {given.core})
         keep_memory()
         stages(reads, given.model, given.reads)
-    one_read(reads, given.model)
+        one_read(few, given.model)
     print(json.dumps({name: [round(one[0], 3) for one in many] for name, many in found.items()}))
 
 
