@@ -29,7 +29,7 @@ from anelab.inference.reads.outputs import lines
 from anelab.inference.reads.scorer import model_scorer
 from anelab.sequences.phred import Reads
 from anelab.sequences.streams import read_bytes
-from anelab.workloads.read_quality.encode import read_reads
+from anelab.workloads.read_quality.encode import raw_bytes, read_reads
 from anelab.workloads.read_quality.simulate import LETTERS, _qualities
 
 CHUNK = 100_000
@@ -130,7 +130,7 @@ def one_read(reads: Path, model: Path) -> None:
         samples = []
         for _ in range(5000):
             started = time.perf_counter_ns()
-            scorer.score(Reads(block, encode.raw_bytes("ACGT" * 37, "IIII" * 37), 33))
+            scorer.score(Reads(block, raw_bytes("ACGT" * 37, "IIII" * 37), 33))
             samples.append(time.perf_counter_ns() - started)
     print(f"one read: p50 {statistics.median(samples) / 1e3:.1f} us, p99 {np.percentile(samples, 99) / 1e3:.1f} us")
 

@@ -32,6 +32,18 @@ def test_every_mistake_is_reported_at_once_with_key_value_and_what_is_allowed() 
 
 
 @pytest.mark.parametrize(
+    ("label", "metric"),
+    [("mean_quality", "max:balanced_accuracy"), ("true_errors", "max:roc_auc"), ("overlap", "max:roc_auc")],
+)
+def test_a_metric_left_to_the_label_is_that_of_its_question(label: str, metric: str) -> None:
+    words = [f"read_quality.data.label={label}", "read_quality.model.architecture=mlp"]
+    words += ["read_quality.registry.limits={rare_discarded: 1.2}"]
+    assert load_params(PARAMS, words).section("read_quality").metric == metric
+    own = load_params(PARAMS, [*words, "read_quality.metric=min:nll"]).section("read_quality")
+    assert (own.metric, own.registry.threshold) == ("min:nll", None)
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("mnist.training.max_epochs=true", "valid integer"),

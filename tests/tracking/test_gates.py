@@ -60,7 +60,19 @@ def test_whether_learning_pays_is_told_with_an_interval_and_holds_nothing_back(e
     assert gate.figures["gain"] == pytest.approx((60 - errors) / 1000)
     assert "gain over best, the best plain rule, which has 0.94" in gate.reason
     assert ("it is not shown that learning pays" in gate.reason) == (verdict == "no better")
-    assert rules_gate(MNIST, configured(), split_of(LABEL), with_errors(errors, 1), {}) == []
+    (none,) = rules_gate(MNIST, configured(), split_of(LABEL), with_errors(errors, 1), {})
+    assert (none.verdict, none.reason) == ("not compared", "there is no plain rule that has accuracy")
+
+
+@pytest.mark.parametrize(("errors", "verdict"), [(20, "pass"), (60, "no better"), (65, "no better"), (120, "fail")])
+def test_without_a_threshold_the_best_plain_rule_is_what_binds(errors: int, verdict: str) -> None:
+    rules, config = {"worse": with_errors(300, 3), "best": with_errors(60, 2)}, configured(threshold=None, margin=0.05)
+    (gate,) = rules_gate(MNIST, config, split_of(LABEL), with_errors(errors, 1), rules)
+    assert (gate.verdict, passed([gate])) == (verdict, verdict != "fail")
+    assert ("the lower bound must reach -0.05" in gate.reason) == (verdict == "fail")
+    assert quality_gate(config, {"accuracy": 0.1}) == []
+    with pytest.raises(AnelabError, match="leaves accuracy undefined"):
+        quality_gate(config, {})
 
 
 def test_a_rule_whose_figure_is_undefined_is_no_rival() -> None:
@@ -69,7 +81,7 @@ def test_a_rule_whose_figure_is_undefined_is_no_rival() -> None:
     never = {"probability": np.zeros(1000), "decision": np.zeros(1000, np.int64)}
     always = {"probability": np.ones(1000), "decision": np.ones(1000, np.int64)}
     split = split_of(label.astype(bool))
-    assert rules_gate(READS, config, split, always, {"never": never}) == []
+    assert [one.verdict for one in rules_gate(READS, config, split, always, {"never": never})] == ["not compared"]
     (gate,) = rules_gate(READS, config, split, always, {"never": never, "always": always})
     assert (gate.verdict, gate.figures["gain"]) == ("no better", 0)
 
@@ -114,8 +126,8 @@ def test_a_metric_to_minimise_turns_the_comparison_round() -> None:
 
 def test_simple_gates_give_figures_and_a_sentence() -> None:
     config = configured(threshold=0.9, max_size_bytes=1000)
-    assert quality_gate(config, {"accuracy": 0.9}).verdict == "pass"
-    low = quality_gate(config, {"accuracy": 0.85})
+    assert [gate.verdict for gate in quality_gate(config, {"accuracy": 0.9})] == ["pass"]
+    (low,) = quality_gate(config, {"accuracy": 0.85})
     assert (low.verdict, low.reason) == ("fail", "accuracy is 0.85, at least 0.9 is asked")
     assert size_gate(config, 1000).verdict == "pass"
     assert size_gate(config, 1001).reason == "the model has 1,001 bytes, at most 1,000 are allowed"

@@ -19,12 +19,14 @@ AGAIN = "copy the folder again, run `anelab sync`, or `anelab export` again"
 @dataclass(frozen=True)
 class Location:
     """`folder` holds the files; `single` is the only one that is meant, if one is. `manifest` is empty where there is
-    none. `name` is what messages call the model."""
+    none. `name` is what messages call the model. `failed_gates`: reasons by the gates that hold a registered
+    version back."""
 
     name: str
     folder: Path
     manifest: Mapping[str, Any] = field(default_factory=dict)
     single: Path | None = None
+    failed_gates: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, format: str | None = None, graphs: tuple[str, ...] = ("model",), file: str | None = None) -> Path:
         """The file to open: the one of that name, or the model itself, of the first of `graphs` that has one.
@@ -79,10 +81,10 @@ def located(workspace: Callable[[], Workspace], reference: str) -> Iterator[Loca
     if isinstance(found, Path):
         yield _of_path(found)
         return
-    from anelab.tracking.lookup import version_folder
+    from anelab.tracking.lookup import version_files
 
-    with version_folder(workspace(), found) as folder:
-        yield Location(str(found), folder, _manifest(folder))
+    with version_files(workspace(), found) as files:
+        yield Location(str(found), files.folder, _manifest(files.folder), failed_gates=files.failed_gates)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anelab.errors import AnelabError, UsageError
+from anelab.errors import AnelabError, UsageError, warn
 from anelab.export.formats import format_of
 from anelab.inference.location import Location, located
 from anelab.learning.base import Array, Arrays, Predictor
+from anelab.tracking.gate_tags import reasons_text
 
 if TYPE_CHECKING:
     from anelab.workspace import Workspace
@@ -103,6 +104,8 @@ def open_model(
     """The model that `reference` names, for as long as the block lasts; of a folder the file of that name, or the
     model itself in that format. Raises UsageError or AnelabError that say what is wrong, and what is allowed."""
     with located(workspace, reference) as place:
+        if place.failed_gates:
+            warn(f"{place.name} was held back when it was registered ({reasons_text(place.failed_gates)})")
         path = place.file(format, graphs, file)
         yield OPENERS[format_of(path)](place, path, plan or Plan())
 

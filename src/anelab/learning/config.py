@@ -193,7 +193,7 @@ class EligibleConfig(Section):
 
 
 class RegistryConfig(Section):
-    threshold: float
+    threshold: float | None = None
     margin: float = Field(ge=0)
     max_size_bytes: int = Field(gt=0)
     variant: EligibleConfig = EligibleConfig()

@@ -92,8 +92,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         unattached = attach_own(store, job.workspace, job.name)
     for text in [*applied.warnings, *unattached]:
         warn(text)
-    for model, promotions in promotions_by_model.items():
-        print_verdicts(registry, model, promotions, applied.versions[model], holders(store, model, promotions))
+    held = {model: holders(store, model, promotions) for model, promotions in promotions_by_model.items()}
+    print_verdicts(registry, promotions_by_model, applied.versions, held)
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 
@@ -225,7 +225,7 @@ def _judge(
     tolerances = {name: config.export.tolerance(entry["format"], entry["variant"], name) for name in parities}
     verdicts = [
         gates.debug_gate(metadata),
-        gates.quality_gate(config, contender.metrics),
+        *gates.quality_gate(config, contender.metrics),
         gates.parity_gate(parities, tolerances, config.sign),
         gates.size_gate(config, entry["size_bytes"]),
         *gates.limit_gates(config, contender.metrics),

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
 COMPARISONS_BEFORE_WARNING = 20
+ADVICE = {
+    "rules": "; the plain rule is the safer choice here. registry.threshold in params.yaml asks for a value of the "
+    "metric instead, and `anelab model promote --force` promotes by hand"
+}
+"""What to do, where the reason does not say it."""
 
 
 def holders(store: "Store", model: str, promotions: PromotionRecord) -> dict[str, tuple[str, str]]:
@@ -40,25 +45,40 @@ def _rank(judged: dict[str, Any], number: str, held: Mapping[str, tuple[str, str
 
 def print_verdicts(
     registry: dict[str, Any],
-    model: str,
-    promotions: PromotionRecord,
-    versions: Mapping[str, str],
-    held: Mapping[str, tuple[str, str]],
+    promotions: Mapping[str, PromotionRecord],
+    versions: Mapping[str, Mapping[str, str]],
+    held: Mapping[str, Mapping[str, tuple[str, str]]],
 ) -> None:
-    """What a person should know: failed gates, and what each version now is."""
-    candidates = registry["models"][model]["candidates"]
-    used = len(promotions.comparisons.get(registry["test_digest"], ()))
+    """What a person should know: failed gates, and what each version now is. The mappings are by model."""
+    used = max(len(record.comparisons.get(registry["test_digest"], ())) for record in promotions.values())
     if used > COMPARISONS_BEFORE_WARNING:
         warn(f"{used} candidates were compared on this test set; by now chance may decide, so use a new test set")
-    for variant, judged in candidates.items():
-        for gate in judged["gates"]:
-            if gate["verdict"] == "fail":
-                warn(f"{model} {variant}: gate {gate['name']} failed: {gate['reason']}")
-    for variant, judged in candidates.items():
-        number = versions.get(variant, "?")
-        value = judged["metrics"][registry["metric"].partition(":")[2]]
-        rank = _rank(judged, number, held)
-        print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
-        for gate in judged["gates"]:
-            if gate["verdict"] == "no better":
-                print(f"  {gate['reason']}")
+    for gate, reasons in _failed(registry).items():
+        warn(f"gate {gate} failed: {_one_text(reasons)}{ADVICE.get(gate, '')}")
+    for model, judged in registry["models"].items():
+        for variant, candidate in judged["candidates"].items():
+            number = versions[model].get(variant, "?")
+            value = candidate["metrics"][registry["metric"].partition(":")[2]]
+            rank = _rank(candidate, number, held[model])
+            print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
+            for one in candidate["gates"]:
+                if one["verdict"] == "no better":
+                    print(f"  {one['reason']}")
+
+
+def _failed(registry: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Reasons by the name of the gate and of the candidate: what one cause holds back is told once."""
+    found: dict[str, dict[str, str]] = {}
+    for model, judged in registry["models"].items():
+        for variant, candidate in judged["candidates"].items():
+            for gate in candidate["gates"]:
+                if gate["verdict"] == "fail":
+                    found.setdefault(gate["name"], {})[f"{model} {variant}"] = gate["reason"]
+    return found
+
+
+def _one_text(reasons: Mapping[str, str]) -> str:
+    """The first candidate's reason, and who else is held back."""
+    (first, reason), *others = reasons.items()
+    also = f" (also {', '.join(name for name, _ in others)})" if others else ""
+    return f"{first}: {reason}{also}"

@@ -32,12 +32,15 @@ def passed(gates: Mapping[str, Gate] | list[Gate]) -> bool:
     return all(gate.verdict != "fail" for gate in values)
 
 
-def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> Gate:
+def quality_gate(config: WorkloadConfig, metrics: Mapping[str, float]) -> list[Gate]:
+    """The value that params.yaml asks for; none if it asks for none. Raises AnelabError if the metric is undefined."""
     value, threshold = config.headline(metrics, "the test set"), config.registry.threshold
+    if threshold is None:
+        return []
     ok = config.sign * value >= config.sign * threshold
     wanted = "at least" if config.sign > 0 else "at most"
     reason = f"{config.metric_name} is {value:.6g}, {wanted} {threshold:g} is asked"
-    return Gate("quality", "pass" if ok else "fail", reason, {"value": value, "threshold": threshold})
+    return [Gate("quality", "pass" if ok else "fail", reason, {"value": value, "threshold": threshold})]
 
 
 def limit_gates(config: WorkloadConfig, metrics: Mapping[str, float]) -> list[Gate]:
@@ -102,13 +105,14 @@ def champion_gate(
 def rules_gate(
     workload: AnyWorkload, config: WorkloadConfig, split: Split, candidate: Arrays, rules: Mapping[str, Arrays]
 ) -> list[Gate]:
-    """Whether learning pays: the 95 % interval of candidate minus the best plain rule, on the same rows, lies above 0.
-    If not, a user should know, but a network may be champion that does what a rule does. None without a rule that
-    has the metric."""
+    """The candidate against the best plain rule, on the same rows. `pass`: the 95 % interval of the gain lies above 0,
+    so learning pays. `no better`: it does not, which a user should know; but a network may be champion that does what
+    a rule does. `fail`: the interval reaches below -margin, and params.yaml asks for no value of the metric instead
+    (registry.threshold)."""
     figures_of = {name: workload.metrics(rows, split) for name, rows in rules.items()}
     values = {name: known[config.metric_name] for name, known in figures_of.items() if config.metric_name in known}
     if not values:
-        return []
+        return [Gate("rules", "not compared", f"there is no plain rule that has {config.metric_name}", {})]
     best = max(values, key=lambda name: config.sign * values[name])
     interval = _gain(workload, config, split, candidate, rules[best])
     reason = (
@@ -119,6 +123,9 @@ def rules_gate(
     known = {name: value for name, value in figures.items() if np.isfinite(value)}
     if interval.low > 0:
         return [Gate("rules", "pass", reason, known)]
+    margin = config.registry.margin
+    if config.registry.threshold is None and interval.low < -margin:
+        return [Gate("rules", "fail", f"{reason}, the lower bound must reach {-margin:g}", {**known, "margin": margin})]
     return [Gate("rules", "no better", f"{reason}; it is not shown that learning pays", known)]
 
 

@@ -1,20 +1,24 @@
-"""The folder of a registered version. Of an SQLite store by one query, so that MLflow need not be imported."""
+"""The folder of a registered version, and the gates that it failed.
+
+Of an SQLite store by queries, so that MLflow need not be imported."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from anelab.errors import AnelabError
-from anelab.tracking.gate_tags import held_back
-from anelab.tracking.reference import VersionReference
+from anelab.tracking.gate_tags import failed_gates, held_back
+from anelab.tracking.reference import CHAMPION, VersionReference
 from anelab.tracking.store import SQLITE, store_uri
 from anelab.workspace import Workspace
 
 MARK = "/mlruns/artifacts/"
 QUERY = """
-select version.version, version.storage_location
+select version.version, version.storage_location,
+version.version = (select version from registered_model_aliases where name = version.name and alias = 'champion')
 from model_versions as version
 left join registered_model_aliases as alias on alias.name = version.name and alias.alias = ?
 where version.name = ? and version.version = coalesce(alias.version, ?)
@@ -24,29 +28,37 @@ NEWEST = "select max(version) from model_versions where name = ? and current_sta
 TAGS = "select key, value from model_version_tags where name = ? and version = ?"
 
 
+@dataclass(frozen=True)
+class VersionFiles:
+    """`failed_gates`: reasons by the gates that hold the version back."""
+
+    folder: Path
+    failed_gates: Mapping[str, str]
+
+
 @contextmanager
-def version_folder(workspace: Workspace, reference: VersionReference) -> Iterator[Path]:
+def version_files(workspace: Workspace, reference: VersionReference) -> Iterator[VersionFiles]:
     """The version's files, for as long as the block lasts. Raises AnelabError if there is no such version."""
     uri = store_uri(workspace)
     if not uri.startswith(SQLITE):
-        with _downloaded(workspace, reference) as folder:
-            yield folder
+        with _downloaded(workspace, reference) as found:
+            yield found
         return
     database = Path(uri.removeprefix(SQLITE))
     if not database.is_file():
         recorded = any(workspace.root.glob("models/*/receipts/*.json"))
         fix = "run `anelab sync`, which makes it from the files" if recorded else "run `make repro`"
         raise AnelabError(f"there is no MLflow store at {database}; {fix}, or give a folder or an .onnx file")
-    yield _folder_of(database, reference.model, reference.version)
+    yield _files_of(database, reference.model, reference.version)
 
 
-def _folder_of(database: Path, model: str, version: str) -> Path:
+def _files_of(database: Path, model: str, version: str) -> VersionFiles:
     number = int(version) if version.isdigit() else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute(QUERY, (version, model, number)).fetchone()
             newest = connection.execute(NEWEST, (model,)).fetchone()[0]
-            tags = dict(connection.execute(TAGS, (model, newest)).fetchall())
+            tags = dict(connection.execute(TAGS, (model, found[0] if found else newest)).fetchall())
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
@@ -59,16 +71,18 @@ def _folder_of(database: Path, model: str, version: str) -> Path:
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]
     if not folder.is_dir():
         raise AnelabError(f"the files of {model} version {found[0]} are not at {folder}; run `anelab sync`")
-    return folder
+    return VersionFiles(folder, failed_gates(tags, bool(found[2])))
 
 
 @contextmanager
-def _downloaded(workspace: Workspace, reference: VersionReference) -> Iterator[Path]:
+def _downloaded(workspace: Workspace, reference: VersionReference) -> Iterator[VersionFiles]:
     import tempfile
 
-    from anelab.tracking.models import download, resolve
+    from anelab.tracking.models import aliases_of, download, resolve
     from anelab.tracking.store import open_store
 
     store = open_store(workspace)
     with tempfile.TemporaryDirectory() as scratch:
-        yield download(store, resolve(store, reference.model, reference.version), Path(scratch))
+        version = resolve(store, reference.model, reference.version)
+        failed = failed_gates(version.tags, CHAMPION in aliases_of(store, version))
+        yield VersionFiles(download(store, version, Path(scratch)), failed)

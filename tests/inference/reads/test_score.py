@@ -20,7 +20,7 @@ import onnxruntime
 import pytest
 
 from anelab.inference.reads.scorer import model_scorer
-from anelab.tracking.lookup import version_folder
+from anelab.tracking.lookup import version_files
 from anelab.tracking.reference import parse_version
 from anelab.tracking.store import open_store
 from anelab.workloads.read_quality import encode
@@ -436,6 +436,9 @@ def test_without_a_champion_the_gate_that_holds_it_back_is_named(home: Path, rea
         assert done.returncode == 1
         assert "was held back (quality: balanced_accuracy is" in done.stderr
         assert "anelab model promote read_quality-onnx/" in done.stderr
+    held = anelab(own, "score", str(reads), "-o", str(tmp_path / "x.tsv"), "--model", "read_quality-onnx/1")
+    assert held.returncode == 0
+    assert held.stderr.count("was held back when it was registered (quality: balanced_accuracy is") == 1
 
 
 def test_a_version_is_found_without_mlflow_where_mlflow_finds_it(home: Path, tmp_path: Path) -> None:
@@ -443,15 +446,15 @@ def test_a_version_is_found_without_mlflow_where_mlflow_finds_it(home: Path, tmp
     version = open_store(workspace).client.get_model_version_by_alias("read_quality-onnx", "champion")
     names = ["models:/read_quality-onnx@champion", "read_quality-onnx", f"read_quality-onnx/{version.version}"]
     for name in names:
-        with version_folder(workspace, parse_version(name)) as folder:
-            assert version.source.removeprefix("models:/") in str(folder)
-            assert (folder / "model.raw.onnx").is_file()
+        with version_files(workspace, parse_version(name)) as files:
+            assert version.source.removeprefix("models:/") in str(files.folder)
+            assert (files.folder / "model.raw.onnx").is_file()
     shutil.copytree(home / "mlruns", tmp_path / "moved" / "mlruns")
     hidden = home / "mlruns" / "artifacts"
     hidden.rename(home / "mlruns" / "elsewhere")
     try:
-        with version_folder(Workspace(ROOT, tmp_path / "moved"), parse_version(names[0])) as folder:
-            assert folder.is_relative_to(tmp_path / "moved")
+        with version_files(Workspace(ROOT, tmp_path / "moved"), parse_version(names[0])) as files:
+            assert files.folder.is_relative_to(tmp_path / "moved")
     finally:
         (home / "mlruns" / "elsewhere").rename(hidden)
 

@@ -1,6 +1,6 @@
 """The read_quality section of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,17 @@ from anelab.learning.figures import BINARY_FIGURES
 
 FIGURES = {**BINARY_FIGURES, "kept_50": 1, "kept_80": 1, "kept_90": 1, "rare_discarded": -1}
 """The last four only where errors are known: see `filters.py`."""
+
+AUTO = "auto"
+METRICS = {
+    "mean_quality": "max:balanced_accuracy",
+    "expected_errors": "max:balanced_accuracy",
+    "true_errors": "max:roc_auc",
+    "overlap": "max:roc_auc",
+}
+"""The headline metric by label, where params.yaml leaves the choice to it. What the rule of the label says is PASS or
+FAIL, so decisions count. Where errors are known, reads are to be sorted by their errors, and the user chooses how many
+to keep."""
 
 Effect = Literal["ggc", "homopolymer", "overstated"]
 
@@ -64,6 +75,15 @@ class Config(WorkloadConfig):
     data: ReadsDataConfig
     split: ReadsSplitConfig
     model: ModelConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_the_label(cls, section: Any) -> Any:
+        if not isinstance(section, dict) or section.get("metric") != AUTO:
+            return section
+        data = section.get("data")
+        label = data.get("label") if isinstance(data, dict) else None
+        return {**section, "metric": METRICS.get(label if isinstance(label, str) else "", METRICS["mean_quality"])}
 
     @model_validator(mode="after")
     def _labels_of_errors_where_they_are_learned(self) -> "Config":
