@@ -18,10 +18,11 @@ from anelab.bench.results.schema import Comparison, Report
 from anelab.bench.scenario import Scenario
 from anelab.dashboard import WORKSPACE
 from anelab.errors import AnelabError
-from anelab.tracking import reading, replicates
+from anelab.tracking import models, present_champion, reading, replicates, timed_versions
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.tracking.store import Store, store_uri
+from anelab.tracking.timed_versions import TimedVersion
 from anelab.views import engine
 from anelab.views.compare import Judged
 from anelab.workspace import Workspace
@@ -80,6 +81,11 @@ def run(run_id: str) -> RunRow:
     return reading.run(store(), run_id)
 
 
+def versions_by_run(workload: str) -> dict[str, list[TimedVersion]]:
+    """What every benchmark timed, and what came of every training."""
+    return timed_versions.versions_by_run(versions(workload), runs(workload, "train"), runs(workload, "bench"))
+
+
 def training_runs(found: Sequence[VersionRow]) -> dict[str, RunRow]:
     """The training runs of versions by id, as far as they were not erased."""
     there = {}
@@ -101,6 +107,14 @@ def judged(found: Sequence[VersionRow]) -> list[Judged]:
     return [
         Judged(one, there.get(one.run_id or ""), _replicates(one.model, one.version, one.test_digest)) for one in found
     ]
+
+
+@st.cache_data(show_spinner=False, ttl=FRESH, max_entries=64)
+def held_back_now(model: str, version: int) -> list[str]:
+    """Why a version may not be champion now, a sentence a gate; empty if it may."""
+    found = store()
+    with found.reading():
+        return present_champion.held_back_now(found, models.resolve(found, model, str(version)))
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=64, refresh_mode="background")

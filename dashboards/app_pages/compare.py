@@ -9,20 +9,21 @@ import pandas as pd
 import streamlit as st
 
 from anelab.bench.results.compare import compare_reports
-from anelab.tracking.reading import VersionRow
-from anelab.views import compare, engine, lineage
-from anelab.views.formatting import latex, markdown, result_name, run_names
+from anelab.tracking.reading import RunRow, VersionRow
+from anelab.views import compare, engine, history, lineage
+from anelab.views.formatting import latex, markdown, result_name, run_names, versions_sentence
 
 LEAST = 2
 MOST_VERSIONS = 50
 
 
-def result_names(workload: str) -> dict[str, str]:
-    """Runs of benchmarks by a name that tells them apart, newest first."""
-    names = {f"{name}, host {one.host[:6]}": one.id for name, one in run_names(loading.runs(workload, "bench")).items()}
-    if not names:
+def result_names(workload: str) -> dict[str, RunRow]:
+    """Runs of benchmarks by the versions they timed, when and where, newest first."""
+    runs = run_names(loading.runs(workload, "bench"), loading.versions_by_run(workload))
+    if not runs:
         stop(f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`.")
-    return names
+    names = history.machines([one.host for one in runs.values()], loading.latest_reports(workload))
+    return {f"{name}, {names[one.host]}": one for name, one in runs.items()}
 
 
 def stop(text: str) -> None:
@@ -33,7 +34,7 @@ def stop(text: str) -> None:
 def arms(workload: str, with_noise: bool) -> pd.DataFrame:
     results = result_names(workload)
     with st.container(horizontal=True):
-        run_id = results[components.pick("Result", list(results), "result")]
+        run_id = results[components.pick("Result", list(results), "result")].id
         report = loading.report(run_id)
         timed = sorted(engine.chosen(report), key=lambda name: name != report.settings.reference)
         if len(timed) < LEAST:
@@ -51,14 +52,17 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
         stop("There is one result only. Another follows from `anelab bench run` on another commit or machine.")
     with st.container(horizontal=True):
         old = components.pick("Old", older_first(there), "old")
-        later = sorted((name for name in there if name != old), key=lambda name: name[-6:] != old[-6:])
+        others = (name for name in there if name != old)
+        later = sorted(others, key=lambda name: there[name].host != there[old].host)
         new = components.pick_some("New", later, "new", "The newest") or later[:1]
-    parts = []
-    before = loading.report(there[old])
+    parts, of_run = [], loading.versions_by_run(workload)
+    before = loading.report(there[old].id)
     for name in new:
-        after = loading.report(there[name])
+        after = loading.report(there[name].id)
         found = compare_reports(before, after)
-        st.caption(components.escaped(f"Old: {result_name(before)}. New: {result_name(after)}."))
+        for word, run, report in (("Old", there[old], before), ("New", there[name], after)):
+            timed = versions_sentence(of_run.get(run.id, ()))
+            st.caption(components.escaped(f"{word}: {result_name(report)}. {timed}"))
         if found.reason:
             st.warning(components.escaped(f"Times are not comparable: {found.reason}."), icon=":material/block:")
             continue
@@ -71,10 +75,11 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
     return joined if len(new) > 1 else joined.drop(columns=["new result"])
 
 
-def older_first(there: dict[str, str]) -> list[str]:
+def older_first(there: dict[str, RunRow]) -> list[str]:
     """The newest result that another of its machine follows, and then the others."""
     names = list(there)
-    followed = [name for number, name in enumerate(names) if name[-6:] in {one[-6:] for one in names[:number]}]
+    hosts = [there[name].host for name in names]
+    followed = [name for number, name in enumerate(names) if hosts[number] in hosts[:number]]
     return list(dict.fromkeys([*followed, *names[1:], *names]))
 
 

@@ -21,12 +21,14 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         st.info(f"There is nothing of {workload} to show yet. Run `anelab run {workload}`.", title="No history")
         st.stop()
     name = components.pick("Name", names, "name")
+    of_run = loading.versions_by_run(workload)
     if kind == "Latency":
-        names_of = history.host_names(history.hosts(runs, name), loading.latest_reports(workload))
-        host = components.pick("Machine", list(names_of), "host")
-        frame = history.latency(runs, name, names_of[host])
+        machines = history.machines(history.hosts(runs, name), loading.latest_reports(workload))
+        fingerprints = {machine: fingerprint for fingerprint, machine in machines.items()}
+        host = components.pick("Machine", list(fingerprints), "host")
+        frame = history.latency(runs, name, fingerprints[host], of_run)
     else:
-        frame = history.metric(runs, name, history.better_when(name, loading.versions(workload)))
+        frame = history.metric(runs, name, history.better_when(name, loading.versions(workload)), of_run)
 unit = f"{name} (µs)" if kind == "Latency" else name
 components.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
 st.caption(
@@ -40,5 +42,5 @@ changes = frame[~frame["change"].isin(["as before", "too few before"])]
 if len(changes):
     counted = changes["change"].value_counts()
     st.markdown(f"**{', '.join(f'{name}: {count}' for name, count in counted.items())}**")
-components.table(frame.drop(columns=["order", "run"]), "history", f"{name} over results")
+components.table(frame.drop(columns=["order", "run", "host"]), "history", f"{name} over results")
 glossary.explain("band", "arm")

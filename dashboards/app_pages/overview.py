@@ -30,9 +30,9 @@ def show(workload: str) -> None:
         st.markdown(f":material/memory: {components.escaped(text)}")
     if len(frame := overview.holders_table(versions)):
         components.table(frame, f"holders_{workload}", f"Champions and challengers of {workload}", plain=True)
-    for one in champions:
-        with st.expander(f"Gates of {one.title}"):
-            components.table(overview.gates(one), f"gates_{one.model}", f"Gates that {one.title} passed", plain=True)
+    for title, one in overview.judged(versions).items():
+        with st.expander(title):
+            components.table(overview.gates(one), f"gates_{one.model}", title, plain=True)
     for lack in overview.missing(workload, stages(workload, versions, trained, reports), versions, reports):
         st.markdown(f":material/pending: {lack.what}: `{lack.command}`")
 

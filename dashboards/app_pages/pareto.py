@@ -63,11 +63,13 @@ points = {row["point"]: row for row in frame.to_dict("records")}
 point = points[components.pick("Point", list(points), "point")]
 if "champion" in point["aliases"]:
     st.caption("It is the champion already.")
-elif point["feasible"]:
+elif not point["feasible"]:
+    st.caption(components.escaped(f"Not feasible: {point['held back by'] or 'it is beyond the limits above'}."))
+elif reasons := loading.held_back_now(*pareto.model_and_number(str(point["version"]))):
+    st.caption(components.escaped(f"It is held back now: {'; '.join(reasons)}."))
+else:
     st.caption("What makes its version champion:")
     st.code(pareto.promote_command(str(point["version"])), language="bash")
-else:
-    st.caption(components.escaped(f"Not feasible: {point['held back by'] or 'it is beyond the limits above'}."))
 if len(test_sets) > 1:
     st.caption("Versions that were judged on another test set or by another metric are left out.")
 columns = {"us": "time of a call (µs)", "quality": metric, "size_kb": "size (kB)"}

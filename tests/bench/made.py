@@ -7,7 +7,8 @@ import numpy as np
 from anelab.bench.arms.placement import Placement
 from anelab.bench.results.report import summarised
 from anelab.bench.results.samples import AGAIN, Slice
-from anelab.bench.results.schema import ArmResult, Host, Report, Settings, Subject
+from anelab.bench.results.schema import ArmResult, Host, Report, Settings
+from anelab.bench.results.subject import Subject
 from anelab.bench.scenario import Scenario
 
 

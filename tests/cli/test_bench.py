@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from anelab.bench.results.report import read_report
 from anelab.cli.bench_targets import _settings
 from anelab.cli.console import Common
 from anelab.cli.results import _of_stage, opened
 from anelab.errors import AnelabError
 from anelab.files import read_json
 from anelab.tracking.store import open_store
+from anelab.tracking.timed_versions import _asked, in_order, timed_versions
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, anelab
 from tests.conftest import ROOT
@@ -58,6 +60,34 @@ def test_a_registered_version_is_measured_by_what_this_machine_has_for_it(home: 
     assert report["id"][:12] in history.stdout
     assert len(history.stdout.strip().splitlines()) == 4
     assert anelab(home, "bench", "show", f"mnist:{report['id'][:12]}").returncode == 0
+
+
+def test_a_result_names_the_versions_that_it_timed(home: Path) -> None:
+    shown = anelab(home, "bench", "show", "mnist").stdout
+    (line,) = [line for line in shown.splitlines() if line.startswith("mnist-onnx/1 ")]
+    assert " champion " in line and " commit " in line and " on the test set" in line
+    history = anelab(home, "bench", "history", "mnist").stdout
+    assert history.count("mnist-onnx/1 fp32, champion") == len(history.strip().splitlines()) - 1
+    newest = json.loads(anelab(home, "bench", "history", "mnist", "--json").stdout)[-1]
+    assert newest["versions"][0]["is_champion"]
+    compared = anelab(home, "bench", "compare", "mnist", "mnist")
+    assert compared.stdout.count("mnist-onnx/1 ") == 2
+    both = json.loads(anelab(home, "bench", "compare", "mnist", "mnist", "--json").stdout)
+    assert both["versions"]["old"] == both["versions"]["new"] == newest["versions"]
+    elsewhere = subprocess.run(
+        [sys.executable, "-m", "anelab", "bench", "show", str(home / "first.json")],
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no registered version here has the files that were timed" in elsewhere.stdout
+
+
+def test_the_versions_of_a_result_are_found_without_mlflow_where_mlflow_finds_them(home: Path) -> None:
+    workspace = Workspace(ROOT, home)
+    report = read_report(home / "reports/mnist/bench.json")
+    assert timed_versions(workspace, report) == in_order(_asked(workspace, report)) != []
 
 
 def test_comparing_lists_what_is_missing_and_can_fail(home: Path) -> None:

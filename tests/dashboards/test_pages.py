@@ -2,8 +2,10 @@
 
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from anelab.dashboard import WORKSPACE
 from anelab.views.formatting import JOINER
 from tests.commands import anelab
 from tests.conftest import ROOT
+from tests.dashboards.conftest import QUICK
 
 APP = ROOT / "dashboards" / "app.py"
 EMPTY = {"mnist": ("search",), "read_quality": ("compare",)}
@@ -163,11 +166,32 @@ def test_everything_can_be_compared(kind: str, home: Path, monkeypatch: pytest.M
     assert any(one.value.startswith("\\begin{tabular}") for one in app.code)
 
 
-def test_a_point_of_the_front_comes_with_its_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = page("pareto", home, monkeypatch, workload="mnist")
-    assert app.code[0].value.startswith("anelab model promote mnist-")
+def test_a_point_comes_with_its_command_unless_the_champion_holds_it_back(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     none = page("pareto", home, monkeypatch, workload="mnist", us="0.001")
     assert none.info[0].value == "No version is within these limits and past its gates."
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    with closing(sqlite3.connect(other / "mlruns/mlflow.db")) as connection, connection:
+        connection.execute("update model_version_tags set value = '0.0' where key = 'anelab.margin'")
+    worse = by_point(other, monkeypatch)
+    assert any("It is held back now: champion: accuracy gain" in text for text in worse.values())
+    assert not any("anelab model promote" in text for text in worse.values())
+    assert anelab(other, "model", "promote", "mnist-onnx/1", "--force").returncode == 0
+    words = [sys.executable, "-m", "anelab", "bench", "run", "mnist-onnx/3", *QUICK, "--arm", "ort-cpu"]
+    subprocess.run([*words, "--workspace", str(other)], cwd=ROOT, check=True, capture_output=True)
+    assert "anelab model promote mnist-onnx/3" in by_point(other, monkeypatch).values()
+
+
+def by_point(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the page says of each point: the command, or why there is none."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    first = page("pareto", home, monkeypatch, workload="mnist")
+    (picker,) = [one for one in first.selectbox if one.label == "Point"]
+    apps = {point: page("pareto", home, monkeypatch, workload="mnist", point=point) for point in picker.options}
+    return {point: app.code[0].value if app.code else unescaped(texts(app)) for point, app in apps.items()}
 
 
 def test_without_a_store_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from anelab.bench.results.schema import (
     Memory,
     Opening,
     Report,
-    Subject,
 )
+from anelab.bench.results.subject import Subject
 from anelab.tracking.reading import GateRow, RunRow, VersionRow
 from tests.bench.made import arm, host, timed
 

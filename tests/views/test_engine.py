@@ -40,7 +40,7 @@ def test_the_answer_names_the_batch_size_from_which_on_it_is_faster(apple: Resul
 def test_the_answer_names_the_version_that_was_measured(apple: Result) -> None:
     measured = version(4, model="mnist-coreml", variant="fp16")
     (first, *_) = engine.answer(named([apple[0]]), [measured, version(5, sha256="other")])
-    assert first.startswith("Mac16,10, Darwin (aaaaaa), mnist-coreml/4: ")
+    assert first.startswith("Mac16,10, Darwin, mnist-coreml/4: ")
 
 
 def test_the_answer_says_what_holds_at_one_row_and_follows_the_choice_of_arms(apple: Result) -> None:
@@ -56,13 +56,13 @@ def test_the_answer_says_what_holds_at_one_row_and_follows_the_choice_of_arms(ap
 def test_results_of_one_machine_are_told_apart(apple: Result) -> None:
     report = apple[0]
     later = report.model_copy(update={"id": "f" * 64, "measured_at": "2026-12-24T10:00:00+00:00"})
-    assert list(named([report])) == ["Mac16,10, Darwin (aaaaaa)"]
+    assert list(named([report])) == ["Mac16,10, Darwin"]
     names = list(named([report, later]))
     assert len(names) == 2
-    assert names[1] == "Mac16,10, Darwin (aaaaaa), 2026-12-24 10:00"
+    assert names[1] == "Mac16,10, Darwin, 2026-12-24 10:00"
     versions = [version(4, model="mnist-coreml", variant="fp16")]
     first, second = named([report, later], versions)
-    assert first == "Mac16,10, Darwin (aaaaaa), mnist-coreml/4"
+    assert first == "Mac16,10, Darwin, mnist-coreml/4"
     assert second == f"{first}, result ffffffff"
 
 

@@ -24,7 +24,7 @@ def test_overview_names_holders_and_what_is_missing() -> None:
     frame = overview.holders_table(rows)
     assert list(frame["alias"]) == ["champion", "challenger"]
     assert list(frame["version"]) == [2, 3]
-    assert frame["gates"].iloc[0] == "✓ quality ✓ size"
+    assert frame["gates"].iloc[0] == "✓ quality, ✓ size"
     stages = dict.fromkeys(("prepare", "search", "train", "export", "bench", "register"), 1)
     ne = [mac()[0]]
     assert overview.missing("mnist", stages, rows, ne) == []
@@ -167,7 +167,7 @@ def test_points_are_of_the_file_that_the_arm_ran() -> None:
     frame = pareto.points([version(results={"x": "b1"})], {"b1": made})
     assert set(frame["arm"]) == set(made.arms)
     assert pareto.points([version(sha256="other")], {"b1": made}).empty
-    assert pareto.promote_command("mnist-onnx/2") == "anelab model promote mnist-onnx 2"
+    assert pareto.promote_command("mnist-onnx/2") == "anelab model promote mnist-onnx/2"
 
 
 def test_history_is_of_one_host_and_marks_changes() -> None:
@@ -180,10 +180,9 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     assert history.hosts([*runs, other], "single.ort-cpu.fp32") == ["other", "f" * 16]
     assert history.hosts(runs, "single.b") == []
     made = linux()[0]
-    names = history.host_names([made.host.fingerprint, "other!"], [made])
-    assert list(names.values()) == [made.host.fingerprint, "other!"]
-    assert list(names) == [formatting.host_name(made), "unknown machine (other!)"]
-    frame = history.latency([*runs, other], "single.ort-cpu.fp32", "f" * 16)
+    names = history.machines([made.host.fingerprint, "other!"], [made])
+    assert names == {made.host.fingerprint: formatting.host_name(made), "other!": "unknown machine (other!)"}
+    frame = history.latency([*runs, other], "single.ort-cpu.fp32", "f" * 16, {})
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
 
@@ -192,7 +191,7 @@ def test_metrics_of_other_data_are_left_out() -> None:
     runs = [run(number=number, metrics={"test_accuracy": 0.9 + number / 100}) for number in range(3)]
     runs[0] = run(number=0, metrics={"test_accuracy": 0.5}, datasets={"mnist": "x"})
     assert history.metrics(runs) == ["test_accuracy"]
-    assert list(history.metric(runs, "test_accuracy", 1)["value"]) == [0.91, 0.92]
+    assert list(history.metric(runs, "test_accuracy", 1, {})["value"]) == [0.91, 0.92]
 
 
 def test_the_direction_of_a_metric_is_known_or_not_guessed() -> None:

@@ -15,6 +15,7 @@ from anelab.errors import UsageError
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
     from anelab.bench.scenario import Scenario
+    from anelab.cli.console import Common
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
 
@@ -57,23 +58,24 @@ def run(
     from anelab.cli.bench_targets import run_target
 
     report = run_target(ctx.obj, target, arm or [], thorough, url)
-    _print(report, as_json)
+    _print(ctx.obj, report, as_json)
 
 
-def _print(report: "Report", as_json: bool) -> None:
+def _print(common: "Common", report: "Report", as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
         return
+    from anelab.tracking.timed_versions import timed_versions
     from anelab.views.tables import report_text
 
-    print(report_text(report))
+    print(report_text(report, timed_versions(common.anywhere(), report)))
 
 
 @COMMANDS.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
 def show(ctx: typer.Context, result: Result, as_json: AsJson = False) -> None:
     """Print a result."""
     with opened(ctx.obj.workspace, result) as (report, _):
-        _print(report, as_json)
+        _print(ctx.obj, report, as_json)
 
 
 @COMMANDS.command(
@@ -115,16 +117,21 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two results: regressions, improvements, arms that fail now or are missing, and arms that are about the
-    Neural Engine (NE) but mostly ran elsewhere."""
+    Neural Engine (NE) but mostly ran elsewhere. An arm that computes another network is told apart."""
     from anelab.bench.results.compare import compare_reports
-    from anelab.views.tables import differences_text, title
+    from anelab.tracking.timed_versions import timed_versions
+    from anelab.views.tables import differences_text, title, versions_text
 
     with opened(ctx.obj.workspace, old) as (before, _), opened(ctx.obj.workspace, new) as (after, _):
         found = compare_reports(before, after)
+    versions = {name: timed_versions(ctx.obj.anywhere(), one) for name, one in (("old", before), ("new", after))}
     if as_json:
-        print_json(found.as_json())
+        named = {name: [one.as_json() for one in timed] for name, timed in versions.items()}
+        print_json({**found.as_json(), "versions": named})
     else:
-        print(f"old: {title(before)}\nnew: {title(after)}\n\n{differences_text(found)}")
+        for name, report in (("old", before), ("new", after)):
+            print(f"{name}: {title(report)}\n{versions_text(versions[name])}\n")
+        print(differences_text(found))
     if fail_on_regression and found.regressed:
         raise typer.Exit(1)
 
@@ -142,11 +149,13 @@ def history(
     """List the median time of a call in every result of the store, oldest first."""
     from anelab.tracking.benchmarks import list_results
     from anelab.tracking.store import open_store
+    from anelab.tracking.timed_versions import with_versions
     from anelab.views.tables import history_text
 
     ctx.obj.job(workload)
     wanted = _scenario(scenario)
-    results = list_results(open_store(ctx.obj.workspace()), workload)
+    store = open_store(ctx.obj.workspace())
+    results = with_versions(store, workload, list_results(store, workload))
     if not results and not as_json:
         print(
             f"{workload} has no results in the store; run `anelab bench run {workload}`, or `anelab sync`, which "

@@ -12,7 +12,7 @@ import onnx
 from anelab.export.cost import package_costs
 from anelab.export.formats import format_of
 from anelab.export.mlpackage import describe_package, package_content
-from anelab.export.onnx import operators, opset_of, signature
+from anelab.export.onnx import operators, opset_of, parameters, signature
 from anelab.files import path_digest, path_size
 from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor
 
@@ -62,7 +62,12 @@ def describe_file(folder: Path, artifact: Artifact) -> dict[str, Any]:
 
 def _of_onnx(path: Path) -> dict[str, Any]:
     model = onnx.load(path)
-    return {"content": content_digest(model), "operators": operators(model), "opset": opset_of(model)}
+    return {
+        "content": content_digest(model),
+        "operators": operators(model),
+        "opset": opset_of(model),
+        "parameters": parameters(model),
+    }
 
 
 def _of_package(path: Path) -> dict[str, Any]:

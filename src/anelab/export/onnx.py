@@ -1,6 +1,7 @@
 """ONNX at exactly the opset that was asked for, equal bytes for equal weights, no path inside."""
 
 import io
+import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -68,6 +69,11 @@ def write_model(model: onnx.ModelProto, path: Path) -> None:
 def operators(model: onnx.ModelProto) -> dict[str, int]:
     """How often each operator occurs."""
     return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+
+
+def parameters(model: onnx.ModelProto) -> int:
+    """How many numbers its weights are."""
+    return sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
 
 
 def signature(graph: Graph) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.bench.measuring.run import chosen_arms, run_benchmark, write_result
-    from anelab.bench.results.metrics import medians
+    from anelab.bench.results.metrics import medians, subject_params
     from anelab.stages.export import host_parity
 
     config, subject = job.config.bench, subject_of(job)
@@ -49,7 +49,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     for text in report.warnings:
         warn(f"{job.name}: {text}")
     datasets = [Dataset(job.name, report.subject.data_digest, "test")]
-    return Outcome(medians(report), datasets, reports=["bench.json"], identity=report.id)
+    params = subject_params(report)
+    return Outcome(medians(report), datasets, reports=["bench.json"], params=params, identity=report.id)
 
 
 def _rescued(found: "Report", slices: "list[Slice]", error: OSError) -> AnelabError:

@@ -64,6 +64,8 @@ class Outcome:
     history: list[dict[str, float]] = field(default_factory=list)
     trials: list[dict[str, Any]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    """Of the run, beside the configuration."""
     identity: str = ""
     """Of a result that does not follow from the stage's inputs: it takes their key's place in the receipt."""
 
@@ -135,8 +137,9 @@ def execute(stage: Stage, job: Job) -> Receipt:
         work.mkdir(parents=True, exist_ok=True)
         started = _now_ms()
         outcome = stage.run(job, work, key)
-        recorded = {name: value for name, value in vars(outcome).items() if name != "identity"}
-        receipt = Receipt(job.name, stage.name, outcome.identity or key, params_of(stage, job), **recorded)
+        recorded = {name: value for name, value in vars(outcome).items() if name not in ("identity", "params")}
+        params = {**params_of(stage, job), **outcome.params}
+        receipt = Receipt(job.name, stage.name, outcome.identity or key, params, **recorded)
         receipt.write(receipt_path(job.workspace, job.name, stage.name))
         tags = provenance(job.workspace.project)
         write_execution(job.workspace, receipt, tags, started, _now_ms())

@@ -105,6 +105,7 @@ def _registry(job: Job, manifest: dict[str, Any], digest: str) -> dict[str, Any]
     return {
         "data_digest": dvc_md5(job.prepared),
         "input_key": manifest["metadata"]["input_key"],
+        "margin": job.config.registry.margin,
         "metric": job.config.metric,
         "models": {},
         "schema": SCHEMA,

@@ -17,7 +17,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 
 from anelab.bench.results.bundle import REPORT, SAMPLES, opened_bundle
-from anelab.bench.results.metrics import Median, medians
+from anelab.bench.results.metrics import Median, medians, subject_params
 from anelab.bench.results.report import parse_report, read_report
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
@@ -89,7 +89,7 @@ def attach_result(
         report.subject.workload,
         STAGE,
         report.id,
-        report.settings.model_dump(mode="json"),
+        {**report.settings.model_dump(mode="json"), **subject_params(report)},
         medians(report),
         [Dataset(report.subject.workload, report.subject.data_digest, "test")],
     )
@@ -134,9 +134,8 @@ def _attach(store: Store, report: Report, samples: Path) -> list[str]:
 
 def versions_of(store: Store, report: Report) -> list[ModelVersion]:
     """The registered versions whose files the report's arms ran, by sha256."""
-    ran = {sha256 for arm in report.arms.values() if arm.timed for sha256 in arm.files.values()}
     found: dict[tuple[str, str], ModelVersion] = {}
-    for sha256 in sorted(ran):
+    for sha256 in report.timed_files():
         for format in REGISTERED_FORMATS:
             version = find_version(store, registered_model(report.subject.workload, format), sha256)
             if version is not None:

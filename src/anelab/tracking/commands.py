@@ -13,7 +13,7 @@ from anelab.files import read_json
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.gate_tags import gate_verdicts
-from anelab.tracking.present_champion import verdicts_now
+from anelab.tracking.present_champion import held_back_now
 from anelab.tracking.promotion_record import PromotionRecord, write_promotions
 from anelab.tracking.recovery import has_run, versions_in
 from anelab.tracking.registration import (
@@ -28,8 +28,6 @@ from anelab.tracking.registration import (
 )
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
-
-AGAINST = ("fail", "not eligible")
 
 
 def workload_of(model: str) -> str:
@@ -134,9 +132,7 @@ def promote_version(workspace: Workspace, model: str, reference: str, force: boo
             f"{model} version {version.version} was not registered by anelab, so no gate judged it; export and "
             f"register its model (`anelab run {workload}`)"
         )
-    allowed = float(version.tags.get("gate.champion.margin", 0.0)) if margin is None else margin
-    verdicts = verdicts_now(store, model, version, allowed)
-    against = [f"{name}: {why}" for name, (verdict, why) in verdicts.items() if verdict in AGAINST]
+    against = held_back_now(store, version, margin)
     if against and not force:
         reasons = "\n  ".join(against)
         raise AnelabError(f"{model} version {version.version} did not pass:\n  {reasons}\n--force promotes it anyway")

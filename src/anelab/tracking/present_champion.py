@@ -11,6 +11,7 @@ from anelab.bench.results.quality import difference
 from anelab.tracking.gate_tags import gate_verdicts
 from anelab.tracking.gates import Gate
 from anelab.tracking.models import champion_version
+from anelab.tracking.registration import MARGIN_TAG
 from anelab.tracking.replicates import of_version
 from anelab.tracking.store import Store
 
@@ -18,7 +19,19 @@ GATE = "champion"
 CONTRACT = ("anelab.metric", "anelab.test_digest")
 
 
-def verdicts_now(store: Store, model: str, version: ModelVersion, margin: float) -> dict[str, tuple[str, str]]:
+AGAINST = ("fail", "not eligible")
+
+
+def held_back_now(store: Store, version: ModelVersion, margin: float | None = None) -> list[str]:
+    """Why a version that `register` made may not be champion now, a sentence a gate; empty if it may. `margin`: of the
+    metric, by which it may be worse than the champion; None for that of its registration."""
+    registered = version.tags.get(MARGIN_TAG) or version.tags.get("gate.champion.margin") or "0"
+    allowed = float(registered) if margin is None else margin
+    verdicts = _verdicts_now(store, version.name, version, allowed)
+    return [f"{name}: {why}" for name, (verdict, why) in verdicts.items() if verdict in AGAINST]
+
+
+def _verdicts_now(store: Store, model: str, version: ModelVersion, margin: float) -> dict[str, tuple[str, str]]:
     """Verdict and reason of every gate, of the gate `champion` as of now."""
     verdicts = gate_verdicts(version.tags)
     if verdicts.get(GATE, ("", ""))[0] == "not eligible":

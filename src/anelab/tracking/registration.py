@@ -39,6 +39,8 @@ SCHEMA = 2
 REGISTERED_FORMATS = ("onnx", "coreml")
 METRIC_TAG = "anelab.metric"
 """Of every version that `register` made."""
+MARGIN_TAG = "anelab.margin"
+"""By how much of the metric it may be worse than the champion; versions of older anelabs have none."""
 
 
 def registered_model(workload: str, format: str) -> str:
@@ -234,7 +236,8 @@ def _tags(workload: str, variant: str, judged: dict[str, Any], registry: dict[st
         "anelab.sha256": judged["sha256"],
         "anelab.content": judged["content"],
         "anelab.input_key": registry["input_key"],
-        "anelab.metric": registry["metric"],
+        METRIC_TAG: registry["metric"],
+        **({MARGIN_TAG: repr(registry["margin"])} if "margin" in registry else {}),
         "anelab.test_digest": registry["test_digest"],
         "anelab.passed": str(judged["passed"]).lower(),
     }

@@ -5,6 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from anelab.bench.results.trend import OTHER_NETWORK
 from anelab.views.formatting import BAD, DEVICE_COLOURS, DEVICE_NAMES, GOOD, PLAIN, VERDICT_SHAPES
 
 WIDTH = 680
@@ -17,6 +18,7 @@ STEPS = {
     "improvement": ("triangle-up", GOOD),
     "regression": ("triangle-down", BAD),
     "change": ("diamond", NOISE),
+    OTHER_NETWORK: ("square", NOISE),
 }
 """What a value of a history can be, and how it is drawn."""
 
@@ -188,7 +190,7 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         y=y,
         shape=shapes,
         color=colours,
-        tooltip=["when", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"],
+        tooltip=["when", "version", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"],
     )
     layers = [band, line, point] if frame["low"].notna().any() else [line, point]
     return alt.layer(*layers).properties(height=380, width=WIDTH)

@@ -8,11 +8,12 @@ import pandas as pd
 from anelab.bench.results.compare import Change, Differences, level, significance
 from anelab.bench.results.quality import Difference, difference, interval
 from anelab.bench.results.schema import Comparison, Report
+from anelab.bench.results.trend import OTHER_NETWORK
 from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen
-from anelab.views.formatting import host_name, interval_text, ratio_text, time_text, verdict_text
+from anelab.views.formatting import host_names, interval_text, ratio_text, time_text, verdict_text
 
 TOO_FEW = "too few processes whose blocks are evidence"
 NOISE = ("within noise", "unchanged")
@@ -37,9 +38,14 @@ def arms(found: Sequence[Comparison], with_noise: bool) -> pd.DataFrame:
 
 def results(found: Differences, with_noise: bool) -> pd.DataFrame:
     """Two results of the same arms on one host, old and new."""
-    groups = (("regression", found.regressions), ("improvement", found.improvements), ("unchanged", found.unchanged))
+    groups = (
+        ("regression", found.regressions),
+        ("improvement", found.improvements),
+        (OTHER_NETWORK, found.other_network),
+        ("unchanged", found.unchanged),
+    )
     rows = [
-        _change_row(kind, one)
+        _change_row(kind, one, found)
         for kind, changes in groups
         if with_noise or kind not in NOISE
         for one in sorted(changes, key=lambda one: -one.significance)
@@ -63,8 +69,12 @@ def _cell(name: str) -> dict[str, str]:
     return {"arm": arm, "scenario": cell_name(Scenario.parse(cell)) if cell else ""}
 
 
-def _change_row(kind: str, one: Change) -> dict[str, str]:
-    sign = {"regression": "▼", "improvement": "▲"}.get(kind, "≈")
+def _change_row(kind: str, one: Change, found: Differences) -> dict[str, str]:
+    sign = {"regression": "▼", "improvement": "▲", OTHER_NETWORK: "≠"}.get(kind, "≈")
+    old, new = found.networks.get(one.arm, ("", ""))
+    values = found.quality.get(one.arm)
+    because = [f"{old}, then {new}"] if old else []
+    because += [] if values is None else [f"{found.metric} of the example rows {values[0]:.4g}, then {values[1]:.4g}"]
     return {
         "arm": one.arm,
         "scenario": cell_name(one.cell),
@@ -72,6 +82,7 @@ def _change_row(kind: str, one: Change) -> dict[str, str]:
         "new": time_text(one.new_ns),
         "old over new [95 % interval]": ratio_text(one.ratio, one.low, one.high),
         "change": f"{sign} {kind}",
+        "because": "; ".join(because),
     }
 
 
@@ -179,14 +190,15 @@ def pivot(reports: Sequence[Report], cell: Scenario) -> pd.DataFrame:
     """Models by devices: the median of a call with its 95 % interval over processes. Columns are machines and are
     never divided by each other."""
     table: dict[str, dict[str, str]] = {}
+    names = host_names(reports)
     for report in reports:
-        column = host_name(report)
+        column = names[report.host.fingerprint]
         for name in chosen(report):
             if cell in report.arms[name].cells:
                 found = level(report, name, cell)
                 row = table.setdefault(f"{report.subject.workload}, {name}", {})
                 row[column] = "too few processes" if found is None else level_text(found)
-    columns = list(dict.fromkeys(host_name(report) for report in reports))
+    columns = list(dict.fromkeys(names.values()))
     return pd.DataFrame([{"model": name, **row} for name, row in table.items()], columns=["model", *columns])
 
 

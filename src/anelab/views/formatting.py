@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from anelab.bench.arms.placement import UNAVAILABLE
 from anelab.bench.results.schema import ArmResult, Report
 from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.timed_versions import TimedVersion
 from anelab.views.tables import duration
 
 DEVICE_COLOURS = {"NE": "#D55E00", "GPU": "#009E73", "CPU": "#0072B2", "unavailable": "#8C8C8C"}
@@ -101,8 +102,15 @@ def size_text(size_bytes: float | None) -> str:
 
 
 def host_name(report: Report) -> str:
-    """A machine as a person knows it, and what tells it from its like."""
-    return f"{report.host.model or report.host.processor}, {report.host.system} ({report.host.fingerprint[:6]})"
+    """A machine as a person knows it."""
+    return f"{report.host.model or report.host.processor}, {report.host.system}"
+
+
+def host_names(reports: Sequence[Report]) -> dict[str, str]:
+    """Names of machines by fingerprint; those of one name by its beginning, too."""
+    names = {report.host.fingerprint: host_name(report) for report in reports}
+    alike = Counter(names.values())
+    return {print_: f"{name} ({print_[:6]})" if alike[name] > 1 else name for print_, name in names.items()}
 
 
 def result_name(report: Report) -> str:
@@ -112,11 +120,11 @@ def result_name(report: Report) -> str:
 
 def named(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> dict[str, Report]:
     """Results by their machine; where one has several, also by the versions they measured, or when."""
-    machines = Counter(host_name(report) for report in reports)
+    names, results = host_names(reports), Counter(report.host.fingerprint for report in reports)
     found: dict[str, Report] = {}
     for report in reports:
-        name = host_name(report)
-        several = machines[name] > 1
+        name = names[report.host.fingerprint]
+        several = results[report.host.fingerprint] > 1
         name = f"{name}, imported" if report.imported else name
         if several:
             files = {sha256 for arm in report.arms.values() for sha256 in arm.files.values()}
@@ -126,13 +134,39 @@ def named(reports: Sequence[Report], versions: Sequence[VersionRow] = ()) -> dic
     return found
 
 
-def run_names(runs: Sequence[RunRow]) -> dict[str, RunRow]:
-    """Runs by a name that tells them apart, newest first: when, at which commit, under which key."""
-    return {
-        f"{moment(one.started_ms)}, {one.commit[:7] or 'no commit'}, {one.key[:8]}"
-        f"{', imported' if one.tags.get('anelab.imported') == 'true' else ''}": one
-        for one in reversed(runs)
-    }
+def run_names(runs: Sequence[RunRow], timed: Mapping[str, Sequence[TimedVersion]] | None = None) -> dict[str, RunRow]:
+    """Runs by a name that tells them apart, newest first: the versions that they timed (`timed`, by run) or the commit,
+    and when."""
+    found: dict[str, RunRow] = {}
+    for one in reversed(runs):
+        what = versions_title((timed or {}).get(one.id, ())) or f"commit {one.commit[:8] or 'unknown'}"
+        name = f"{what}, {moment(one.started_ms)}"
+        name = f"{name}, imported" if one.tags.get("anelab.imported") == "true" else name
+        found[name if name not in found else f"{name}, run {one.id[:8]}"] = one
+    return found
+
+
+def versions_title(versions: Sequence[TimedVersion]) -> str:
+    """The champion or first of a result's versions, and how many more; "" for none."""
+    if not versions:
+        return ""
+    first, *others = versions
+    champion = " (champion)" if first.is_champion else ""
+    return f"{first.title}{champion}{f' and {len(others)} more' if others else ''}"
+
+
+def versions_sentence(versions: Sequence[TimedVersion]) -> str:
+    """What a result timed: versions, commits, and their headline metric."""
+    if not versions:
+        return "It timed no version that is registered here."
+    return f"It timed {'; '.join(_version_text(one) for one in versions)}."
+
+
+def _version_text(one: TimedVersion) -> str:
+    parts = [f"{one.title} ({one.variant}{', champion' if one.is_champion else ''})"]
+    parts += [f"of commit {one.commit}"] if one.commit else []
+    parts += [] if one.value is None else [f"{one.metric} {one.value:.4g} on the test set"]
+    return ", ".join(parts)
 
 
 ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@[\w-]+\.\w)", re.IGNORECASE)

@@ -1,17 +1,22 @@
 """One figure over commits, with the noise of its own past."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 
 import pandas as pd
 
 from anelab.bench.results import trend
-from anelab.bench.results.metrics import SUFFIX, Median
+from anelab.bench.results.metrics import NETWORK, SUFFIX, Median
 from anelab.bench.results.schema import Report
 from anelab.tracking.reading import RunRow, VersionRow
-from anelab.views.formatting import host_name, moment
+from anelab.tracking.timed_versions import TimedVersion
+from anelab.views.formatting import host_names, moment, versions_title
 
 METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
 """Settings without which times are not comparable, as `anelab bench compare` has it."""
+Versions = Mapping[str, Sequence[TimedVersion]]
+"""Registered versions by the run that timed or trained them, champions first."""
 
 
 def latencies(runs: Sequence[RunRow]) -> list[str]:
@@ -29,10 +34,10 @@ def hosts(runs: Sequence[RunRow], name: str) -> list[str]:
     return list(dict.fromkeys(run.host for run in reversed(runs) if run.host and f"{name}{SUFFIX}" in run.metrics))
 
 
-def host_names(fingerprints: Sequence[str], reports: Sequence[Report]) -> dict[str, str]:
-    """Fingerprints by the machine's name, as far as a result tells it."""
-    known = {report.host.fingerprint: host_name(report) for report in reports}
-    return {known.get(one, f"unknown machine ({one[:6]})"): one for one in fingerprints}
+def machines(fingerprints: Sequence[str], reports: Sequence[Report]) -> dict[str, str]:
+    """Names by fingerprint, as far as a result tells them."""
+    known = host_names(reports)
+    return {one: known.get(one, f"unknown machine ({one[:6]})") for one in fingerprints}
 
 
 def better_when(name: str, versions: Sequence[VersionRow]) -> int:
@@ -44,30 +49,40 @@ def better_when(name: str, versions: Sequence[VersionRow]) -> int:
     return next(iter([*headline, *directions]), 0)
 
 
-def latency(runs: Sequence[RunRow], name: str, host: str) -> pd.DataFrame:
-    """µs of one arm and scenario on one host, measured as it was last time."""
+def latency(runs: Sequence[RunRow], name: str, host: str, timed: Versions) -> pd.DataFrame:
+    """µs of one arm and scenario on one host, measured as it was last time. Another network is no regression: with it
+    the past begins anew."""
     having = [run for run in runs if f"{name}{SUFFIX}" in run.metrics and run.host == host]
     having = [run for run in having if _method(run) == _method(having[-1])]
-    return _frame(having, trend.times([run.metrics[f"{name}{SUFFIX}"] for run in having]))
+    parts = [list(part) for _, part in groupby(having, key=lambda run: run.params.get(NETWORK, ""))]
+    points: list[trend.Point] = []
+    for part in parts:
+        first, *others = trend.times([run.metrics[f"{name}{SUFFIX}"] for run in part])
+        points += [replace(first, change=trend.OTHER_NETWORK) if points else first, *others]
+    return _frame(having, points, timed)
 
 
-def metric(runs: Sequence[RunRow], name: str, better: int) -> pd.DataFrame:
+def metric(runs: Sequence[RunRow], name: str, better: int, trained: Versions) -> pd.DataFrame:
     """A metric on the test set over trainings. Another digest of the data is another question, so only runs on the
     last one's data are shown."""
     having = [run for run in runs if name in run.metrics]
     having = [run for run in having if run.datasets == having[-1].datasets]
-    return _frame(having, trend.figures([run.metrics[name] for run in having], better))
+    return _frame(having, trend.figures([run.metrics[name] for run in having], better), trained)
 
 
 def _method(run: RunRow) -> dict[str, str]:
     return {name: run.params.get(name, "") for name in METHOD}
 
 
-def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point]) -> pd.DataFrame:
+def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versions) -> pd.DataFrame:
+    versions = [of_run.get(run.id, ()) for run in runs]
+    metric = next((one[0].metric for one in versions if one), "metric")
     rows = [
         {
             "order": f"{number:05d}#{run.commit[:7] or 'unknown'}",
             "when": moment(run.started_ms),
+            "version": versions_title(of_version) or "not registered",
+            f"{metric}, test set": of_version[0].value if of_version else None,
             "commit": run.commit[:12] + (" with changes" if run.dirty else ""),
             "value": point.value,
             "low": point.low,
@@ -76,6 +91,7 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point]) -> pd.DataFram
             "host": run.host,
             "run": run.id,
         }
-        for number, (run, point) in enumerate(zip(runs, points, strict=True))
+        for number, (run, point, of_version) in enumerate(zip(runs, points, versions, strict=True))
     ]
-    return pd.DataFrame(rows, columns=["order", "when", "commit", "value", "low", "high", "change", "host", "run"])
+    columns = ["order", "when", "version", "commit", "value", f"{metric}, test set", "low", "high", "change"]
+    return pd.DataFrame(rows, columns=[*columns, "host", "run"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from anelab.bench.results.schema import Report
-from anelab.tracking.reading import RunRow, VersionRow
+from anelab.tracking.reading import GateRow, RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views.engine import ran_on_ne
 from anelab.views.formatting import moment, size_text
@@ -51,7 +51,7 @@ def holders_table(versions: Sequence[VersionRow]) -> pd.DataFrame:
             "variant": one.variant,
             one.metric_name: one.value,
             "size": size_text(one.size_bytes),
-            "gates": " ".join(f"{GATE_SIGNS.get(gate.verdict, '')} {gate.name}" for gate in one.gates),
+            "gates": ", ".join(_gate_text(gate) for gate in one.gates),
             "benchmarks": len(one.results),
             "registered": moment(one.created_ms),
         }
@@ -60,6 +60,34 @@ def holders_table(versions: Sequence[VersionRow]) -> pd.DataFrame:
         if (one := holder(versions, model, alias)) is not None
     ]
     return pd.DataFrame(rows)
+
+
+def judged(versions: Sequence[VersionRow]) -> dict[str, VersionRow]:
+    """Whose gates tell where each model stands, by a sentence: the champion, or without one the newest version of the
+    variant that may be champion, and why it is none."""
+    found = {}
+    for model in models_of(versions):
+        champion = holder(versions, model, "champion")
+        newest = next((one for one in versions if one.model == model and _may_be_champion(one)), None)
+        if champion is not None:
+            found[f"Gates of {champion.title}, the champion"] = champion
+        elif newest is not None:
+            found[f"There is no champion. Gates of {newest.title}, the newest version"] = newest
+    return found
+
+
+def _may_be_champion(version: VersionRow) -> bool:
+    return all(gate.verdict != "not eligible" for gate in version.gates)
+
+
+def _held_back_by(version: VersionRow) -> str:
+    return "; ".join(f"{gate.name}: {gate.reason}" for gate in version.gates if gate.verdict == "fail")
+
+
+def _gate_text(gate: GateRow) -> str:
+    """Sign and name, and what the sign means where it is not a plain pass or fail."""
+    meaning = {"no better": " (no better than the best plain rule)"}.get(gate.verdict, "")
+    return f"{GATE_SIGNS.get(gate.verdict, '')} {gate.name}{meaning}"
 
 
 def gates(version: VersionRow) -> pd.DataFrame:
@@ -96,7 +124,9 @@ def missing(
             if passed:
                 found.append(Missing(f"{model} has no champion", f"anelab model promote {model} {passed[0].version}"))
             else:
-                lack = f"{model} has no champion, for no version passed its gates"
+                newest = next((one for one in versions if one.model == model and _may_be_champion(one)), None)
+                why = f" (the newest failed {_held_back_by(newest)})" if newest else ""
+                lack = f"{model} has no champion, for no version passed its gates{why}"
                 found.append(Missing(lack, f"anelab model list {model}"))
         elif not champion.results and champion.format == "onnx":
             found.append(Missing(f"{champion.title} has no benchmark", f"anelab bench run {workload}"))

@@ -8,7 +8,7 @@ import pandas as pd
 from anelab.bench.results.schema import Report
 from anelab.bench.scenario import SINGLE
 from anelab.tracking.reading import VersionRow
-from anelab.views.formatting import device_of, host_name, significant
+from anelab.views.formatting import device_of, host_names, significant
 
 COLUMNS = [
     "version",
@@ -28,7 +28,7 @@ COLUMNS = [
 
 def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.DataFrame:
     """A point for every version, host and arm that ran its file on one row. `reports` by run."""
-    rows = []
+    rows, names = [], host_names(list(reports.values()))
     for version in versions:
         for report in (reports[run] for run in version.results.values() if run in reports):
             for name, arm in report.arms.items():
@@ -40,7 +40,7 @@ def points(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> pd.
                             "format": version.format,
                             "arm": name,
                             "device": device_of(arm),
-                            "host": host_name(report),
+                            "host": names[report.host.fingerprint],
                             "us": arm.cells[SINGLE].median_ns / 1e3,
                             "quality": version.value,
                             "size_kb": None if version.size_bytes is None else version.size_bytes / 1e3,
@@ -93,5 +93,10 @@ def named(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def promote_command(version: str) -> str:
     """What makes a version, such as MODEL/2, champion."""
+    return f"anelab model promote {version}"
+
+
+def model_and_number(version: str) -> tuple[str, int]:
+    """Of a version's title, such as MODEL/2."""
     model, _, number = version.rpartition("/")
-    return f"anelab model promote {model} {number}"
+    return model, int(number)

@@ -22,8 +22,9 @@ from anelab.tracking import reading
 from anelab.tracking.reading import VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import Store
+from anelab.tracking.timed_versions import versions_by_run
 from anelab.views import charts, data, details, engine, history, overview, pareto, search
-from anelab.views.formatting import cell_text, harmless, markdown, named, rounded
+from anelab.views.formatting import cell_text, harmless, markdown, named, rounded, versions_sentence
 from anelab.workspace import Workspace
 
 STYLE = """
@@ -83,23 +84,22 @@ def write_report(workspace: Workspace, workloads: Sequence[str], out: Path) -> N
 
 def parts_of(store: Store, workload: str) -> list[Part]:
     versions = reading.versions(store, workload)
-    by_run, lost = _results(store, workload)
+    by_run, lost = _results(store, workload, versions)
+    of_run = versions_by_run(versions, *(reading.runs(store, workload, stage) for stage in ("train", "bench")))
     results = named(list(by_run.values()))
     stages = {stage: len(reading.runs(store, workload, stage, 1)) for stage in STAGES}
     lacking = overview.missing(workload, stages, versions, list(results.values()))
     answers = engine.answer(results, versions) or [engine.UNKNOWN]
     text = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
     found = [Part(workload, text, overview.holders_table(versions), level=2)]
-    for one in versions:
-        if "champion" in one.aliases:
-            found.append(Part(f"Gates of {one.title}", table=overview.gates(one)))
+    found += [Part(title, table=overview.gates(one)) for title, one in overview.judged(versions).items()]
     for (host, report), run_id in zip(results.items(), by_run, strict=True):
-        found += _of_result(store, run_id, host, report)
+        found += _of_result(store, run_id, host, report, versions_sentence(of_run.get(run_id, ())))
     return [
         *found,
         *_estimates(results),
         *_pareto(versions, by_run),
-        *_history(store, workload, versions),
+        *_history(store, workload, versions, list(by_run.values()), of_run),
         *_tried("Search", partial(_search, store, workload)),
         *_tried("Data", partial(_data, store, workload)),
     ]
@@ -113,10 +113,14 @@ def _tried(title: str, make: Callable[[], list[Part]], level: int = 3) -> list[P
         return [Part(title, [f"Not shown: {error}."], level=level)]
 
 
-def _results(store: Store, workload: str) -> tuple[dict[str, Report], list[str]]:
-    """The newest result of every machine by its run, and why others cannot be read."""
+def _results(store: Store, workload: str, versions: Sequence[VersionRow]) -> tuple[dict[str, Report], list[str]]:
+    """Of every machine the newest result that timed a champion, or else the newest, by its run; and why others cannot
+    be read."""
+    of_champion = {run for one in versions if "champion" in one.aliases for run in one.results.values()}
+    by_host = reading.latest_benchmarks(store, workload)
+    by_host |= {run.host: run for run in reading.runs(store, workload, "bench") if run.id in of_champion}
     found, lost = {}, []
-    for run in reading.latest_benchmarks(store, workload).values():
+    for run in by_host.values():
         try:
             found[run.id] = reading.benchmark(store, run.id)
         except AnelabError as error:
@@ -124,12 +128,12 @@ def _results(store: Store, workload: str) -> tuple[dict[str, Report], list[str]]
     return found, lost
 
 
-def _of_result(store: Store, run_id: str, host: str, report: Report) -> list[Part]:
+def _of_result(store: Store, run_id: str, host: str, report: Report, timed: str) -> list[Part]:
     alone = {host: report}
     frame = engine.speedups(alone)
     imported = ", imported" if report.imported else ""
     when = f"{report.measured_at}, {report.samples:,} samples, result {report.id[:12]}."
-    found = [Part(f"Measured on {host}{imported}", [when, *report.warnings])]
+    found = [Part(f"Measured on {host}{imported}", [timed, when, *report.warnings])]
     for cell in engine.cells_of([report]):
         for against in dict.fromkeys(frame["against"]):
             part = frame[(frame["cell"] == str(cell)) & (frame["against"] == against)]
@@ -190,16 +194,24 @@ def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> li
     return found
 
 
-def _history(store: Store, workload: str, versions: Sequence[VersionRow]) -> list[Part]:
+def _history(
+    store: Store,
+    workload: str,
+    versions: Sequence[VersionRow],
+    reports: Sequence[Report],
+    of_run: history.Versions,
+) -> list[Part]:
     """The headline metric, and the first latency, where there are two values or more."""
     found = []
     trained, measured = reading.runs(store, workload, "train"), reading.runs(store, workload, "bench")
     for name in history.metrics(trained):
         if versions and name == f"test_{versions[0].metric_name}":
-            found.append((name, history.metric(trained, name, versions[0].direction(versions[0].metric_name))))
+            better = versions[0].direction(versions[0].metric_name)
+            found.append((name, history.metric(trained, name, better, of_run)))
     for name in history.latencies(measured)[:1]:
         host = history.hosts(measured, name)[0]
-        found.append((f"{name} (µs), host {host[:6]}", history.latency(measured, name, host)))
+        machine = history.machines([host], reports)[host]
+        found.append((f"{name} (µs), {machine}", history.latency(measured, name, host, of_run)))
     return [
         Part(f"{name} over results", chart=charts.band_chart(frame, name)) for name, frame in found if len(frame) > 1
     ]

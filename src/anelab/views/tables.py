@@ -12,6 +12,7 @@ from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
 from anelab.bench.results.stats import LEAST_COUNTS
 from anelab.bench.scenario import Scenario
+from anelab.tracking.timed_versions import TimedVersion
 
 Row = tuple[str, ...]
 
@@ -45,8 +46,9 @@ def placement_text(placement: Placement) -> str:
     return f"{shares} ({placement.source})"
 
 
-def report_text(report: Report) -> str:
-    return "\n\n".join(_parts(report))
+def report_text(report: Report, versions: Sequence[TimedVersion]) -> str:
+    """`versions`: those that it timed, as far as they are known."""
+    return "\n\n".join(_parts(report, versions))
 
 
 def title(report: Report) -> str:
@@ -58,29 +60,41 @@ def title(report: Report) -> str:
     )
 
 
-def _parts(report: Report) -> Iterator[str]:
+def versions_text(versions: Sequence[TimedVersion]) -> str:
+    """Version, commit and metric of what was timed, a line each."""
+    if not versions:
+        return "no registered version here has the files that were timed"
+    rows: list[Row] = [
+        (
+            one.title,
+            one.variant,
+            "champion" if one.is_champion else "",
+            f"commit {one.commit}" if one.commit else "commit unknown",
+            "" if one.value is None else f"{one.metric} {one.value:.4g} on the test set",
+        )
+        for one in versions
+    ]
+    return table(("timed", "", "", "", ""), rows)
+
+
+def _parts(report: Report, versions: Sequence[TimedVersion]) -> Iterator[str]:
     settings = report.settings
     yield (
         f"{title(report)}\n{settings.processes} processes an arm, {report.samples:,} samples, {report.seconds:.0f} s\n"
         "Times are of a call; speed-ups are medians of paired ratios with their 95 % interval, above 1 is faster;\n"
         "n<64 says that there are too few samples for that figure."
     )
+    yield versions_text(versions)
     arms = {name: report.arms[name] for name in settings.arms}
     timed = {name: arm for name, arm in arms.items() if arm.timed}
     for cell in settings.cells:
         rows: list[Row] = [_cell_row(report, cell, name, arm) for name, arm in timed.items() if cell in arm.cells]
         if rows:
-            header = ("", "median", "p90", "p99", "rows/s", f"speed-up over {settings.reference}", "verdict")
+            speedup = f"speed-up over {settings.reference}"
+            header = ("", "median", "p90", "p99", "rows/s", _metric_of(report), speedup, "verdict")
             many = f", {cell.rows} rows" if cell.rows > 1 else ""
             yield f"{cell}{many}\n{table(header, rows)}{_noise(report, cell)}"
-    names = (
-        "",
-        f"{report.metric.partition(':')[2]}, examples",
-        "first load",
-        "cached load",
-        "peak memory",
-        "placement",
-    )
+    names = ("", "first load", "cached load", "peak memory", "placement")
     yield table(names, [_arm_row(name, arm) for name, arm in timed.items()])
     yield from _extras(report)
     if report.estimates and not any(arm.wants_ne and arm.timed for arm in report.arms.values()):
@@ -93,6 +107,11 @@ def _parts(report: Report) -> Iterator[str]:
     lines += [f"warning: {text}" for text in report.warnings]
     if lines:
         yield "\n".join(lines)
+
+
+def _metric_of(report: Report) -> str:
+    """What the column of `ArmResult.quality` is called."""
+    return f"{report.metric.partition(':')[2]}, examples"
 
 
 def _cell_row(report: Report, cell: Scenario, name: str, arm: ArmResult) -> Row:
@@ -112,6 +131,7 @@ def _cell_row(report: Report, cell: Scenario, name: str, arm: ArmResult) -> Row:
         p90,
         p99,
         "" if found.rows_per_s is None else f"{found.rows_per_s:,.0f}",
+        "" if arm.quality is None else f"{arm.quality:.4g}",
         ratio_text(against),
         f"{verdict}{steady}{behind}",
     )
@@ -137,7 +157,6 @@ def _arm_row(name: str, arm: ArmResult) -> Row:
     later = sorted(one.load_ns + (one.compile_ns or 0) for one in arm.openings if not one.first)
     return (
         name,
-        "" if arm.quality is None else f"{arm.quality:.4g}",
         "" if first is None else duration(first),
         duration(later[len(later) // 2]) if later else "",
         f"{arm.memory.peak_bytes / 2**20:.0f} MiB" if arm.memory else "",
@@ -167,13 +186,25 @@ def _extras(report: Report) -> Iterator[str]:
 
 def differences_text(found: Differences) -> str:
     parts = [f"times are not comparable: {found.reason}"] if found.reason else []
-    groups = (("regressions", found.regressions), ("improvements", found.improvements), ("unchanged", found.unchanged))
+    other = "another network, so neither is a regression of the other"
+    groups = (
+        ("regressions", found.regressions),
+        ("improvements", found.improvements),
+        ("unchanged", found.unchanged),
+        (other, found.other_network),
+    )
     for name, changes in groups:
         if changes:
             rows: list[Row] = [
                 (one.arm, str(one.cell), duration(one.old_ns), duration(one.new_ns), ratio_text(one)) for one in changes
             ]
             parts.append(f"{name}\n" + table(("", "scenario", "old", "new", "old over new"), rows))
+    if found.networks:
+        lines: list[Row] = [(name, *both) for name, both in found.networks.items()]
+        parts.append(table(("network", "old", "new"), lines))
+    if found.quality:
+        lines = [(name, f"{old:.4g}", f"{new:.4g}", f"{new - old:+.4g}") for name, (old, new) in found.quality.items()]
+        parts.append(table((f"{found.metric}, examples", "old", "new", "change"), lines))
     if found.newly_failing:
         parts.append("newly failing\n" + "\n".join(f"{name}: {why}" for name, why in found.newly_failing.items()))
     fewer = ("too few blocks to compare", found.too_few)
@@ -181,8 +212,7 @@ def differences_text(found: Differences) -> str:
         if names:
             parts.append(f"{name}\n" + "\n".join(names))
     if found.not_primary:
-        lines = [f"{name}: {device}" for name, device in found.not_primary.items()]
-        parts.append("NE not primary\n" + "\n".join(lines))
+        parts.append("NE not primary\n" + "\n".join(f"{name}: {where}" for name, where in found.not_primary.items()))
     return "\n\n".join(parts) or "nothing to compare"
 
 
@@ -196,9 +226,24 @@ def history_text(results: Sequence[Mapping[str, Any]], scenario: Scenario) -> st
         if any(name in medians for name in arms):
             when = datetime.fromtimestamp(one["started_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
             figures = (duration(medians[name] * 1e3) if name in medians else "" for name in arms)
-            note = "imported" if one["imported"] else one["commit"]
-            rows.append((one["id"][:12], when, one["host"], *figures, note))
-    return table(("result", "UTC", "host", *arms.values(), ""), rows) if rows else ""
+            rows.append((one["id"][:12], when, one["host"], *_version_cells(one["versions"]), *figures, _note(one)))
+    header = ("result", "UTC", "host", "timed", "commit", "on the test set", *arms.values(), "")
+    return table(header, rows) if rows else ""
+
+
+def _version_cells(versions: Sequence[Mapping[str, Any]]) -> Row:
+    """Of a result: the champion or first version that it timed, its commit and its headline metric."""
+    if not versions:
+        return "not registered", "", ""
+    first, *others = versions
+    champion = ", champion" if first["is_champion"] else ""
+    more = f" and {len(others)} more" if others else ""
+    value = "" if first["value"] is None else f"{first['metric']} {first['value']:.4g}"
+    return f"{first['model']}/{first['version']} {first['variant']}{champion}{more}", first["commit"], value
+
+
+def _note(result: Mapping[str, Any]) -> str:
+    return "imported" if result["imported"] else f"at {result['commit']}" if result["commit"] else ""
 
 
 def estimates_text(found: Sequence[Estimate]) -> str:

@@ -64,7 +64,7 @@ def test_a_model_that_is_planned_on_the_neural_engine_is_not_said_to_be_elsewher
     assert first.first and first.compile_ns is not None
     assert all(not one.first and one.compile_ns is None for one in later)
     assert len(later) == 1
-    assert "ESTIMATE" not in report_text(report)
+    assert "ESTIMATE" not in report_text(report, [])
 
 
 def test_core_ml_that_kills_its_process_is_recorded(exported: Subject, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from anelab.bench.arms.placement import Placement
 from anelab.bench.results.compare import compare_reports
+from anelab.bench.results.report import parse_report
 from anelab.bench.results.schema import Conditions, Report
+from anelab.bench.results.subject import Network
 from anelab.views.tables import differences_text, duration, report_text
 from tests.bench.made import arm, host, report
 
@@ -31,6 +33,36 @@ def test_arms_that_are_gone_new_or_failing_are_listed() -> None:
     assert found.missing == ["gone"]
     assert found.added == ["new"]
     assert found.regressed
+
+
+def with_network(made: Report, parameters: int, quality: float) -> Report:
+    """The same of a network of so many parameters, whose answers are so good."""
+    networks = {"model": Network(operators={"Gemm": 2}, parameters=parameters)}
+    arms = {name: one.model_copy(update={"quality": quality}) for name, one in made.arms.items()}
+    return made.model_copy(update={"arms": arms, "subject": made.subject.model_copy(update={"networks": networks})})
+
+
+def test_another_network_is_no_regression_of_the_one_before() -> None:
+    old = with_network(report({"a": 1000, "b": 2000}), 9234, 0.974)
+    new = with_network(report({"a": 3000, "b": 1000}, seed=1), 109_386, 0.948)
+    found = compare_reports(old, new)
+    assert not found.regressed
+    assert (found.regressions, found.improvements, found.unchanged) == ([], [], [])
+    assert {one.arm for one in found.other_network} == {"a", "b"}
+    text = differences_text(found)
+    for words in ("another network", "2 operators, 9,234 parameters", "accuracy, examples", "0.974", "-0.026"):
+        assert words in text
+    again = with_network(report({"a": 3000, "b": 2000}, seed=1), 9234, 0.974)
+    assert [one.arm for one in compare_reports(old, again).regressions] == ["a"]
+    assert [one.arm for one in compare_reports(report({"a": 1000}), report({"a": 3000})).regressions] == ["a"]
+
+
+def test_the_id_of_a_result_that_knows_no_networks_stays_what_it_was() -> None:
+    made = report({"a": 1000})
+    assert "networks" not in made.as_json()["subject"]
+    assert parse_report(made.as_json(), "it") == made
+    known = with_network(made, 1, 0.5)
+    assert known.as_json()["subject"]["networks"]["model"]["parameters"] == 1
 
 
 def test_nothing_new_is_no_regression() -> None:
@@ -105,7 +137,8 @@ def test_most_of_it_must_be_on_the_neural_engine() -> None:
 
 
 def test_a_report_says_what_it_does_not_know() -> None:
-    text = report_text(report({"a": 1000, "b": 2000}, {"a": arm(), "b": arm(), "c": arm(available=False)}))
+    made = report({"a": 1000, "b": 2000}, {"a": arm(), "b": arm(), "c": arm(available=False)})
+    text = report_text(made, [])
     assert "unavailable" in text
     assert "not timed: c: it is not here" in text
     assert "within 1.0% of 1 is no difference" in text

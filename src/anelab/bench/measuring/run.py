@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from anelab.bench.arms.catalog import every_arm, parse_arm
 from anelab.bench.arms.contract import Arm, Subject, UnavailableError
@@ -17,6 +18,7 @@ from anelab.bench.machine.system import this_system
 from anelab.bench.measuring.gates import Judge
 from anelab.bench.measuring.method import Run
 from anelab.bench.results import schema
+from anelab.bench.results import subject as subjects
 from anelab.bench.results.report import summarised
 from anelab.bench.results.samples import Slice, write_samples
 from anelab.bench.scenario import SINGLE, Scenario
@@ -137,13 +139,22 @@ def _settings(config: BenchConfig, arms: Sequence[Arm], seed: int) -> schema.Set
     )
 
 
-def _subject(subject: Subject) -> schema.Subject:
+def _subject(subject: Subject) -> subjects.Subject:
     manifest = subject.manifest
-    return schema.Subject(
+    return subjects.Subject(
         workload=subject.workload,
         input_key=manifest["metadata"].get("input_key", ""),
         data_digest=manifest["metadata"].get("data_digest", ""),
         files={name: entry["sha256"] for name, entry in manifest["files"].items()},
+        networks={name: _network(entry) for name, entry in manifest["files"].items()},
+    )
+
+
+def _network(entry: Mapping[str, Any]) -> subjects.Network:
+    """Of a file's entry in the manifest; a package's first function is of one row."""
+    first: Mapping[str, Any] = next(iter(entry.get("cost", {}).values()), {})
+    return subjects.Network(
+        operators=entry.get("operators", {}), parameters=entry.get("parameters"), macs=first.get("macs")
     )
 
 

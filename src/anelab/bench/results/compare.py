@@ -53,10 +53,18 @@ def significance(low: float | None, high: float | None, floor: float | None) -> 
 class Differences:
     """`reason` says why times cannot be compared; then only what is there and what is not is."""
 
+    metric: str = ""
+    """The name of the headline metric."""
     reason: str = ""
     regressions: list[Change] = field(default_factory=list)
     improvements: list[Change] = field(default_factory=list)
     unchanged: list[Change] = field(default_factory=list)
+    other_network: list[Change] = field(default_factory=list)
+    """Of arms that compute another network now: neither is a regression of the other."""
+    networks: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The old and the new network, by these arms."""
+    quality: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The headline metric on the example rows, old and new, of arms whose answers differ."""
     newly_failing: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     too_few: list[str] = field(default_factory=list)
@@ -70,12 +78,12 @@ class Differences:
         return bool(self.regressions or self.newly_failing or self.missing)
 
     def as_json(self) -> dict[str, Any]:
-        changes = ("regressions", "improvements", "unchanged")
+        changes = ("regressions", "improvements", "unchanged", "other_network")
         return {**vars(self), **{name: [one.as_json() for one in getattr(self, name)] for name in changes}}
 
 
 def compare_reports(old: Report, new: Report) -> Differences:
-    found = Differences(reason=_incomparable(old, new))
+    found = Differences(metric=new.metric.partition(":")[2], reason=_incomparable(old, new))
     for name, before in old.arms.items():
         after = new.arms.get(name)
         if not before.timed:
@@ -86,22 +94,36 @@ def compare_reports(old: Report, new: Report) -> Differences:
             found.newly_failing[name] = after.reason or _lost(new, name)
         else:
             found.missing += [f"{name} {cell}" for cell in before.cells if cell not in after.cells]
+            _compare_models(found, name, old, new)
             if not found.reason:
-                for cell in before.cells.keys() & after.cells.keys():
-                    change = _change(name, cell, old, new)
-                    if change is None:
-                        found.too_few.append(f"{name} {cell}")
-                    else:
-                        _place(found, change)
+                _compare_times(found, name, old, new)
     found.added = [name for name, arm in new.arms.items() if arm.timed and not _timed(old, name)]
     found.not_primary = {
         name: arm.placement.primary or "unavailable"
         for name, arm in new.arms.items()
         if arm.wants_ne and arm.timed and arm.placement.primary != "NE"
     }
-    for changes in (found.regressions, found.improvements, found.unchanged):
+    for changes in (found.regressions, found.improvements, found.unchanged, found.other_network):
         changes.sort(key=lambda one: (-one.significance, one.arm, str(one.cell)))
     return found
+
+
+def _compare_models(found: Differences, arm: str, old: Report, new: Report) -> None:
+    networks = old.network_of(arm), new.network_of(arm)
+    if networks[0] is not None and networks[1] is not None and networks[0] != networks[1]:
+        found.networks[arm] = networks[0].text(), networks[1].text()
+    values = old.arms[arm].quality, new.arms[arm].quality
+    if values[0] is not None and values[1] is not None and values[0] != values[1] and old.metric == new.metric:
+        found.quality[arm] = values[0], values[1]
+
+
+def _compare_times(found: Differences, arm: str, old: Report, new: Report) -> None:
+    for cell in old.arms[arm].cells.keys() & new.arms[arm].cells.keys():
+        change = _change(arm, cell, old, new)
+        if change is None:
+            found.too_few.append(f"{arm} {cell}")
+        else:
+            _place(found, change)
 
 
 def _timed(report: Report, name: str) -> bool:
@@ -150,7 +172,9 @@ def _evidence(report: Report, arm: str, cell: Scenario) -> list[float]:
 
 
 def _place(found: Differences, change: Change) -> None:
-    if change.significance <= 1:
+    if change.arm in found.networks:
+        found.other_network.append(change)
+    elif change.significance <= 1:
         found.unchanged.append(change)
     else:
         (found.improvements if change.ratio > 1 else found.regressions).append(change)

@@ -9,6 +9,9 @@ from anelab.bench.results.schema import Report
 from anelab.bench.scenario import Scenario
 
 SUFFIX = ".median_us"
+NETWORK = "network"
+TIMED_FILES = "timed_sha256"
+"""Of a result's run: sha256 of the files that were timed, with commas between."""
 NAME = re.compile(r"(?P<scenario>\w+)\.(?P<kind>[a-z-]+)(\.(?P<option>\w+))?\.(?P<variant>\w+)")
 
 
@@ -49,6 +52,14 @@ def _parsed(label: str) -> Median | None:
         return None
     option = f"/{match['option']}" if match["option"] else ""
     return Median(scenario, f"{match['kind']}{option}:{match['variant']}")
+
+
+def subject_params(report: Report) -> dict[str, str]:
+    """What was timed, as parameters of the result's run: the files, by sha256, and what the reference computes, where
+    that is known."""
+    network = report.network_of(report.settings.reference)
+    known = {} if network is None else {NETWORK: network.text()}
+    return {TIMED_FILES: ",".join(report.timed_files()), **known}
 
 
 def medians(report: Report) -> dict[str, float]:

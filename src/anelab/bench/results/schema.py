@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
+from anelab.bench.results.subject import CLOSED, MAIN_FILES, Network, Subject
 from anelab.bench.scenario import Scenario
 
 MOST_RESAMPLES = 100_000
@@ -18,7 +19,7 @@ Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on 
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = CLOSED
 
 
 class Ending(Record):
@@ -240,17 +241,6 @@ class Estimate(Record):
     sources: list[str]
 
 
-class Subject(Record):
-    """What was measured: files by name and sha256, and the model they are of."""
-
-    workload: str
-    input_key: str
-    data_digest: str
-    files: dict[str, str]
-    model: str | None = None
-    version: str | None = None
-
-
 class Report(Record):
     schema_: Literal["anelab.bench/1"] = Field("anelab.bench/1", alias="schema")
     id: str = ""
@@ -292,6 +282,19 @@ class Report(Record):
         return self
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    def timed_files(self) -> list[str]:
+        """sha256 of the files that were timed, sorted."""
+        return sorted({sha256 for arm in self.arms.values() if arm.timed for sha256 in arm.files.values()})
+
+    def network_of(self, arm: str) -> Network | None:
+        """What an arm computes; None if that is no network, or not known. An arm without files runs the trained module,
+        which is the main model's network."""
+        result, networks = self.arms[arm], self.subject.networks
+        known = [networks[file] for file in result.files if file in networks]
+        if not known and result.kind.startswith("torch"):
+            known = [networks[file] for file in MAIN_FILES if file in networks]
+        return known[0] if known else None
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,8 +14,9 @@ LEAST_PAST = 3
 """With fewer earlier values no noise is known."""
 WIDTH = 3 * 1.4826
 """Median absolute deviations on each side; 1.4826 of them are a standard deviation of normal noise."""
-Change = Literal["", "regression", "improvement", "change"]
-"""The last where nobody knows which direction is better."""
+OTHER_NETWORK: Final = "another network"
+Change = Literal["", "regression", "improvement", "change", "another network"]
+"""`change` where nobody knows which direction is better; `another network` where a time is of another architecture."""
 
 
 @dataclass(frozen=True)

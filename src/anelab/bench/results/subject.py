@@ -1,0 +1,48 @@
+"""What a benchmark measured: files, and the networks that they are."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+MAIN_FILES = ("model.onnx", "model.mlpackage")
+"""Of an export: the trained module in two formats."""
+CLOSED = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(BaseModel):
+    """What a file computes, but for the values of its weights: two trainings of one architecture have the same.
+    `macs`: multiply-adds of a call of one row. Either figure is null where the format does not tell it."""
+
+    model_config = CLOSED
+
+    operators: dict[str, int]
+    parameters: int | None = None
+    macs: int | None = None
+
+    def text(self) -> str:
+        """Such as 11 operators, 9,234 parameters."""
+        parts = [f"{sum(self.operators.values())} operators"]
+        parts += [] if self.parameters is None else [f"{self.parameters:,} parameters"]
+        parts += [] if self.macs is None else [f"{self.macs:,} multiply-adds"]
+        return ", ".join(parts)
+
+
+class Subject(BaseModel):
+    """What was measured: files by name and sha256, and the model they are of. `networks` by the same names; of results
+    of older anelabs there are none."""
+
+    model_config = CLOSED
+
+    workload: str
+    input_key: str
+    data_digest: str
+    files: dict[str, str]
+    networks: dict[str, Network] = {}
+    model: str | None = None
+    version: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_older_ones(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `networks` where there are none, so that the id of an older result stays what it is."""
+        content: dict[str, Any] = default(self)
+        return content if self.networks else {name: value for name, value in content.items() if name != "networks"}
