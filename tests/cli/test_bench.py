@@ -81,7 +81,7 @@ def test_a_result_names_the_versions_that_it_timed(home: Path) -> None:
         text=True,
         check=True,
     )
-    assert "no registered version here has the files that were timed" in elsewhere.stdout
+    assert "not registered: no version here has the files that were timed" in elsewhere.stdout
 
 
 def test_the_versions_of_a_result_are_found_without_mlflow_where_mlflow_finds_them(home: Path) -> None:

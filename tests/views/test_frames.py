@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from anelab.bench.results.compare import Differences, compare_reports
 from anelab.bench.scenario import SINGLE, Scenario
 from anelab.tracking.replicates import Replicates
+from anelab.tracking.timed_versions import TimedVersion
 from anelab.views import compare, data, formatting, history, lineage, overview, pareto, search
 from anelab.views.compare import Judged
 from tests.bench.made import report
@@ -185,6 +186,24 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     frame = history.latency([*runs, other], "single.ort-cpu.fp32", "f" * 16, {})
     assert list(frame["value"]) == values
     assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
+
+
+def test_history_begins_anew_with_another_network_and_takes_every_way_of_measuring() -> None:
+    known = [{}, {"network": "cnn"}, {"network": "cnn"}, {"network": "mlp"}, {"network": "mlp"}]
+    methods = [{"bench.slice_ms": "5"}, {"slice_ms": "5.0"}, {"bench.slice_ms": "5.0"}, {"slice_ms": "5"}, {}]
+    runs = [
+        run("bench", number, metrics={"single.ort-cpu.fp32.median_us": value}, params={**network, **method})
+        for number, (value, network, method) in enumerate(zip([37.0, 37, 38, 12, 12], known, methods, strict=True))
+    ]
+    timed = TimedVersion("mnist-onnx", 3, "fp32", True, "abc", "accuracy", 0.948, "sha")
+    frame = history.latency(runs[:4], "single.ort-cpu.fp32", "f" * 16, {runs[3].id: [timed]})
+    assert list(frame["change"]) == ["too few before"] * 3 + ["another network"]
+    assert frame.iloc[3][["version", "commit", "accuracy, test set"]].tolist() == [
+        "mnist-onnx/3 (champion)",
+        "abc",
+        0.948,
+    ]
+    assert len(history.latency(runs, "single.ort-cpu.fp32", "f" * 16, {})) == 1  # measured in another way
 
 
 def test_metrics_of_other_data_are_left_out() -> None:

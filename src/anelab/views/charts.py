@@ -169,7 +169,7 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
     """A figure over results with the band its past lets expect; changes are marked."""
     order = alt.X(
         "order:O",
-        title="result, oldest first (commit)",
+        title="result, oldest first (version, or commit)",
         sort=None,
         axis=alt.Axis(labelExpr="split(datum.label, '#')[1]", labelAngle=-60, labelOverlap=True),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 
 import pandas as pd
 
@@ -54,10 +55,10 @@ def latency(runs: Sequence[RunRow], name: str, host: str, timed: Versions) -> pd
     the past begins anew."""
     having = [run for run in runs if f"{name}{SUFFIX}" in run.metrics and run.host == host]
     having = [run for run in having if _method(run) == _method(having[-1])]
-    parts = [list(part) for _, part in groupby(having, key=lambda run: run.params.get(NETWORK, ""))]
+    values = zip(_networks(having), (run.metrics[f"{name}{SUFFIX}"] for run in having), strict=True)
     points: list[trend.Point] = []
-    for part in parts:
-        first, *others = trend.times([run.metrics[f"{name}{SUFFIX}"] for run in part])
+    for _, part in groupby(values, key=itemgetter(0)):
+        first, *others = trend.times([value for _, value in part])
         points += [replace(first, change=trend.OTHER_NETWORK) if points else first, *others]
     return _frame(having, points, timed)
 
@@ -70,8 +71,16 @@ def metric(runs: Sequence[RunRow], name: str, better: int, trained: Versions) ->
     return _frame(having, trend.figures([run.metrics[name] for run in having], better), trained)
 
 
-def _method(run: RunRow) -> dict[str, str]:
-    return {name: run.params.get(name, "") for name in METHOD}
+def _networks(runs: Sequence[RunRow]) -> list[str]:
+    """What each of them timed; one of an older anelab, which does not say it, is taken to have timed what its
+    neighbours did."""
+    last = next((run.params[NETWORK] for run in runs if NETWORK in run.params), "")
+    return [last := run.params.get(NETWORK, last) for run in runs]
+
+
+def _method(run: RunRow) -> list[float]:
+    """The stage keeps these under `bench.`, a version's or imported result by themselves; 5 and 5.0 are one."""
+    return [float(run.params.get(name) or run.params.get(f"bench.{name}") or 0) for name in METHOD]
 
 
 def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versions) -> pd.DataFrame:
@@ -79,11 +88,11 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versio
     metric = next((one[0].metric for one in versions if one), "metric")
     rows = [
         {
-            "order": f"{number:05d}#{run.commit[:7] or 'unknown'}",
+            "order": f"{number:05d}#{of_version[0].title if of_version else run.commit[:7] or 'unknown'}",
             "when": moment(run.started_ms),
             "version": versions_title(of_version) or "not registered",
             f"{metric}, test set": of_version[0].value if of_version else None,
-            "commit": run.commit[:12] + (" with changes" if run.dirty else ""),
+            "commit": _commit(run, of_version),
             "value": point.value,
             "low": point.low,
             "high": point.high,
@@ -95,3 +104,8 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versio
     ]
     columns = ["order", "when", "version", "commit", "value", f"{metric}, test set", "low", "high", "change"]
     return pd.DataFrame(rows, columns=[*columns, "host", "run"])
+
+
+def _commit(run: RunRow, versions: Sequence[TimedVersion]) -> str:
+    """Of the version that was timed or trained, or of the run where none is known."""
+    return versions[0].commit if versions else run.commit[:8] + (" with changes" if run.dirty else "")

@@ -140,7 +140,7 @@ def _of_result(store: Store, run_id: str, host: str, report: Report, timed: str)
             if part["speedup"].notna().any():
                 found.append(Part(f"Speed-up, {engine.cell_name(cell)}", chart=charts.speedup_chart(part, against)))
     shown = frame[["scenario", "arm", "against", "text", "reason"]].rename(columns={"text": "speed-up [95 % interval]"})
-    found.append(Part("Speed-ups", table=shown))
+    found += [Part("Speed-ups", table=shown)] if len(shown) else []
     placed = engine.placements(alone)
     found.append(Part("Placement", chart=charts.placement_chart(placed)))
     found.append(Part("Placement and its source", table=placed.drop(columns=["host"])))

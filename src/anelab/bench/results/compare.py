@@ -110,7 +110,7 @@ def compare_reports(old: Report, new: Report) -> Differences:
 
 def _compare_models(found: Differences, arm: str, old: Report, new: Report) -> None:
     networks = old.network_of(arm), new.network_of(arm)
-    if networks[0] is not None and networks[1] is not None and networks[0] != networks[1]:
+    if networks[0] is not None and networks[1] is not None and networks[0].differs(networks[1]):
         found.networks[arm] = networks[0].text(), networks[1].text()
     values = old.arms[arm].quality, new.arms[arm].quality
     if values[0] is not None and values[1] is not None and values[0] != values[1] and old.metric == new.metric:

@@ -19,6 +19,11 @@ class Network(BaseModel):
     parameters: int | None = None
     macs: int | None = None
 
+    def differs(self, other: "Network") -> bool:
+        """By what both of them know."""
+        figures = ((self.parameters, other.parameters), (self.macs, other.macs))
+        return self.operators != other.operators or any(None not in pair and pair[0] != pair[1] for pair in figures)
+
     def text(self) -> str:
         """Such as 11 operators, 9,234 parameters."""
         parts = [f"{sum(self.operators.values())} operators"]
