@@ -179,18 +179,29 @@ def test_an_experiment_in_a_scratch_copy_logs_to_the_real_store_and_moves_no_ali
     shell(clone, "git", "commit", "-qm", "no record")
     command = ["exp", "run", "--temp", "-n", "wider", "-S", "mnist.training.max_epochs=3", "register@mnist"]
     shell(clone, "dvc", *command)
-    found = subprocess.run(
-        [sys.executable, "-c", LOOK, str(clone)], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
-    names, alias, gate = found.stdout.splitlines()
+    names, alias, gate = look(clone)
     assert "wider" in names
     assert re.match("(pass|fail) accuracy gain over the champion", gate), "the store's champion binds"
+    assert alias == champion
+    shell(clone, "dvc", "exp", "run", "--queue", "-S", "mnist.training.max_epochs=1", "register@mnist")
+    shell(clone, "dvc", "exp", "run", "--run-all")
+    trained, alias, gate = look(clone)
+    assert trained.count(",") == names.count(",") + 1
+    assert re.match("(pass|fail) accuracy gain over the champion", gate), "it binds in a queue, too"
     assert alias == champion
     assert champion_of(clone, "mnist")["sha256"] == champion
     table = json.loads(shell(clone, "dvc", "exp", "show", "--json", "--no-pager"))
     assert "wider" in json.dumps(table)
     shell(clone, "git", "add", "reports")
     shell(clone, "git", "commit", "-qm", "the record again")
+
+
+def look(clone: Path) -> list[str]:
+    """Experiments that trained, the champion's sha256, and what the newest version's gate says of it."""
+    found = subprocess.run(
+        [sys.executable, "-c", LOOK, str(clone)], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    return found.stdout.splitlines()
 
 
 LOOK = """
