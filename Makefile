@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+MULTIQC := .anelab/multiqc/.ready
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
             $(shell $(p) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(1)' 2>/dev/null && echo $(p))))
 
@@ -36,6 +37,14 @@ $(READY): pyproject.toml requirements.lock
 	fi
 	@touch $@
 
+# Reads what `anelab score --multiqc` writes, in a test; its many packages stay out of the environment.
+$(MULTIQC): $(READY)
+	@rm -rf $(@D) && $(BIN)/python -m venv $(@D)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(@D)/bin/python multiqc==1.35; \
+	else $(@D)/bin/python -m pip install --quiet multiqc==1.35; fi \
+	|| echo "make: MultiQC is not to be had; the test that asks it is left out" >&2
+	@touch $@
+
 repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anelab sync
 	@anelab check
 	dvc repro
@@ -44,7 +53,7 @@ repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anela
 dashboard: $(READY)  ## open the dashboard's server on this machine
 	anelab dashboard
 
-test: $(READY)  ## run the tests, a file at a time on each core
+test: $(READY) $(MULTIQC)  ## run the tests, a file at a time on each core
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/browser
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
@@ -66,7 +75,8 @@ lock:  ## resolve requirements.lock anew, for Linux and macOS
 	UV_FIND_LINKS= uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dashboard --extra energy --extra tensorboard --group dev \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock.new
 	sed -E -i.bak -e '/^(nvidia-[^m]|cuda-|triton)/d' \
-	  -e "s/ ; \(python_full_version < '3.14' and sys_platform == 'darwin'\) or \(python_full_version < '3.14' and sys_platform == 'linux'\)$$//" requirements.lock.new
+	  -e "s/ ; \(python_full_version < '3.14' and sys_platform == 'darwin'\) or \(python_full_version < '3.14' and sys_platform == 'linux'\)$$//" \
+	  -e "s/ ; python_full_version < '3.14' and \(sys_platform == 'darwin' or sys_platform == 'linux'\)$$//" requirements.lock.new
 	@! grep -n '://' requirements.lock.new
 	rm requirements.lock.new.bak && mv requirements.lock.new requirements.lock
 

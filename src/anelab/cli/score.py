@@ -3,9 +3,12 @@
 import math
 import signal
 import sys
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +16,10 @@ from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
 from anelab.errors import UsageError
 
 if TYPE_CHECKING:
+    from anelab.cli.console import Common
     from anelab.inference.reads.run import Summary
+    from anelab.inference.reads.scorer import ScorerPlan
+    from anelab.sequences.phred import Phred
     from anelab.workloads.read_quality.config import ReadsDataConfig
 
 CHAMPION = "models:/read_quality-onnx@champion"
@@ -59,49 +65,113 @@ def score(
     ] = False,
     phred: Annotated[str, typer.Option(help="Offset of the quality characters: auto, 33 or 64.")] = "auto",
     max_records: Annotated[int | None, typer.Option(min=1, help="Stop after this number of reads, or pairs.")] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Score so many files (or pairs of files) at the same time, a process each.")
+    ] = 1,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write counts, lengths and qualities before and after: .html or .json.")
+    ] = None,
+    multiqc: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write files for MultiQC into this folder.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score reads: PASS or FAIL for each read, by a model or a rule."""
     from anelab.inference.reads.memory import keep_memory
-    from anelab.inference.reads.run import Layout, Outputs, score_reads
-    from anelab.inference.reads.scorer import model_scorer, rule_scorer
-    from anelab.workloads.read_quality.labels import SCORES
+    from anelab.inference.reads.run import Layout, Outputs, Reading, score_reads
 
     if phred not in ("auto", "33", "64"):
         raise UsageError(f"--phred must be auto, 33 or 64 but got {phred}")
+    _check_judge(model, rule, threshold)
+    if paired and interleaved:
+        raise UsageError("--paired and --interleaved exclude each other")
+    _check_reports(report, multiqc)
+    keep_memory()
+    layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
+    offset: Phred = "auto" if phred == "auto" else 33 if phred == "33" else 64
+    reading = Reading(layout, offset, max_records, statistics=bool(report or multiqc))
+    outputs, sources = Outputs(out, pass_fastq, fail_fastq), _sources(reads)
+    on_scored = partial(_write_reports, report, multiqc)
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
+                stack.callback(signal.signal, number, before)
+                signal.signal(number, _end)
+        plan = stack.enter_context(_planned(ctx.obj, model, rule, threshold, not first_150))
+        if jobs > 1 and len(sources) > 1:
+            from anelab.inference.reads.jobs import score_in_jobs
+
+            on_progress = _progress if sys.stderr.isatty() else None
+            found = score_in_jobs(sources, plan, outputs, reading, jobs, on_progress, on_scored)
+        else:
+            scorer = stack.enter_context(plan.opened())
+            found = score_reads(sources, scorer, outputs, reading, sys.stderr.isatty(), on_scored)
+    taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
+    with redirect_stdout(sys.stderr if taken else sys.stdout):
+        print_json(found.as_json()) if as_json else print(_summary_text(found))
+
+
+@contextmanager
+def _planned(
+    common: "Common", model: str, rule: str | None, threshold: float | None, whole: bool
+) -> "Iterator[ScorerPlan]":
+    """What judges, for as long as the block lasts: a registered version may be fetched for it."""
+    from anelab.inference.location import located
+    from anelab.inference.model import warn_if_held_back
+    from anelab.inference.reads.scorer import GRAPHS, THRESHOLD, ScorerPlan, rule_text
+
+    if rule is not None:
+        config: Any = common.params().section("read_quality")
+        data = _with_threshold(config.data, rule, threshold)
+        yield ScorerPlan(rule_text(rule, data), whole=whole, rule=rule, data=data)
+        return
+    with located(common.workspace, model) as place:
+        warn_if_held_back(place)
+        path = place.file("onnx", GRAPHS)
+        limit = THRESHOLD if threshold is None else threshold
+        yield ScorerPlan(f"{place.name} ({path.name})", limit, whole, model=path)
+
+
+def _check_judge(model: str, rule: str | None, threshold: float | None) -> None:
+    from anelab.workloads.read_quality.labels import SCORES
+
     if rule is not None and rule not in SCORES:
         raise UsageError(f"--rule must be one of {', '.join(SCORES)} but got {rule}")
     if rule is not None and model != CHAMPION:
         raise UsageError("--rule and --model exclude each other")
     if threshold is not None and not 0 < threshold < (1 if rule is None else math.inf):
         raise UsageError(f"--threshold must be above 0{' and below 1' if rule is None else ''} but got {threshold}")
-    if paired and interleaved:
-        raise UsageError("--paired and --interleaved exclude each other")
-    keep_memory()
-    layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
-    with ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
-                stack.callback(signal.signal, number, before)
-                signal.signal(number, _end)
-        if rule is None:
-            limit = 0.5 if threshold is None else threshold
-            scorer = stack.enter_context(model_scorer(ctx.obj.workspace, model, threshold=limit, whole=not first_150))
-        else:
-            data = _with_threshold(ctx.obj.params().read_quality.data, rule, threshold)
-            scorer = rule_scorer(rule, data, not first_150)
-        found = score_reads(
-            _sources(reads),
-            scorer,
-            Outputs(out, pass_fastq, fail_fastq),
-            layout,
-            "auto" if phred == "auto" else 33 if phred == "33" else 64,
-            max_records,
-            progress=sys.stderr.isatty(),
-        )
-    taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
-    with redirect_stdout(sys.stderr if taken else sys.stdout):
-        print_json(found.as_json()) if as_json else print(_summary_text(found))
+
+
+def _check_reports(report: Path | None, multiqc: Path | None) -> None:
+    """Raise UsageError before hours of work for what could not be written after it."""
+    if report is not None and report.suffix not in (".html", ".json"):
+        raise UsageError(f"--report takes a file that ends in .html or .json, but got {report}")
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"--report {report}: there is no folder {report.parent}; create it first, or name another")
+    if report is not None and report.suffix == ".html" and find_spec("vl_convert") is None:
+        raise UsageError("--report as .html needs charts: pip install 'anelab[dashboard]', or write .json")
+    if multiqc is not None and not multiqc.is_dir():
+        raise UsageError(f"--multiqc {multiqc}: there is no such folder; create it first, or name another")
+
+
+def _write_reports(report: Path | None, multiqc: Path | None, summary: "Summary") -> None:
+    from anelab.files import write_json, write_text
+    from anelab.inference.reads.report import ScoreReport, write_multiqc
+
+    content = ScoreReport(summary.scorer, summary.as_json(), summary.statistics)
+    if multiqc is not None:
+        write_multiqc(content, multiqc)
+    if report is not None and report.suffix == ".json":
+        write_json(report, content.as_json())
+    elif report is not None:
+        from anelab.views.reads_report import reads_page
+
+        write_text(report, reads_page(content.as_json()))
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"anelab: {done} of {total} are scored", file=sys.stderr)
 
 
 def _with_threshold(data: "ReadsDataConfig", rule: str, threshold: float | None) -> "ReadsDataConfig":

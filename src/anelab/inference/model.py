@@ -92,6 +92,12 @@ def _fits(array: Array, shape: tuple[int | None, ...]) -> bool:
     return array.ndim == len(shape) and all(want in (None, have) for have, want in sizes)
 
 
+def warn_if_held_back(place: Location) -> None:
+    """Say which gates a registered version failed."""
+    if place.failed_gates:
+        warn(f"{place.name} was held back when it was registered ({reasons_text(place.failed_gates)})")
+
+
 @contextmanager
 def open_model(
     workspace: "Callable[[], Workspace]",
@@ -104,8 +110,7 @@ def open_model(
     """The model that `reference` names, for as long as the block lasts; of a folder the file of that name, or the
     model itself in that format. Raises UsageError or AnelabError that say what is wrong, and what is allowed."""
     with located(workspace, reference) as place:
-        if place.failed_gates:
-            warn(f"{place.name} was held back when it was registered ({reasons_text(place.failed_gates)})")
+        warn_if_held_back(place)
         path = place.file(format, graphs, file)
         yield OPENERS[format_of(path)](place, path, plan or Plan())
 

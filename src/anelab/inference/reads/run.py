@@ -5,11 +5,11 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from anelab.errors import UsageError
 from anelab.inference.reads.outputs import (
     COLUMNS_OF_MATES,
     STANDARD_OUTPUT,
+    FastqFiles,
     fastq_files,
     files_of,
     is_special,
@@ -24,7 +25,9 @@ from anelab.inference.reads.outputs import (
     opened,
 )
 from anelab.inference.reads.pairs import Group, interleaved, paired, singles
+from anelab.inference.reads.report import sample_names
 from anelab.inference.reads.scorer import Scorer
+from anelab.inference.reads.statistics import ReadStatistics
 from anelab.sequences.phred import Phred
 from anelab.sequences.streams import STANDARD_INPUT, Source
 from anelab.workloads.read_quality.encode import WIDTH
@@ -58,9 +61,19 @@ class Summary:
     """Whether these were judged as a whole, or by their first bases."""
     offsets: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
+    statistics: list[ReadStatistics] = field(default_factory=list)
+    """Of each file, or kind of mates in it, if they were asked for."""
+
+    def add(self, other: "Summary") -> None:
+        """The counts of other files, behind the ones that are here."""
+        for name in ("reads", "passing", "pairs", "pairs_passing", "longer"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.offsets.update(other.offsets)
+        self.statistics += other.statistics
 
     def as_json(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("passing", "offsets")}
+        apart = ("passing", "offsets", "statistics")
+        kept = {name: value for name, value in vars(self).items() if name not in apart}
         rate = self.reads / self.seconds if self.seconds else 0.0
         offsets = {str(offset): count for offset, count in self.offsets.items()}
         return {
@@ -72,44 +85,125 @@ class Summary:
         }
 
 
+@dataclass(frozen=True)
+class Unit:
+    """What is read in one go: a file, or two of mates. `mates` are the names that statistics of its reads, or of first
+    and second mates, go by."""
+
+    sources: tuple[Source, ...]
+    mates: tuple[str, ...]
+
+
+def units_of(sources: Sequence[Source], layout: Layout) -> list[Unit]:
+    names = sample_names(sources)
+    if layout == "single":
+        return [Unit((source,), (name,)) for source, name in zip(sources, names, strict=True)]
+    if layout == "interleaved":
+        return [Unit((source,), (f"{name}_1", f"{name}_2")) for source, name in zip(sources, names, strict=True)]
+    pairs = zip(sources[::2], sources[1::2], strict=True)
+    return [Unit(pair, both) for pair, both in zip(pairs, zip(names[::2], names[1::2], strict=True), strict=True)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read. `max_records`: reads or pairs, all files together. `statistics`: also count lengths and
+    qualities."""
+
+    layout: Layout = "single"
+    phred: Phred = "auto"
+    max_records: int | None = None
+    statistics: bool = False
+
+
 def score_reads(
     sources: Sequence[Source],
     scorer: Scorer,
     outputs: Outputs,
-    layout: Layout = "single",
-    phred: Phred = "auto",
-    max_records: int | None = None,
+    reading: Reading,
     progress: bool = False,
+    on_scored: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Write every read's value and verdict, and the reads themselves where asked. Nothing is left under an output's
-    name unless all went well. Raises AnelabError for input that cannot be read."""
-    _check(sources, outputs, layout)
+    name unless all went well, `on_scored` too. Raises AnelabError for input that cannot be read."""
+    check_names(sources, outputs, reading.layout)
     summary, started = Summary(scorer.name, whole=scorer.whole), time.perf_counter()
     with ExitStack() as names, ExitStack() as stack:  # all are whole and closed before the first takes its name
         bar = stack.enter_context(_bar()) if progress else None
-        table = stack.enter_context(opened(outputs.table, names))
-        passing = stack.enter_context(fastq_files(outputs.passing, layout != "single", names))
-        failing = stack.enter_context(fastq_files(outputs.failing, layout != "single", names))
-        more = () if layout == "single" else COLUMNS_OF_MATES
-        table.write("\t".join(["read_id", scorer.column, "verdict", *more]).encode() + b"\n")
-        for group in WAYS[layout](sources, phred, PHRED_OPTION, max_records):
-            blocks = [reads.block for reads in group]
-            values = [scorer.score(reads) for reads in group]
-            verdicts = [scorer.passes(some, block.lengths) for some, block in zip(values, blocks, strict=True)]
-            both = np.logical_and.reduce(verdicts)
-            table.write(lines(blocks, values, verdicts))
-            if passing:
-                passing.write(blocks, both)
-            if failing:
-                failing.write(blocks, ~both)
-            _count(summary, group, verdicts, both)
-            if bar is not None:
-                bar.update(sum(map(len, group)))
-    summary.seconds = time.perf_counter() - started
+        writer = stack.enter_context(writing(outputs, reading.layout, names))
+        writer.table.write(header(scorer, reading.layout))
+        score_units(units_of(sources, reading.layout), scorer, writer, reading, summary, bar)
+        summary.seconds = time.perf_counter() - started
+        if on_scored is not None:
+            on_scored(summary)
     return summary
 
 
-def _check(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
+@dataclass(frozen=True)
+class Writer:
+    """Open outputs."""
+
+    table: IO[bytes]
+    passing: FastqFiles | None
+    failing: FastqFiles | None
+
+
+@contextmanager
+def writing(outputs: Outputs, layout: Layout, names: ExitStack) -> Iterator[Writer]:
+    """Outputs that take their names when `names` is left."""
+    with ExitStack() as stack:
+        yield Writer(
+            stack.enter_context(opened(outputs.table, names)),
+            stack.enter_context(fastq_files(outputs.passing, layout != "single", names)),
+            stack.enter_context(fastq_files(outputs.failing, layout != "single", names)),
+        )
+
+
+def header(scorer: Scorer, layout: Layout) -> bytes:
+    """The first line of the table."""
+    more = () if layout == "single" else COLUMNS_OF_MATES
+    return "\t".join(["read_id", scorer.column, "verdict", *more]).encode() + b"\n"
+
+
+def score_units(
+    units: Sequence[Unit], scorer: Scorer, writer: Writer, reading: Reading, summary: Summary, bar: Any = None
+) -> None:
+    """Score and write each unit in turn, and count in `summary`."""
+    left = reading.max_records
+    for unit in units:
+        if left == 0:
+            return
+        counted = _statistics(unit) if reading.statistics else []
+        summary.statistics += counted
+        for group in WAYS[reading.layout](unit.sources, reading.phred, PHRED_OPTION, left):
+            _score_group(group, scorer, writer, summary, counted)
+            left = None if left is None else left - len(group[0])
+            if bar is not None:
+                bar.update(sum(map(len, group)))
+
+
+def _statistics(unit: Unit) -> list[ReadStatistics]:
+    files = unit.sources if len(unit.sources) == len(unit.mates) else unit.sources * len(unit.mates)
+    return [ReadStatistics(name, Path(str(file)).name) for name, file in zip(unit.mates, files, strict=True)]
+
+
+def _score_group(
+    group: Group, scorer: Scorer, writer: Writer, summary: Summary, counted: Sequence[ReadStatistics]
+) -> None:
+    blocks = [reads.block for reads in group]
+    values = [scorer.score(reads) for reads in group]
+    verdicts = [scorer.passes(some, block.lengths) for some, block in zip(values, blocks, strict=True)]
+    both = np.logical_and.reduce(verdicts)
+    writer.table.write(lines(blocks, values, verdicts))
+    if writer.passing:
+        writer.passing.write(blocks, both)
+    if writer.failing:
+        writer.failing.write(blocks, ~both)
+    _count(summary, group, verdicts, both)
+    for statistics, reads, passes in zip(counted, group, verdicts, strict=False):
+        statistics.add(reads, passes, both)
+
+
+def check_names(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> None:
     """Raise UsageError for what cannot be meant."""
     if layout == "paired" and len(sources) % 2:
         raise UsageError(f"--paired needs files in pairs, R1 R2, but got {len(sources)}")

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 """Rows a call: more of them leave the core's cache."""
 THRESHOLD = 0.5
+GRAPHS = ("raw", "model")
+"""The one that takes bytes, if there is one."""
 
 Values = NDArray[np.floating[Any]]
 
@@ -41,6 +44,32 @@ class Scorer:
     whole: bool
 
 
+@dataclass(frozen=True)
+class ScorerPlan:
+    """How any process makes the scorer that is meant: of a model's file, or by a rule at the thresholds of `data`.
+    `name` is what the summary calls it."""
+
+    name: str
+    threshold: float = THRESHOLD
+    whole: bool = True
+    model: Path | None = None
+    rule: str = ""
+    data: "ReadsDataConfig | None" = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Scorer]:
+        """Raises AnelabError if the model cannot be used."""
+        if self.data is not None:
+            yield replace(rule_scorer(self.rule, self.data, self.whole), name=self.name)
+            return
+        with model_scorer(_no_workspace, str(self.model), threshold=self.threshold, whole=self.whole) as scorer:
+            yield replace(scorer, name=self.name)
+
+
+def _no_workspace() -> "Workspace":
+    raise AssertionError("a file needs no workspace")
+
+
 @contextmanager
 def model_scorer(
     workspace: "Callable[[], Workspace]",
@@ -52,7 +81,7 @@ def model_scorer(
     """Of a registered version, the folder of an export or an .onnx file: the graph that takes bytes, if it has one.
 
     PASS is a probability of at least `threshold`. Raises AnelabError."""
-    with open_model(workspace, model, Plan(batch_rows=rows), "onnx", ("raw", "model")) as opened:
+    with open_model(workspace, model, Plan(batch_rows=rows), "onnx", GRAPHS) as opened:
         opened.require("read_quality", encode.VERSION)
         if opened.metadata.get("label") not in LABELS:
             raise AnelabError(f"{opened.path}: its metadata names no label of reads; export it again (`anelab export`)")
@@ -99,10 +128,6 @@ def _predict_with(model: Model, rows: int) -> Callable[[Bytes], NDArray[np.float
 
 def rule_scorer(rule: str, data: "ReadsDataConfig", whole: bool = True) -> Scorer:
     """A plain filter, at the thresholds of `data`."""
-    text = {
-        "mean_quality": f"mean_quality >= {data.min_mean_quality:g}",
-        "expected_errors": f"expected_errors <= {data.max_expected_errors:g}",
-    }[rule]
 
     def of_first(raw: Bytes) -> Values:
         return SCORES[rule](raw)
@@ -114,4 +139,13 @@ def rule_scorer(rule: str, data: "ReadsDataConfig", whole: bool = True) -> Score
         return passes(rule, values, lengths if whole else np.minimum(lengths, WIDTH), data)
 
     score = _scored(of_first, of_whole) if whole else lambda reads: of_first(reads.raw)
-    return Scorer(f"{text}, length >= {data.min_length}", rule, score, judge, whole)
+    return Scorer(rule_text(rule, data), rule, score, judge, whole)
+
+
+def rule_text(rule: str, data: "ReadsDataConfig") -> str:
+    """What a read must be to pass."""
+    text = {
+        "mean_quality": f"mean_quality >= {data.min_mean_quality:g}",
+        "expected_errors": f"expected_errors <= {data.max_expected_errors:g}",
+    }[rule]
+    return f"{text}, length >= {data.min_length}"

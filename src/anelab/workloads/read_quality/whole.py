@@ -39,6 +39,8 @@ LABELS = (*STRIDED, "true_errors", "overlap")
 
 def long_reads(lengths: Integers) -> Iterator[tuple[int, Integers]]:
     """Numbers of parts above 1, and the rows of the reads that have so many."""
+    if lengths.max(initial=0) <= WIDTH:
+        return
     parts = -(-lengths // WIDTH)
     for count in np.unique(parts[parts > 1]).tolist():
         yield count, np.flatnonzero(parts == count)
