@@ -106,7 +106,9 @@ def toggle(label: str, key: str, help: str | None = None) -> bool:
 
 
 def table(frame: pd.DataFrame, name: str, about: str, plain: bool = False) -> None:
-    """A table, with buttons that hand over the whole of it. `plain`: as text, which is there sooner than a grid."""
+    """A table under its title, `about`, with buttons that hand over the whole of it. `plain`: as text, which is there
+    sooner than a grid."""
+    st.caption(f"**{_escaped(about)}**")
     shown = rounded(frame)
     shown = shown.rename(columns={"host": "machine"})
     if "device" in shown:

@@ -50,6 +50,11 @@ def test_a_new_workload_goes_to_a_champion_as_it_is_and_satisfies_the_contract(c
     assert champion["value"] > 0.8
     arms = read_json(clone / "reports/flowers/bench.json")["arms"].values()
     assert {arm["kind"] for arm in arms if arm["cells"]} == {"ort-cpu", "classical"}
+    (clone / "src/anelab/workloads/flowers/rules.py").unlink()
+    without = in_clone(clone, "anelab", "register", "flowers", *options)
+    assert without.returncode == 0, without.stderr
+    judged = read_json(clone / "reports/flowers/registry.json")["models"]["flowers-onnx"]["candidates"]["fp32"]
+    assert {gate["name"]: gate["verdict"] for gate in judged["gates"]}["rules"] == "not compared"
     tested = in_clone(clone, "pytest", "-q", "-p", "no:cacheprovider", "tests/workloads/test_flowers.py")
     assert tested.returncode == 0, tested.stdout
     assert "passed" in tested.stdout

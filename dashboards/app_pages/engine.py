@@ -60,10 +60,8 @@ for host, report in results.items():
 if not engine.has_neural_engine(every.values()):
     st.info(
         "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
-        "and apart from them an estimate and cases that others published. To measure on a Mac: run "
-        "`anelab bench agent --tracking-uri URL` there; or there "
-        f"{THOROUGH} and `anelab bench export {workload} -o mac.bench.zip`, and here "
-        "`anelab bench import mac.bench.zip`.",
+        "and apart from them an estimate and cases that others published. To measure on a Mac, run "
+        f"`anelab bench request {workload}-coreml@champion --host system=Darwin` here: it says what to run there.",
         title="No Neural Engine results",
         icon=":material/memory:",
     )

@@ -30,14 +30,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     else:
         frame = history.metric(runs, name, history.better_when(name, loading.versions(workload)), of_run)
 unit = f"{name} (µs)" if kind == "Latency" else name
-components.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
-st.caption(
-    "Grey: three scaled median absolute deviations of up to 30 earlier values"
-    + (", 5 % at least" if kind == "Latency" else "")
-    + ". From the fourth value on, what leaves the band is marked; two in a row on one side are a new level."
-)
-if len(frame) <= trend.LEAST_PAST:
-    st.caption("Too few results for a band yet.")
+if len(frame) == 1:
+    only = frame.iloc[0]
+    st.markdown(components.escaped(f"There is one value yet: {unit} {only['value']:.5g}, {only['when']}."))
+else:
+    components.chart(charts.band_chart(frame, unit), f"{name} over results with its noise band")
+    st.caption(
+        "Grey: three scaled median absolute deviations of up to 30 earlier values"
+        + (", 5 % at least" if kind == "Latency" else "")
+        + ". From the fourth value on, what leaves the band is marked; two in a row on one side are a new level."
+    )
+    if len(frame) <= trend.LEAST_PAST:
+        st.caption("Too few results for a band yet.")
 changes = frame[~frame["change"].isin(["as before", "too few before"])]
 if len(changes):
     counted = changes["change"].value_counts()

@@ -34,7 +34,7 @@ def show(workload: str) -> None:
         with st.expander(title):
             components.table(overview.gates(one), f"gates_{one.model}", title, plain=True)
     for lack in overview.missing(workload, stages(workload, versions, trained, reports), versions, reports):
-        st.markdown(f":material/pending: {lack.what}: `{lack.command}`")
+        st.markdown(f":material/pending: {components.escaped(f'{lack.what}: `{lack.command}`')}")
 
 
 def headline(one: VersionRow, values: list[float]) -> None:

@@ -47,18 +47,21 @@ if frame.empty:
     st.stop()
 
 frame = pareto.named(frame, metric)
-st.altair_chart(
-    charts.pareto_chart(frame, metric, pick=True),
-    alt=f"{metric} against time of a call and size",
-    width="stretch",
-    key="chart",
-    on_select=take_picked,
-    selection_mode=charts.PICKED,
-)
-st.caption(
-    "Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one. "
-    "Click a point to choose it."
-)
+if len(frame) == 1:
+    st.markdown(components.escaped(pareto.only_point(frame, metric)))
+else:
+    st.altair_chart(
+        charts.pareto_chart(frame, metric, pick=True),
+        alt=f"{metric} against time of a call and size",
+        width="stretch",
+        key="chart",
+        on_select=take_picked,
+        selection_mode=charts.PICKED,
+    )
+    st.caption(
+        "Filled: on the front, that is feasible, and no feasible point is as good in all three and better in one. "
+        "Click a point to choose it."
+    )
 points = {row["point"]: row for row in frame.to_dict("records")}
 point = points[components.pick("Point", list(points), "point")]
 if "champion" in point["aliases"]:

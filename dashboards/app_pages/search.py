@@ -35,6 +35,9 @@ with st.container(horizontal=True):
     st.metric("Trials", len(frame), border=True)
     st.metric("Diverged", diverged, border=True)
     st.metric(f"Best {metric}", f"{run.metrics.get(f'best_validation_{metric}', float('nan')):.5g}", border=True)
+if len(frame) == 1:
+    st.markdown("There was one trial only: params.yaml's own values.")
+    st.stop()
 components.chart(search.history_chart(search.best_so_far(frame, better), metric), f"{metric} by trial")
 
 names = search.settings(frame)

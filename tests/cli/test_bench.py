@@ -17,8 +17,9 @@ from anelab.files import read_json
 from anelab.tracking.store import open_store
 from anelab.tracking.timed_versions import _asked, in_order, timed_versions
 from anelab.workspace import Workspace
-from tests.commands import SETTINGS, anelab
+from tests.commands import SETTINGS, anelab, anelab_alone
 from tests.conftest import ROOT
+from tests.serving import serving
 from tests.shared import copy_mnist
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]
@@ -88,6 +89,48 @@ def test_the_versions_of_a_result_are_found_without_mlflow_where_mlflow_finds_th
     workspace = Workspace(ROOT, home)
     report = read_report(home / "reports/mnist/bench.json")
     assert timed_versions(workspace, report) == in_order(_asked(workspace, report)) != []
+
+
+def test_a_version_stands_for_its_newest_result(home: Path, tmp_path: Path) -> None:
+    champion = json.loads(anelab(home, "bench", "show", "mnist-onnx@champion", "--json").stdout)
+    listed = json.loads(anelab(home, "bench", "history", "mnist", "--json").stdout)
+    attached = [one["id"] for one in listed if any(version["is_champion"] for version in one["versions"])]
+    assert champion["id"] in attached
+    bundle = tmp_path / "it.bench.zip"
+    assert anelab(home, "bench", "export", "mnist-onnx@champion", "-o", str(bundle)).returncode == 0
+    assert bundle.is_file()
+    none = anelab(home, "bench", "show", "mnist-coreml@champion")
+    assert (none.returncode, "has no benchmark in this store; run `anelab bench run mnist-coreml/" in none.stderr) == (
+        1,
+        True,
+    )
+
+
+def test_a_request_in_a_store_that_nobody_else_sees_says_what_to_copy(home: Path) -> None:
+    asked = anelab(home, "bench", "request", "mnist-coreml@champion", "--host", "system=Darwin")
+    assert asked.returncode == 0, asked.stderr
+    for words in ("no other machine sees", "Copy the folder mlruns/", "There: anelab bench run mnist-coreml/1"):
+        assert words in asked.stdout
+    assert "There: anelab bench export mnist-coreml/1 -o other.bench.zip" in asked.stdout
+
+
+def test_a_copy_of_the_store_can_be_served(home: Path, tmp_path: Path) -> None:
+    copied = anelab(home, "store", "copy", str(tmp_path / "served"))
+    assert copied.returncode == 0, copied.stderr
+    assert f"--artifacts-destination {tmp_path / 'served' / 'artifacts'}" in copied.stdout
+    assert anelab(home, "store", "copy", str(tmp_path / "served")).returncode == 2
+    (tmp_path / "served" / "mlflow.db").rename(tmp_path / "served" / "server.db")
+    (tmp_path / "elsewhere").mkdir()
+    with serving(tmp_path / "served") as address:
+        remote = {"MLFLOW_TRACKING_URI": address}
+        ours = anelab(home, "model", "list", "mnist-onnx")
+        assert anelab_alone(home, "model", "list", "mnist-onnx", **remote).stdout == ours.stdout
+        golden = anelab_alone(tmp_path / "elsewhere", "predict", "mnist-onnx@champion", "--golden", **remote)
+        assert golden.returncode == 0, golden.stderr
+        refused = anelab_alone(home, "store", "copy", str(tmp_path / "again"), **remote)
+        assert (refused.returncode, "is on a server already" in refused.stderr) == (2, True)
+        told = anelab_alone(home, "bench", "request", "mnist-coreml@champion", **remote)
+        assert f"anelab bench agent --tracking-uri {address}" in told.stdout
 
 
 def test_comparing_lists_what_is_missing_and_can_fail(home: Path) -> None:

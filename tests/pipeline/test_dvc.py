@@ -175,15 +175,19 @@ def test_a_section_reruns_what_reads_it(clone: Path) -> None:
 
 def test_an_experiment_in_a_scratch_copy_logs_to_the_real_store_and_moves_no_alias(clone: Path) -> None:
     champion = champion_of(clone, "mnist")["sha256"]
-    shell(clone, "git", "rm", "-q", "--cached", "reports/mnist/champion.json")  # as before anything is committed
+    shell(clone, "git", "rm", "-rq", "--cached", "reports", "dvc.lock")  # as before anything is committed
     shell(clone, "git", "commit", "-qm", "no record")
-    command = ["exp", "run", "--temp", "-n", "wider", "-S", "mnist.training.max_epochs=3", "register@mnist"]
-    shell(clone, "dvc", *command)
+    done = shell(clone, "dvc", "exp", "run", "--temp", "-n", "wider", "-S", "mnist.training.max_epochs=3")
+    for stage in ("prepare", "search", "train", "export", "bench", "register"):
+        restored = f"Stage '{stage}@read_quality' is cached - skipping run" in done
+        assert restored or f"{stage} of read_quality: its inputs are those of the project" in done, stage
+    assert "bench of read_quality: its inputs" in done, "which DVC's run cache never has"
+    assert "train of mnist: its inputs" not in done
     names, alias, gate = look(clone)
     assert "wider" in names
     assert re.match("(pass|fail) accuracy gain over the champion", gate), "the store's champion binds"
     assert alias == champion
-    shell(clone, "dvc", "exp", "run", "--queue", "-S", "mnist.training.max_epochs=1", "register@mnist")
+    shell(clone, "dvc", "exp", "run", "--queue", "-S", "mnist.training.max_epochs=4", "register@mnist")
     shell(clone, "dvc", "exp", "run", "--run-all")
     trained, alias, gate = look(clone)
     assert trained.count(",") == names.count(",") + 1
@@ -192,7 +196,7 @@ def test_an_experiment_in_a_scratch_copy_logs_to_the_real_store_and_moves_no_ali
     assert champion_of(clone, "mnist")["sha256"] == champion
     table = json.loads(shell(clone, "dvc", "exp", "show", "--json", "--no-pager"))
     assert "wider" in json.dumps(table)
-    shell(clone, "git", "add", "reports")
+    shell(clone, "git", "add", "reports", "dvc.lock")
     shell(clone, "git", "commit", "-qm", "the record again")
 
 

@@ -1,6 +1,7 @@
 """The registry through the command line, in one workspace that each test goes on from."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def test_a_worse_model_is_registered_but_not_promoted(home: Path) -> None:
     worse = ("mnist.training.learning_rate=0.0001", "mnist.registry.margin=0.0", "mnist.registry.threshold=0.0")
     done = retrain(home, *(word for override in worse for word in ("-S", override)))
     assert "21 candidates were compared on this test set" in done.stderr
-    assert "gate champion failed: accuracy gain over the champion -" in done.stderr
+    assert "gate champion failed: mnist-onnx fp32: accuracy gain over the champion -" in done.stderr
     assert record(home)["champion"]["sha256"] == champion
     newest = inspect(home, "challenger")
     assert newest["variant"] == "fp32"
@@ -202,7 +203,7 @@ def test_the_champion_of_the_store_binds_where_there_is_no_record(home: Path, tm
         words = (*SETTINGS, "-S", "mnist.training.learning_rate=0.002", "-S", "mnist.registry.margin=0.0")
         done = anelab_alone(clone, stage, "mnist", *words, **shared)
         assert done.returncode == 0, done.stderr
-    assert "gate champion failed: accuracy gain over the champion -" in done.stderr
+    assert "gate champion failed: mnist-onnx fp32: accuracy gain over the champion -" in done.stderr
     known = record(clone)["champion"]
     assert (known["sha256"], known["by"]) == (champion["sha256"], "store")
     found = json.loads(anelab_alone(clone, "model", "list", "mnist-onnx", "--json", **shared).stdout)
@@ -214,6 +215,18 @@ def test_the_champion_of_the_store_binds_where_there_is_no_record(home: Path, tm
     assert record(clone)["former"][0]["sha256"] == champion["sha256"]
     assert anelab_alone(clone, "model", "rollback", "mnist-onnx", **shared).returncode == 0
     assert inspect(home, "champion")["files"]["model.onnx"].count(champion["sha256"]) == 1
+
+
+def test_gates_that_are_no_more_leave_no_tag(home: Path) -> None:
+    client = open_store(Workspace(ROOT, home)).client
+    newest = read_json(home / "reports/mnist/registry.json")["models"]["mnist-onnx"]["candidates"]["fp32"]["sha256"]
+    (version,) = [
+        one for one in client.search_model_versions("name = 'mnist-onnx'") if one.tags.get("anelab.sha256") == newest
+    ]
+    client.set_model_version_tag("mnist-onnx", version.version, "gate.gone", "fail")
+    assert anelab(home, "sync").returncode == 0
+    assert "gate.gone" not in client.get_model_version("mnist-onnx", version.version).tags
+    assert "gate.parity" in client.get_model_version("mnist-onnx", version.version).tags
 
 
 def test_a_promotion_is_judged_against_the_champion_of_now(home: Path) -> None:
@@ -245,7 +258,7 @@ def test_a_debug_model_never_becomes_champion(home: Path) -> None:
     for stage in ("train", "export"):
         assert anelab(home, stage, "mnist", *SETTINGS, *extra).returncode == 0
     done = anelab(home, "register", "mnist", *SETTINGS, *WIDE, "-S", "mnist.registry.threshold=0.0")
-    assert "gate training failed: trained with training.debug=fast-dev-run" in done.stderr
+    assert re.search("gate training failed: mnist-onnx .*: trained with training.debug=fast-dev-run", done.stderr)
     assert record(home)["champion"]["sha256"] == champion
 
 

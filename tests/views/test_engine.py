@@ -234,6 +234,15 @@ def test_charts_have_a_colour_a_device_and_a_unit_on_every_axis(name: str, apple
     assert found(drawn, "x")
 
 
+def test_arms_of_one_device_have_colours_of_their_own(apple: Result) -> None:
+    frame = engine.sweep(named([apple[0]]))
+    scale = charts.arm_encodings(frame)["color"].to_dict()["scale"]
+    assert len(scale["domain"]) == len(set(scale["range"])) == frame["arm"].nunique() == 3
+    colours = dict(zip(scale["domain"], scale["range"], strict=True))
+    assert colours["ort-cpu:fp32"] == DEVICE_COLOURS["CPU"]
+    assert colours["coreml/cpu_and_ne:fp16"] == DEVICE_COLOURS["NE"]
+
+
 def found(node: Any, key: str) -> list[dict[str, Any]]:
     if isinstance(node, dict):
         own = [node[key]] if isinstance(node.get(key), dict) else []

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from anelab.bench.results.compare import Differences, compare_reports
 from anelab.bench.scenario import SINGLE, Scenario
+from anelab.tracking.reading import GateRow
 from anelab.tracking.replicates import Replicates
+from anelab.tracking.runs import STAGES
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views import compare, data, formatting, history, lineage, overview, pareto, search
 from anelab.views.compare import Judged
@@ -188,8 +190,24 @@ def test_history_is_of_one_host_and_marks_changes() -> None:
     assert list(frame["change"]) == ["too few before"] * 3 + ["as before", "regression", "as before"]
 
 
+def test_without_a_champion_the_newest_versions_gates_say_why() -> None:
+    failed = (GateRow("rules", "fail", "gain over mean_quality -0.1", {}), GateRow("size", "pass", "", {}))
+    barred = (GateRow("champion", "not eligible", "only fp32 may be champion", {}),)
+    rows = [version(3, aliases=(), gates=barred), version(2, aliases=(), gates=failed)]
+    ((title, judged),) = overview.judged(rows).items()
+    assert title == "There is no champion. Gates of mnist-onnx/2, the newest version"
+    assert judged.version == 2
+    (lack,) = [one for one in overview.missing("mnist", dict.fromkeys(STAGES, 1), rows, []) if "champion" in one.what]
+    assert "(the newest failed rules: gain over mean_quality -0.1)" in lack.what
+    held = overview.judged([version(4)])
+    assert list(held) == ["Gates of mnist-onnx/4, the champion"]
+    as_good = version(gates=(GateRow("rules", "no better", "", {}),))
+    assert overview.holders_table([as_good])["gates"].iloc[0] == "≈ rules (no better than the best plain rule)"
+
+
 def test_history_begins_anew_with_another_network_and_takes_every_way_of_measuring() -> None:
-    known = [{}, {"network": "cnn"}, {"network": "cnn"}, {"network": "mlp"}, {"network": "mlp"}]
+    cnn, mlp = ({"networks": json.dumps({"ort-cpu:fp32": {"operators": {"Gemm": n}}})} for n in (1, 2))
+    known = [{}, cnn, {"networks": "damaged"}, mlp, mlp]
     methods = [{"bench.slice_ms": "5"}, {"slice_ms": "5.0"}, {"bench.slice_ms": "5.0"}, {"slice_ms": "5"}, {}]
     runs = [
         run("bench", number, metrics={"single.ort-cpu.fp32.median_us": value}, params={**network, **method})

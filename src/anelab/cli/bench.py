@@ -21,16 +21,15 @@ COMMANDS = commands("Time models, compare results, carry them between machines."
 
 TARGET_HELP = "A workload, a registered version (mnist-coreml@champion, mnist-onnx/3), or the folder of an export."
 Target = Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP)]
-Arms = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--arm", help="An arm to time, as kind[/option][:variant]. Repeat it for more. See `anelab bench arms`."
-    ),
-]
+ARM_HELP = "An arm to time, as kind[/option][:variant]. Repeat it for more. See `anelab bench arms`."
+Arms = Annotated[list[str] | None, typer.Option("--arm", help=ARM_HELP)]
 Thorough = Annotated[
     bool, typer.Option("--thorough", help="Time every arm in every scenario. Takes minutes to an hour.")
 ]
-RESULT_HELP = "A bench.json, a bundle, a workload (its last result here), or WORKLOAD:ID of a result in the store."
+RESULT_HELP = (
+    "A bench.json, a bundle, a workload (its last result here), WORKLOAD:ID of a result in the store, or a registered "
+    "version (its newest result)."
+)
 Result = Annotated[str, typer.Argument(metavar="RESULT", help=RESULT_HELP)]
 Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The newer result, named in the same way.")]
@@ -244,16 +243,20 @@ def request(
         ),
     ] = "*",
 ) -> None:
-    """Ask an agent (`anelab bench agent`) on another machine to time a registered version."""
+    """Ask an agent (`anelab bench agent`) on another machine to time a registered version.
+
+    No other machine sees a store that is a file on this one: then it says what to copy and to run."""
+    from anelab.bench.other_machine import steps
     from anelab.stages.version import find_version
     from anelab.tracking.claims import request as ask
-    from anelab.tracking.store import open_store
+    from anelab.tracking.store import open_store, without_password
 
     store = open_store(ctx.obj.workspace())
     found = find_version(store, version)
     with store.writing():
         ask(store, found, host)
     print(f"{found.name}/{found.version} asks for {host}")
+    print(steps(f"{found.name}/{found.version}", None if store.root else without_password(store.uri)))
 
 
 @COMMANDS.command(
@@ -289,7 +292,7 @@ def agent(
 
 
 @COMMANDS.command(
-    short_help="Estimate whether a test on a Mac is worth it.",
+    short_help="Estimate whether a test of any Core ML package on a Mac is worth it.",
     epilog=f"Example: anelab bench estimate mnist-coreml@champion. {EVERYWHERE}",
 )
 def estimate(
@@ -300,9 +303,9 @@ def estimate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate whether a test on a Mac is worth it, from the package alone, and list cases that others published.
+    """Estimate whether a test of any Core ML package on a Mac is worth it, and list cases that others published.
 
-    Nothing is measured."""
+    The package need not be of anelab. Nothing is measured."""
     from anelab.bench.estimate import package_estimates, published
     from anelab.inference.location import opened_package
     from anelab.views.tables import estimates_text, published_text, sources_text

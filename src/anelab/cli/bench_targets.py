@@ -30,9 +30,9 @@ def run_target(common: Common, target: str, arms: list[str], thorough: bool, url
 def _check_model(name: str) -> None:
     """Raises UsageError, which lists workloads too, for a name that is none of a registered model."""
     from anelab import workloads
-    from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
+    from anelab.tracking.registration import model_names
 
-    models = [registered_model(workload, format) for workload in workloads.names() for format in REGISTERED_FORMATS]
+    models = model_names()
     if name not in models:
         near = get_close_matches(name, [*workloads.names(), *models], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

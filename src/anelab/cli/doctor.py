@@ -14,13 +14,13 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     Versions, native libraries, devices, store, DVC and disk. Exit 1 if a check is an error."""
     from anelab.doctor import examine
 
-    found = list(examine(ctx.obj.anywhere()))
+    found = []
+    for finding in examine(ctx.obj.anywhere()):
+        found.append(finding)
+        if not as_json:
+            fix = f"\n{'':8} {finding.fix}" if finding.fix else ""
+            print(f"{finding.level:8} {finding.name}: {finding.text}{fix}", flush=True)
     if as_json:
         print_json([finding.as_json() for finding in found])
-    else:
-        for finding in found:
-            print(f"{finding.level:8} {finding.name}: {finding.text}")
-            if finding.fix:
-                print(f"{'':8} {finding.fix}")
     if any(finding.level == "error" for finding in found):
         raise typer.Exit(1)

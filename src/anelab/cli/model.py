@@ -136,8 +136,9 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a Core ML package on any host, operator by operator, also one that anelab did not make. Its outputs
-    count, its speed does not.
+    """Evaluate any Core ML package on any host, operator by operator.
+
+    The package need not be of anelab. Its outputs count, its speed does not.
 
     Any number of rows is split into as many calls as needed. Arrays of exactly the shape of a function go into one
     call, whatever their axes mean. A classifier returns its label and its probabilities as arrays, with the names of
@@ -183,9 +184,10 @@ def lint(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what keeps a package off the Neural Engine.
+    """List what keeps any Core ML package off the Neural Engine.
 
-    Also what 16 bits would break, and where Core ML was measured to differ from its documentation."""
+    The package need not be of anelab. Also lists what 16 bits would break, and where Core ML was measured to differ
+    from its documentation."""
     from anelab.cli.packages import read_rows
     from anelab.export.mlpackage import input_names
     from anelab.export.readiness import inspect_package
@@ -216,9 +218,10 @@ def blame(
     function: Function = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the operator that 16 bits break first.
+    """Find the operator of any Core ML package that 16 bits break first.
 
-    Its error is the first to be too large. Also lists which operators to keep in float32, so that the error is gone."""
+    The package need not be of anelab. The operator's error is the first to be too large. Also lists which operators to
+    keep in float32, so that the error is gone."""
     from dataclasses import asdict
 
     from anelab.cli.packages import read_rows

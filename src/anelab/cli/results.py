@@ -10,6 +10,7 @@ from anelab.workspace import Workspace
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
+    from anelab.tracking.reference import VersionReference
 
 
 @contextmanager
@@ -36,11 +37,33 @@ def opened(workspace: Callable[[], Workspace], reference: str) -> "Iterator[tupl
 
         with opened_result(open_store(workspace()), workload, result) as found:
             yield found
+    elif (version := _version(reference)) is not None:
+        from anelab.tracking.benchmarks import newest_result, opened_result
+        from anelab.tracking.commands import workload_of
+        from anelab.tracking.models import resolve
+        from anelab.tracking.store import open_store
+
+        store = open_store(workspace())
+        result = newest_result(store, resolve(store, version.model, version.version))
+        with opened_result(store, workload_of(version.model), result) as found:
+            yield found
     else:
         raise UsageError(
-            f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}) or "
-            f"workload:id, but got {reference}"
+            f"RESULT must be a bench.json, a bundle (.zip), a workload ({', '.join(workloads.names())}), workload:id, "
+            f"or a registered version such as mnist-onnx@champion, but got {reference}"
         )
+
+
+def _version(reference: str) -> "VersionReference | None":
+    """None if it does not name a model of a workload."""
+    from anelab.tracking.reference import parse_reference
+
+    found = parse_reference(reference) if reference else Path()
+    if isinstance(found, Path):
+        return None
+    from anelab.tracking.registration import model_names
+
+    return found if found.model in model_names() else None
 
 
 def _of_stage(report: Path) -> Path:

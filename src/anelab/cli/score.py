@@ -1,6 +1,7 @@
 """`anelab score`: reads in, verdicts out."""
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -90,15 +91,15 @@ def score(
     layout: Layout = "paired" if paired else "interleaved" if interleaved else "single"
     offset: Phred = "auto" if phred == "auto" else 33 if phred == "33" else 64
     reading = Reading(layout, offset, max_records, statistics=bool(report or multiqc))
-    outputs, sources = Outputs(out, pass_fastq, fail_fastq), _sources(reads)
-    on_scored = partial(_write_reports, report, multiqc)
+    outputs, sources = Outputs(out, pass_fastq, fail_fastq, report), _sources(reads)
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
                 stack.callback(signal.signal, number, before)
                 signal.signal(number, _end)
         plan = stack.enter_context(_planned(ctx.obj, model, rule, threshold, not first_150))
-        if jobs > 1 and len(sources) > 1:
+        on_scored = partial(_write_reports, report, multiqc, plan.pass_means)
+        if jobs > 1 and len(sources) > (2 if paired else 1):
             from anelab.inference.reads.jobs import score_in_jobs
 
             on_progress = _progress if sys.stderr.isatty() else None
@@ -147,19 +148,19 @@ def _check_reports(report: Path | None, multiqc: Path | None) -> None:
     """Raise UsageError before hours of work for what could not be written after it."""
     if report is not None and report.suffix not in (".html", ".json"):
         raise UsageError(f"--report takes a file that ends in .html or .json, but got {report}")
-    if report is not None and not report.parent.is_dir():
-        raise UsageError(f"--report {report}: there is no folder {report.parent}; create it first, or name another")
     if report is not None and report.suffix == ".html" and find_spec("vl_convert") is None:
         raise UsageError("--report as .html needs charts: pip install 'anelab[dashboard]', or write .json")
     if multiqc is not None and not multiqc.is_dir():
         raise UsageError(f"--multiqc {multiqc}: there is no such folder; create it first, or name another")
+    if multiqc is not None and not os.access(multiqc, os.W_OK):
+        raise UsageError(f"--multiqc {multiqc}: you may not write into this folder; name another")
 
 
-def _write_reports(report: Path | None, multiqc: Path | None, summary: "Summary") -> None:
+def _write_reports(report: Path | None, multiqc: Path | None, pass_means: str, summary: "Summary") -> None:
     from anelab.files import write_json, write_text
     from anelab.inference.reads.report import ScoreReport, write_multiqc
 
-    content = ScoreReport(summary.scorer, summary.as_json(), summary.statistics)
+    content = ScoreReport(summary.scorer, pass_means, summary.as_json(), summary.statistics)
     if multiqc is not None:
         write_multiqc(content, multiqc)
     if report is not None and report.suffix == ".json":
@@ -171,7 +172,7 @@ def _write_reports(report: Path | None, multiqc: Path | None, summary: "Summary"
 
 
 def _progress(done: int, total: int) -> None:
-    print(f"anelab: {done} of {total} are scored", file=sys.stderr)
+    print(f"anelab: {done} of {total} files (or pairs of files) are scored", file=sys.stderr)
 
 
 def _with_threshold(data: "ReadsDataConfig", rule: str, threshold: float | None) -> "ReadsDataConfig":

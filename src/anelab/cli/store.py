@@ -1,10 +1,12 @@
 """The MLflow store: bring it up to date, find it, clean it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
+from anelab.errors import UsageError
 
 COMMANDS = commands()
 STORE = commands("The MLflow store: its address, and garbage collection.")
@@ -37,6 +39,33 @@ def uri(ctx: typer.Context) -> None:
     from anelab.tracking.store import store_uri
 
     print(store_uri(ctx.obj.workspace()))
+
+
+@STORE.command(epilog=f"Example: anelab store copy /srv/anelab. {EVERYWHERE}")
+def copy(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that does not exist yet.")],
+) -> None:
+    """Copy the embedded store into a folder that an MLflow server can serve.
+
+    Nobody writes to the store meanwhile. The store itself stays as it is."""
+    from anelab.tracking.reading import open_existing
+    from anelab.tracking.relocate import copy_for_server
+    from anelab.tracking.store import SQLITE
+
+    store = open_existing(ctx.obj.workspace())
+    if store is None:
+        raise UsageError("there is no store yet; run `make repro`, or `anelab sync`, which makes it from the files")
+    if not store.uri.startswith(SQLITE):
+        raise UsageError("the store is on a server already, or in a database; MLFLOW_TRACKING_URI names it")
+    with store.writing():
+        count = copy_for_server(Path(store.uri.removeprefix(SQLITE)), folder)
+    place = folder.absolute()
+    print(
+        f"{count} addresses were rewritten. To serve it to machines that call this one SERVER:\n"
+        f"mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts 'SERVER:*,localhost:*' "
+        f"--backend-store-uri sqlite:///{place}/mlflow.db --artifacts-destination {place}/artifacts"
+    )
 
 
 @STORE.command(epilog=f"Example: anelab store gc --older-than 30d. {EVERYWHERE}")

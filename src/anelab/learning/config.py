@@ -40,9 +40,9 @@ class SplitConfig(Section):
 
 
 class TrainingConfig(Section):
-    max_epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, le=1)
+    max_epochs: int = Field(12, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(0.001, gt=0, le=1)
     weight_decay: float = Field(0.0, ge=0, le=1)
     schedule: Literal["constant", "cosine", "linear", "onecycle"] = "constant"
     patience: int | None = Field(None, ge=1)
@@ -56,8 +56,8 @@ class TrainingConfig(Section):
 
 
 class SearchConfig(Section):
-    n_trials: int = Field(ge=0)
-    max_epochs: int = Field(ge=1)
+    n_trials: int = Field(0, ge=0)
+    max_epochs: int = Field(4, ge=1)
 
 
 class Tolerance(Section):
@@ -67,6 +67,22 @@ class Tolerance(Section):
     max_relative: float | None = Field(None, gt=0)
     min_agreement: float = Field(ge=0, le=1)
     max_metric_loss: float = Field(ge=0)
+
+
+class OnnxTolerance(Tolerance):
+    """Of an ONNX file in float32."""
+
+    max_absolute: float = Field(1e-4, gt=0)
+    min_agreement: float = Field(0.999, ge=0, le=1)
+    max_metric_loss: float = Field(1e-4, ge=0)
+
+
+class Int8Tolerance(Tolerance):
+    """Of an ONNX file in INT8: one probability near 0.5 may go over to the other side."""
+
+    max_absolute: float = Field(0.5, gt=0)
+    min_agreement: float = Field(0.97, ge=0, le=1)
+    max_metric_loss: float = Field(0.02, ge=0)
 
 
 class FloatTolerance(Tolerance):
@@ -125,8 +141,8 @@ class ExportConfig(Section):
     int8: bool = True
     calibration_rows: int = Field(512, ge=8)
     ship_examples: bool = True
-    float_tolerance: Tolerance
-    int8_tolerance: Tolerance
+    float_tolerance: OnnxTolerance = OnnxTolerance(max_relative=0.01)
+    int8_tolerance: Int8Tolerance = Int8Tolerance()
     coreml: CoreMLConfig | None = CoreMLConfig()
     coreai: bool = False
 
@@ -194,8 +210,8 @@ class EligibleConfig(Section):
 
 class RegistryConfig(Section):
     threshold: float | None = None
-    margin: float = Field(ge=0)
-    max_size_bytes: int = Field(gt=0)
+    margin: float = Field(0.01, ge=0)
+    max_size_bytes: int = Field(1_000_000, gt=0)
     variant: EligibleConfig = EligibleConfig()
     resamples: int = Field(1000, ge=100)
     limits: dict[str, float] = Field(default_factory=dict)
@@ -209,12 +225,12 @@ class WorkloadConfig(Section):
 
     metric: str
     data: DataConfig
-    split: SplitConfig
-    training: TrainingConfig
-    search: SearchConfig
-    export: ExportConfig
+    split: SplitConfig = SplitConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
+    export: ExportConfig = ExportConfig()
     bench: BenchConfig = BenchConfig()
-    registry: RegistryConfig
+    registry: RegistryConfig = RegistryConfig()
     seed: int = Field(0, ge=0, exclude=True)
 
     @field_validator("metric")

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from anelab.learning.base import Arrays, Rule, Split
+from anelab.errors import AnelabError
+from anelab.learning.base import Array, Arrays, Rule, Split
 from anelab.learning.config import WorkloadConfig
 
 
 def nearest_mean_rules(config: WorkloadConfig, prepared: Path) -> Mapping[str, Rule]:
-    """The class whose mean training image is nearest, from train.image.npy (bytes) and train.label.npy in `prepared`,
-    for inputs in [0, 1]: as the probabilities of one Gaussian about each mean, whose variance is that of all pixels
-    about their class's mean."""
-    image, label = np.load(prepared / "train.image.npy"), np.load(prepared / "train.label.npy")
+    """The class whose mean training image is nearest: as the probabilities of one Gaussian about each mean, whose
+    variance is that of all pixels about their class's mean.
+
+    `prepared` must hold train.image.npy, uint8 [n, ...], and train.label.npy, integers [n]; the split's input of the
+    graph "model" is called "input" and has the same pixels, divided by 255. Raises AnelabError if they are not there.
+    """
+    image, label = (_loaded(prepared / f"train.{part}.npy") for part in ("image", "label"))
     image = image.reshape(len(image), -1).astype(np.float32) / 255
     counts = np.bincount(label)
     sums = np.stack([image[label == number].sum(axis=0) for number in range(len(counts))])
@@ -28,3 +32,14 @@ def nearest_mean_rules(config: WorkloadConfig, prepared: Path) -> Mapping[str, R
         return {"probability": likely / likely.sum(axis=1, keepdims=True), "decision": score.argmax(axis=1)}
 
     return {"nearest_mean": nearest_mean}
+
+
+def _loaded(path: Path) -> Array:
+    try:
+        found: Array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise AnelabError(
+            f"{path}: is not there. nearest_mean_rules needs train.image.npy (uint8 [n, ...]) and train.label.npy "
+            "(integers [n]), which `prepare` must write; for other data write rules of your own, or delete rules.py"
+        ) from None
+    return found

@@ -93,9 +93,7 @@ def judge_of(subject: "Subject") -> "WorkloadJudge":
 
 
 def print_progress(text: str) -> None:
-    """Progress, for a person only."""
-    if sys.stderr.isatty():
-        print(f"anelab: {text}", file=sys.stderr)
+    print(f"anelab: {text}", file=sys.stderr, flush=True)
 
 
 STAGE = Stage(

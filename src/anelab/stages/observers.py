@@ -1,4 +1,4 @@
-"""What watches a training: a progress bar and TensorBoard."""
+"""What watches a training or a search: a progress bar or lines, and TensorBoard."""
 
 import sys
 from pathlib import Path
@@ -6,16 +6,33 @@ from pathlib import Path
 from anelab.learning.config import WorkloadConfig
 from anelab.training.fit import Observer
 
+MOST_LINES = 6
+
 
 def make_observers(config: WorkloadConfig, title: str, work: Path) -> tuple[Observer, ...]:
-    """A progress bar on a terminal, and TensorBoard if it is configured."""
+    """Progress, and TensorBoard if it is configured."""
     names = ("train_loss", f"validation_{config.metric_name}")
-    bar = [progress_bar(title, config.training.max_epochs, "epoch", names)] if sys.stderr.isatty() else []
-    return (*bar, *([_tensorboard(work)] if config.training.tensorboard else []))
+    shown = progress(title, config.training.max_epochs, "epoch", names)
+    return (shown, *([_tensorboard(work)] if config.training.tensorboard else []))
 
 
-def progress_bar(title: str, total: int, unit: str, names: tuple[str, ...]) -> Observer:
-    """A bar on standard error with the figures named in `shown`."""
+def progress(title: str, total: int, unit: str, names: tuple[str, ...]) -> Observer:
+    """A bar on a terminal; elsewhere, as in a log, about MOST_LINES lines. Both go to standard error."""
+    return (_bar if sys.stderr.isatty() else _lines)(title, total, unit, names)
+
+
+def _lines(title: str, total: int, unit: str, names: tuple[str, ...]) -> Observer:
+    every = -(-total // MOST_LINES)
+
+    def observe(step: int, figures: dict[str, float]) -> None:
+        if (step + 1) % every == 0 or step + 1 == total:
+            values = ", ".join(f"{name} {figures[name]:.4f}" for name in names)
+            print(f"anelab: {title}: {unit} {step + 1} of {total}, {values}", file=sys.stderr, flush=True)
+
+    return observe
+
+
+def _bar(title: str, total: int, unit: str, names: tuple[str, ...]) -> Observer:
     from tqdm import tqdm
 
     bar = tqdm(total=total, desc=title, unit=unit, leave=False)

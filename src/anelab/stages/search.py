@@ -1,6 +1,5 @@
 """search: better values for the workload's own search space, or params.yaml's own without a search."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +16,11 @@ def _inputs(job: Job) -> Mapping[str, Path]:
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
-    from anelab.stages.observers import progress_bar
-    from anelab.training.fit import Observer
+    from anelab.stages.observers import progress
     from anelab.training.search import search
 
-    show: Observer | None = None
-    if sys.stderr.isatty():
-        show = progress_bar(f"search {job.name}", job.config.search.n_trials, "trial", ("value",))
+    trials_wanted = job.config.search.n_trials
+    show = progress(f"search {job.name}", trials_wanted, "trial", ("value", "best")) if trials_wanted else None
     found = search(job.workload, job.config, job.prepared, work, show)
     trials = [asdict(trial) for trial in found.trials]
     values = found.best.values if found.best else {}

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from anelab.tracking.store import Store
 
 COMPARISONS_BEFORE_WARNING = 20
+OF_THE_MODEL = ("champion", "quality", "rules", "training")
+"""Gates at which every format and variant of one trained model fails for the same cause."""
 ADVICE = {
     "rules": "; the plain rule is the safer choice here. registry.threshold in params.yaml asks for a value of the "
     "metric instead, and `anelab model promote --force` promotes by hand"
@@ -50,11 +52,12 @@ def print_verdicts(
     held: Mapping[str, Mapping[str, tuple[str, str]]],
 ) -> None:
     """What a person should know: failed gates, and what each version now is. The mappings are by model."""
-    used = max(len(record.comparisons.get(registry["test_digest"], ())) for record in promotions.values())
+    counts = (len(record.comparisons.get(registry["test_digest"], ())) for record in promotions.values())
+    used = max(counts, default=0)
     if used > COMPARISONS_BEFORE_WARNING:
         warn(f"{used} candidates were compared on this test set; by now chance may decide, so use a new test set")
     for gate, reasons in _failed(registry).items():
-        warn(f"gate {gate} failed: {_one_text(reasons)}{ADVICE.get(gate, '')}")
+        warn(f"gate {gate} failed: {_one_text(gate, reasons)}{ADVICE.get(gate, '')}")
     for model, judged in registry["models"].items():
         for variant, candidate in judged["candidates"].items():
             number = versions[model].get(variant, "?")
@@ -77,8 +80,11 @@ def _failed(registry: dict[str, Any]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _one_text(reasons: Mapping[str, str]) -> str:
-    """The first candidate's reason, and who else is held back."""
+def _one_text(gate: str, reasons: Mapping[str, str]) -> str:
+    """The first candidate's reason, and who else is held back; with reasons of their own, where the cause is not the
+    trained model, which all of them have in common."""
     (first, reason), *others = reasons.items()
-    also = f" (also {', '.join(name for name, _ in others)})" if others else ""
-    return f"{first}: {reason}{also}"
+    alike = [name for name, other in others if gate in OF_THE_MODEL or other == reason]
+    apart = [f"; {name}: {other}" for name, other in others if name not in alike]
+    also = f" (also {', '.join(alike)})" if alike else ""
+    return f"{first}: {reason}{also}{''.join(apart)}"

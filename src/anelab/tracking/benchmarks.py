@@ -200,6 +200,16 @@ def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
     ]
 
 
+def newest_result(store: Store, version: ModelVersion) -> str:
+    """The short id of the version's newest result. Raises AnelabError if it has none."""
+    runs = {key.removeprefix(RESULT_TAG): run for key, run in version.tags.items() if key.startswith(RESULT_TAG)}
+    if not runs:
+        named = f"{version.name}/{version.version}"
+        raise AnelabError(f"{named} has no benchmark in this store; run `anelab bench run {named}`")
+    with store.reading():
+        return max(runs, key=lambda result: int(store.client.get_run(runs[result]).info.start_time))
+
+
 @contextmanager
 def opened_result(store: Store, workload: str, reference: str) -> Iterator[tuple[Report, Path]]:
     """A result of the store and its samples, by the beginning of its id. Raises AnelabError if there is none, or more

@@ -31,6 +31,8 @@ Version = ModelVersion
 SHA_TAG = "anelab.sha256"
 CONTENT_TAG = "anelab.content"
 RUN_TAG = "anelab.run_id"
+JUDGED = ("gate.", "metric.")
+"""Tags that are of the last registration only."""
 """The training run, of a version whose first one was erased and published again."""
 ALIASES = ("champion", "challenger")
 MAIN_FILES = {"onnx": "model.onnx", "coreml": "model.mlpackage"}
@@ -86,6 +88,9 @@ def ensure_version(store: Store, candidate: Candidate) -> ModelVersion:
     for key, value in {**candidate.tags, **_new_run(store, version, candidate)}.items():
         if version.tags.get(key) != value:
             store.client.set_model_version_tag(candidate.model, version.version, key, value)
+    for key in version.tags.keys() - candidate.tags.keys():
+        if key.startswith(JUDGED):  # by a gate, or of a figure, that there is no more
+            store.client.delete_model_version_tag(candidate.model, version.version, key)
     return version
 
 

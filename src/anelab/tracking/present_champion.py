@@ -17,9 +17,8 @@ from anelab.tracking.store import Store
 
 GATE = "champion"
 CONTRACT = ("anelab.metric", "anelab.test_digest")
-
-
 AGAINST = ("fail", "not eligible")
+"""Verdicts that hold a version back."""
 
 
 def held_back_now(store: Store, version: ModelVersion, margin: float | None = None) -> list[str]:
@@ -27,16 +26,16 @@ def held_back_now(store: Store, version: ModelVersion, margin: float | None = No
     metric, by which it may be worse than the champion; None for that of its registration."""
     registered = version.tags.get(MARGIN_TAG) or version.tags.get("gate.champion.margin") or "0"
     allowed = float(registered) if margin is None else margin
-    verdicts = _verdicts_now(store, version.name, version, allowed)
+    verdicts = _verdicts_now(store, version, allowed)
     return [f"{name}: {why}" for name, (verdict, why) in verdicts.items() if verdict in AGAINST]
 
 
-def _verdicts_now(store: Store, model: str, version: ModelVersion, margin: float) -> dict[str, tuple[str, str]]:
+def _verdicts_now(store: Store, version: ModelVersion, margin: float) -> dict[str, tuple[str, str]]:
     """Verdict and reason of every gate, of the gate `champion` as of now."""
     verdicts = gate_verdicts(version.tags)
     if verdicts.get(GATE, ("", ""))[0] == "not eligible":
         return verdicts
-    gate = _against_champion(store, model, version, margin)
+    gate = _against_champion(store, version.name, version, margin)
     return {**verdicts, GATE: (gate.verdict, gate.reason)}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.files import copy_path, damaged_files, read_json, write_json
 from anelab.tracking.models import (
@@ -46,6 +47,11 @@ MARGIN_TAG = "anelab.margin"
 def registered_model(workload: str, format: str) -> str:
     """The registered model's name."""
     return f"{workload}-{format}"
+
+
+def model_names() -> list[str]:
+    """Every name that a registered model of ours may have."""
+    return [registered_model(workload, format) for workload in workloads.names() for format in REGISTERED_FORMATS]
 
 
 def champion_file(workspace: Workspace, workload: str) -> Path:

@@ -188,7 +188,8 @@ def _open(uri: str, workspace: Workspace, patience_s: float) -> Store:
         database = Path(uri.removeprefix(SQLITE))
         with _locked(lock, patience_s):
             _create(database)
-            moved = relocate(database, root / "artifacts", min(patience_s, 30)) if root.name == "mlruns" else 0
+            here = f"{(root / 'artifacts').as_uri()}/"
+            moved = relocate(database, here, min(patience_s, 30)) if root.name == "mlruns" else 0
     store = Store(uri, root, lock, moved)
     store.client.search_experiments(max_results=1)
     return store

@@ -64,7 +64,7 @@ def timed_versions(workspace: Workspace, report: Report) -> list[TimedVersion]:
     try:
         if uri.startswith(SQLITE):
             database = Path(uri.removeprefix(SQLITE))
-            found = _queried(database, report.timed_files()) if database.is_file() and database.stat().st_size else []
+            found = _queried(database, report) if database.is_file() and database.stat().st_size else []
         else:
             found = _asked(workspace, report)
     except (AnelabError, sqlite3.Error) as error:
@@ -79,7 +79,7 @@ def versions_by_run(
     """What every benchmark timed, and what came of every training, by the id of its run, champions first."""
     runs, timed, found = {one.id: one for one in trainings}, defaultdict(set), defaultdict(list)
     for one in benchmarks:
-        for sha256 in one.params.get(TIMED_FILES, "").split(","):
+        for sha256 in filter(None, one.params.get(TIMED_FILES, "").split(",")):
             timed[sha256].add(one.id)
     for version in versions:
         run = runs.get(version.run_id or "")
@@ -93,7 +93,7 @@ def versions_by_run(
             value=version.value,
             sha256=version.sha256,
         )
-        for run_id in {*version.results.values(), *timed[version.sha256], version.run_id or ""}:
+        for run_id in {*version.results.values(), *timed[version.sha256], version.run_id or ""} - {""}:
             found[run_id].append(row)
     return {run_id: in_order(many) for run_id, many in found.items()}
 
@@ -112,9 +112,11 @@ def in_order(found: Iterable[TimedVersion]) -> list[TimedVersion]:
     return sorted(found, key=lambda one: (not one.is_champion, one.model, one.version))
 
 
-def _queried(database: Path, ran: Iterable[str]) -> list[TimedVersion]:
+def _queried(database: Path, report: Report) -> list[TimedVersion]:
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        found = [row for sha256 in ran for row in connection.execute(QUERY, (sha256,)).fetchall()]
+        sha256s, models = report.timed_files(), f"{report.subject.workload}-"
+        rows = [row for sha256 in sha256s for row in connection.execute(QUERY, (sha256,)).fetchall()]
+        found = [row for row in rows if row[0].startswith(models)]
         return [
             _timed(name, number, bool(is_champion), tags, _of_run(connection, tags.get("anelab.run_id") or run_id))
             for name, number, run_id, is_champion in found

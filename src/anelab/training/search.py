@@ -72,8 +72,15 @@ def search(
         trials.append(_run(workload, config, prepared, trial))
         study.tell(trial, trials[-1].value, state=None if trials[-1].value is not None else _failed())
         if observer:
-            observer(number, {"value": trials[-1].value or float("nan")})
+            observer(number, _figures(config, trials))
     return Search(config.metric, trials, _best(config, trials), _importances(study, config.seed))
+
+
+def _figures(config: WorkloadConfig, trials: list[TrialRecord]) -> dict[str, float]:
+    """Of the last trial, and the best so far; NaN for a training that diverged."""
+    values = [float("nan") if record.value is None else record.value for record in trials]
+    known = [config.sign * value for value in values if value == value]
+    return {"value": values[-1], "best": config.sign * max(known) if known else float("nan")}
 
 
 def _importances(study: "optuna.Study", seed: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Charts of the frames beside. Units on every axis, a colour a device, a shape a verdict."""
 
+from collections import Counter
 from typing import Any
 
 import altair as alt
@@ -11,6 +12,7 @@ from anelab.views.formatting import BAD, DEVICE_COLOURS, DEVICE_NAMES, GOOD, PLA
 WIDTH = 680
 ROW_HEIGHT = 26
 NOISE = "#8C8C8C"
+DEVICE_SHAPES = {"NE": "diamond", "GPU": "square", "CPU": "circle", "unavailable": "cross"}
 MOST_SHARE = 0.99
 STEPS = {
     "too few before": ("circle", NOISE),
@@ -103,10 +105,32 @@ def placement_chart(frame: pd.DataFrame) -> Any:
     )
 
 
-def dash() -> Any:
-    return alt.StrokeDash(
-        "arm:N", title="arm", sort=None, legend=alt.Legend(orient="bottom", columns=3, labelLimit=260)
-    )
+SHADES = {
+    "NE": ("#D55E00", "#FFA45C", "#7A3600", "#E69F00"),
+    "GPU": ("#009E73", "#6FD9BC", "#00543D"),
+    "CPU": ("#0072B2", "#56B4E9", "#003A5C", "#8A7FD1", "#00A3A3", "#4A4A8A"),
+    "unavailable": ("#8C8C8C", "#4D4D4D", "#BFBFBF"),
+}
+"""Of arms on one device: its colour first, then others that eyes tell from it."""
+
+
+def arm_encodings(frame: pd.DataFrame) -> dict[str, Any]:
+    """Colour and dashes by arm, with one legend for both. The hue follows the device that the arm ran on first."""
+    devices = dict(zip(frame["arm"][::-1], frame["device"][::-1], strict=True))  # of the first row
+    taken: Counter[str] = Counter()
+    colours = {}
+    for arm in dict.fromkeys(frame["arm"]):
+        shades = SHADES[devices[arm]]
+        colours[arm] = shades[taken[devices[arm]] % len(shades)]
+        taken[devices[arm]] += 1
+    legend = alt.Legend(orient="bottom", columns=3, labelLimit=260)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    return {
+        "color": alt.Color("arm:N", title="arm", sort=None, scale=scale, legend=legend),
+        "strokeDash": alt.StrokeDash(
+            "arm:N", title="arm", sort=None, scale=alt.Scale(domain=list(colours)), legend=legend
+        ),
+    }
 
 
 def distribution_chart(frame: pd.DataFrame, title: str = "time of a call") -> Any:
@@ -126,9 +150,13 @@ def distribution_chart(frame: pd.DataFrame, title: str = "time of a call") -> An
                 title=f"share of calls (%), the slowest {1 - MOST_SHARE:.0%} left out",
                 axis=alt.Axis(format="%"),
             ),
-            color=device_colour(frame),
-            strokeDash=dash(),
-            tooltip=["arm", alt.Tooltip("us:Q", title="µs", format=".4g"), alt.Tooltip("share:Q", format=".1%")],
+            **arm_encodings(frame),
+            tooltip=[
+                "arm",
+                "device",
+                alt.Tooltip("us:Q", title="µs", format=".4g"),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
         )
         .properties(height=380, width=WIDTH)
     )
@@ -150,13 +178,22 @@ def sweep_chart(frame: pd.DataFrame, value: str, crossings: pd.DataFrame) -> Any
         scale=alt.Scale(type="log", nice=False, padding=10),
         axis=alt.Axis(format="~s", tickCount=5),
     )
-    line = base.mark_line().encode(x=x, y=y, color=device_colour(frame), strokeDash=dash())
-    point = base.mark_point(filled=True, size=50).encode(
-        x=x, y=y, color=device_colour(frame), tooltip=["arm", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host"]
+    encodings = arm_encodings(frame)
+    line = base.mark_line().encode(x=x, y=y, **encodings)
+    there = [device for device in DEVICE_SHAPES if device in set(frame["device"])]
+    shape = alt.Shape(
+        "device:N",
+        title="runs on",
+        scale=alt.Scale(domain=there, range=[DEVICE_SHAPES[device] for device in there]),
+        legend=alt.Legend(orient="top", symbolFillColor=NOISE, symbolStrokeColor=NOISE),
+    )
+    tooltip = ["arm", "device", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host"]
+    point = base.mark_point(filled=True, size=70).encode(
+        x=x, y=y, color=encodings["color"], shape=shape, tooltip=tooltip
     )
     layers = [line, point]
     if value == "us":
-        layers.append(base.mark_rule().encode(x=x, y=alt.Y("us_low:Q"), y2="us_high:Q", color=device_colour(frame)))
+        layers.append(base.mark_rule().encode(x=x, y=alt.Y("us_low:Q"), y2="us_high:Q", color=encodings["color"]))
     if len(crossings):
         marks = crossings.assign(text="from here on faster than " + crossings["against"])
         layers.append(

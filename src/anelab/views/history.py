@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 
 import pandas as pd
 
 from anelab.bench.results import trend
-from anelab.bench.results.metrics import NETWORK, SUFFIX, Median
+from anelab.bench.results.compare import METHOD
+from anelab.bench.results.metrics import SUFFIX, Median, network_of
 from anelab.bench.results.schema import Report
+from anelab.bench.results.subject import Network
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views.formatting import host_names, moment, versions_title
 
-METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
-"""Settings without which times are not comparable, as `anelab bench compare` has it."""
 Versions = Mapping[str, Sequence[TimedVersion]]
 """Registered versions by the run that timed or trained them, champions first."""
 
@@ -55,10 +53,9 @@ def latency(runs: Sequence[RunRow], name: str, host: str, timed: Versions) -> pd
     the past begins anew."""
     having = [run for run in runs if f"{name}{SUFFIX}" in run.metrics and run.host == host]
     having = [run for run in having if _method(run) == _method(having[-1])]
-    values = zip(_networks(having), (run.metrics[f"{name}{SUFFIX}"] for run in having), strict=True)
     points: list[trend.Point] = []
-    for _, part in groupby(values, key=itemgetter(0)):
-        first, *others = trend.times([value for _, value in part])
+    for part in _by_network(having, name):
+        first, *others = trend.times([run.metrics[f"{name}{SUFFIX}"] for run in part])
         points += [replace(first, change=trend.OTHER_NETWORK) if points else first, *others]
     return _frame(having, points, timed)
 
@@ -71,11 +68,18 @@ def metric(runs: Sequence[RunRow], name: str, better: int, trained: Versions) ->
     return _frame(having, trend.figures([run.metrics[name] for run in having], better), trained)
 
 
-def _networks(runs: Sequence[RunRow]) -> list[str]:
-    """What each of them timed; one of an older anelab, which does not say it, is taken to have timed what its
-    neighbours did."""
-    last = next((run.params[NETWORK] for run in runs if NETWORK in run.params), "")
-    return [last := run.params.get(NETWORK, last) for run in runs]
+def _by_network(runs: Sequence[RunRow], name: str) -> list[list[RunRow]]:
+    """Runs in a row that timed one network by that arm; one of an older anelab, which does not say it, is taken to have
+    timed what its neighbours did."""
+    found: list[list[RunRow]] = []
+    last: Network | None = None
+    for run in runs:
+        network = network_of(run.params, name)
+        if not found or (network and last and last.differs(network)):
+            found.append([])
+        found[-1].append(run)
+        last = network or last
+    return found
 
 
 def _method(run: RunRow) -> list[float]:
@@ -91,7 +95,7 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versio
             "order": f"{number:05d}#{of_version[0].title if of_version else run.commit[:7] or 'unknown'}",
             "when": moment(run.started_ms),
             "version": versions_title(of_version) or "not registered",
-            f"{metric}, test set": of_version[0].value if of_version else None,
+            f"{metric}, test set": of_version[0].value if of_version and of_version[0].metric == metric else None,
             "commit": _commit(run, of_version),
             "value": point.value,
             "low": point.low,
@@ -108,4 +112,5 @@ def _frame(runs: Sequence[RunRow], points: Sequence[trend.Point], of_run: Versio
 
 def _commit(run: RunRow, versions: Sequence[TimedVersion]) -> str:
     """Of the version that was timed or trained, or of the run where none is known."""
-    return versions[0].commit if versions else run.commit[:8] + (" with changes" if run.dirty else "")
+    own = run.commit[:8] + (" with changes" if run.commit and run.dirty else "")
+    return (versions[0].commit if versions else "") or own

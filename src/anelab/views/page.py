@@ -41,7 +41,7 @@ SHORT = 30
 
 @dataclass(frozen=True)
 class Part:
-    """One thing on the report: a title, text in sentences, and a table or a chart."""
+    """One thing on the page: a title, text in sentences, and a table or a chart."""
 
     title: str
     text: Sequence[str] = ()

@@ -91,6 +91,16 @@ def named(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     return ordered.assign(point=names)
 
 
+def only_point(frame: pd.DataFrame, metric: str) -> str:
+    """What a chart of one point would say."""
+    (row,) = frame.to_dict("records")
+    size = "" if row["size_kb"] is None else f", {significant(row['size_kb'])} kB"
+    return (
+        f"Only {row['version']} was measured, by {row['arm']}: {metric} {significant(row['quality'])}, "
+        f"{significant(row['us'])} µs a call of one row{size}."
+    )
+
+
 def promote_command(version: str) -> str:
     """What makes a version, such as MODEL/2, champion."""
     return f"anelab model promote {version}"

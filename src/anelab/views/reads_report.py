@@ -36,7 +36,10 @@ def reads_page(report: Report) -> str:
 
 def _sentences(report: Report) -> list[str]:
     summary = report["summary"]
-    found = [f"Judged by {report['scorer']}.", f"{summary['pass']:,} of {summary['reads']:,} reads pass."]
+    found = [
+        f"Judged by {report['scorer']}. A read passes if: {report['pass_means']}.",
+        f"{summary['pass']:,} of {summary['reads']:,} reads pass.",
+    ]
     if summary["pairs"]:
         found.append(
             f"Both mates pass in {summary['pairs_passing']:,} of {summary['pairs']:,} pairs. Kept reads are those of "

@@ -46,7 +46,7 @@ def parts_of(store: Store, workload: str) -> list[Part]:
     lacking = overview.missing(workload, stages, versions, list(results.values()))
     answers = engine.answer(results, versions) or [engine.UNKNOWN]
     text = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
-    found = [Part(workload, text, overview.holders_table(versions), level=2)]
+    found = [Part(workload, text, level=2), Part("Champions and challengers", table=overview.holders_table(versions))]
     found += [Part(title, table=overview.gates(one)) for title, one in overview.judged(versions).items()]
     for (host, report), run_id in zip(results.items(), by_run, strict=True):
         found += _of_result(store, run_id, host, report, versions_sentence(of_run.get(run_id, ())))
@@ -142,10 +142,14 @@ def _pareto(versions: Sequence[VersionRow], reports: Mapping[str, Report]) -> li
     text = ["Filled: no version that passed its gates is as good in quality, time and size, and better in one."]
     found = []
     for host, points in frame.groupby("host", sort=False):
+        title = f"Quality, latency and size on {host}"
+        if len(points) == 1:
+            found.append(Part(title, [pareto.only_point(points, alike[0].metric_name)]))
+            continue
         chart = charts.pareto_chart(
             pareto.judged(points, alike[0].direction(alike[0].metric_name) > 0), alike[0].metric_name
         )
-        found.append(Part(f"Quality, latency and size on {host}", text, chart=chart))
+        found.append(Part(title, text, chart=chart))
     return found
 
 
@@ -175,8 +179,8 @@ def _history(
 def _search(store: Store, workload: str) -> list[Part]:
     runs = reading.runs(store, workload, "search", 1)
     trials = reading.trials(store, runs[-1]) if runs else []
-    if not trials:
-        return []
+    if len(trials) < 2:
+        return [Part("Search", ["There was one trial only: params.yaml's own values."])] if trials else []
     metric = runs[-1].params.get("metric", "max:value")
     frame = search.best_so_far(search.trials(trials), not metric.startswith("min:"))
     found = [Part("Search", chart=search.history_chart(frame, metric.partition(":")[2]))]

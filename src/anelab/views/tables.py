@@ -95,7 +95,7 @@ def _parts(report: Report, versions: Sequence[TimedVersion]) -> Iterator[str]:
             many = f", {cell.rows} rows" if cell.rows > 1 else ""
             yield f"{cell}{many}\n{table(header, rows)}{_noise(report, cell)}"
     names = ("", "first load", "cached load", "peak memory", "placement")
-    yield table(names, [_arm_row(name, arm) for name, arm in timed.items()])
+    yield f"start, memory and placement\n{table(names, [_arm_row(name, arm) for name, arm in timed.items()])}"
     yield from _extras(report)
     if report.estimates and not any(arm.wants_ne and arm.timed for arm in report.arms.values()):
         yield estimates_text(report.estimates)
@@ -171,7 +171,7 @@ def _extras(report: Report) -> Iterator[str]:
         lines: list[Row] = [
             (str(one.cell), one.arm, one.against, ratio_text(one), f"{one.verdict}: {one.reason}") for one in pairs
         ]
-        yield table(("cell", "arm", "against", "speed-up", "verdict"), lines)
+        yield "Core ML's compute units, compared\n" + table(("cell", "arm", "against", "speed-up", "verdict"), lines)
     energies = [(name, arm.energy) for name, arm in report.arms.items() if arm.energy is not None]
     reasons = {one.reason for _, one in energies if one.mj_per_inference is None}
     if len(reasons) == 1 and not any(one.mj_per_inference for _, one in energies):

@@ -183,7 +183,7 @@ def test_two_benchmarks_never_time_at_once_and_the_second_says_whom_it_waits_for
         time.sleep(0.3)
         assert second.poll() is None
         first.send_signal(signal.SIGKILL)
-        assert second.communicate(timeout=30)[0] == "held\nlet go\n"
+        assert second.communicate(timeout=30)[0] == "the other benchmark has ended; this one begins\nheld\nlet go\n"
     finally:
         first.kill()
         second.kill()

@@ -62,6 +62,16 @@ def test_outputs_are_those_of_one_process(layout: list[str], home: Path, files: 
     assert len(found[0]["t.tsv.gz"].splitlines()) == 1 + (3000 if layout == ["--interleaved"] else 2 * 6030)
 
 
+def test_mates_may_have_folders_of_their_own(home: Path, files: list[str], tmp_path: Path) -> None:
+    for mate in ("1", "2"):
+        (tmp_path / f"mate{mate}").mkdir()
+    words = ["--paired", "-o", str(tmp_path / "t.tsv"), "--pass-fastq", str(tmp_path / "mate{}" / "good.fq")]
+    assert anelab(home, "score", *files, *words, "--jobs", "2").returncode == 0
+    assert (tmp_path / "mate1" / "good.fq").stat().st_size and (tmp_path / "mate2" / "good.fq").stat().st_size
+    wrong = anelab(home, "score", *files, "--paired", "-o", str(tmp_path / "t_{}.tsv"), "--jobs", "2")
+    assert (wrong.returncode, "the table is one file, also of pairs" in wrong.stderr) == (2, True)
+
+
 def test_a_rule_and_standard_output(home: Path, files: list[str], tmp_path: Path) -> None:
     words = [sys.executable, "-m", "anelab", "score", *files, "-o", "-", "--workspace", str(home)]
     words += ["--rule", "expected_errors"]

@@ -64,6 +64,8 @@ def test_samples_are_told_apart_by_folders_and_numbers() -> None:
     assert sample_names(["a.fastq.gz", "b.FQ", "-", "x.y"]) == ["a", "b", "stdin", "x.y"]
     assert sample_names(["one/a.fq", "two/a.fq.bz2"]) == ["one_a", "two_a"]
     assert sample_names(["one/a.fq", "one/a.fq.gz"]) == ["one_a", "one_a_2"]
+    assert sample_names(["d1/x.fq", "d1/x.fastq", "q/d1_x_2.fq"]) == ["d1_x", "d1_x_2", "d1_x_2_2"]
+    assert sample_names(["a/X.fq", "b/x.fq"]) == ["X", "x_2"]
 
 
 def test_a_report_has_every_sample_before_and_after(home: Path, tmp_path: Path) -> None:
@@ -103,6 +105,7 @@ def test_what_cannot_be_written_is_told_before_the_work(home: Path, tmp_path: Pa
     for more, reason in (
         (["--report", str(tmp_path / "r.pdf")], "ends in .html or .json"),
         (["--report", str(tmp_path / "no" / "r.json")], "there is no folder"),
+        (["--report", str(tmp_path / "t.json"), "--pass-fastq", str(tmp_path / "t.json")], "needs its own file"),
         (["--multiqc", str(tmp_path / "no")], "there is no such folder; create it first"),
     ):
         done = anelab(home, "score", *words, *more)
@@ -113,12 +116,21 @@ def test_what_cannot_be_written_is_told_before_the_work(home: Path, tmp_path: Pa
 @pytest.mark.skipif(not MULTIQC.is_file(), reason="MultiQC is not installed; `make test` installs it")
 def test_multiqc_reads_every_section(home: Path, tmp_path: Path) -> None:
     (tmp_path / "mqc").mkdir()
-    for name, sizes in (("short", [100] * 30), ("long one", [150, 700, 2500] * 10)):
-        path = tmp_path / f"{name}.fq.gz"
-        path.write_bytes(gzip.compress((text_of(made(sizes)) + "\n").encode()))
-        words = ["-o", str(tmp_path / "t.tsv"), "--multiqc", str(tmp_path / "mqc"), "--rule", "mean_quality"]
-        assert anelab(home, "score", str(path), *words).returncode == 0
-    assert len(list((tmp_path / "mqc").glob("*_anelab_*_mqc.json"))) == 12
+    blank = [("b", "ACGT" * 20, "#" * 80)] * 5
+    samples = {
+        "short": made([100] * 30),
+        "long one": made([150, 700, 2500] * 10),
+        "blank": blank,
+        "甲": [],
+        "乙": blank,
+    }
+    paths = []
+    for name, records in samples.items():
+        paths.append(tmp_path / f"{name}.fq.gz")
+        paths[-1].write_bytes(gzip.compress((text_of(records) + "\n").encode() if records else b""))
+    words = ["-o", str(tmp_path / "t.tsv"), "--multiqc", str(tmp_path / "mqc"), "--rule", "mean_quality"]
+    assert anelab(home, "score", *map(str, paths), *words).returncode == 0
+    assert len(list((tmp_path / "mqc").glob("*_anelab_general_mqc.json"))) == 5
     done = subprocess.run(
         [MULTIQC, tmp_path / "mqc", "-o", tmp_path / "out", "--no-ai", "--data-format", "json"],
         capture_output=True,
@@ -128,7 +140,8 @@ def test_multiqc_reads_every_section(home: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "out" / "multiqc_data" / "multiqc_data.json").read_text())
     general = data["report_general_stats_data"]["custom_content"]
-    assert {name: figures["reads"] for name, figures in general.items()} == {"short": 30, "long one": 30}
+    reads = {name: len(records) for name, records in samples.items()}
+    assert {name: figures["reads"] for name, figures in general.items()} == reads
     plots = data["report_plot_data"]
     sections = ("verdicts", "lengths", "kept_by_length", "quality_before", "quality_after")
     assert {f"anelab_{section}_plot" for section in sections} <= plots.keys()

@@ -30,6 +30,7 @@ def device_mutex(on_progress: Callable[[str], None], lock: Path | None = None) -
             holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
             on_progress(f"another benchmark is timing on this machine (process {holder}); waiting for it to end")
             fcntl.flock(handle, fcntl.LOCK_EX)
+            on_progress("the other benchmark has ended; this one begins")
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         with _scratch(path) as folder:

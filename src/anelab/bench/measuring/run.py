@@ -22,7 +22,7 @@ from anelab.bench.results import subject as subjects
 from anelab.bench.results.report import summarised
 from anelab.bench.results.samples import Slice, write_samples
 from anelab.bench.scenario import SINGLE, Scenario
-from anelab.errors import AnelabError, warn
+from anelab.errors import AnelabError
 from anelab.files import file_digest
 from anelab.learning.config import BenchConfig
 
@@ -77,7 +77,7 @@ def run_benchmark(
     reasons = {arm.name: arm.unavailable(subject) for arm in arms}
     if all(reasons.values()):
         raise _no_arm(subject, {name: reason or "" for name, reason in reasons.items()})
-    with device_mutex(warn) as scratch:
+    with device_mutex(on_progress) as scratch:
         started = time.monotonic()
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
         host = host_record(system)

@@ -16,6 +16,8 @@ from anelab.bench.scenario import Scenario
 
 BETWEEN_RUNS = 0.05
 """Runs differ by more than the blocks within them: what changes by less is never called a change."""
+METHOD = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
+"""Settings without which times are not comparable."""
 RESAMPLES = 10_000
 
 
@@ -94,7 +96,8 @@ def compare_reports(old: Report, new: Report) -> Differences:
             found.newly_failing[name] = after.reason or _lost(new, name)
         else:
             found.missing += [f"{name} {cell}" for cell in before.cells if cell not in after.cells]
-            _compare_models(found, name, old, new)
+            if old.subject.workload == new.subject.workload:
+                _compare_models(found, name, old, new)
             if not found.reason:
                 _compare_times(found, name, old, new)
     found.added = [name for name, arm in new.arms.items() if arm.timed and not _timed(old, name)]
@@ -113,7 +116,8 @@ def _compare_models(found: Differences, arm: str, old: Report, new: Report) -> N
     if networks[0] is not None and networks[1] is not None and networks[0].differs(networks[1]):
         found.networks[arm] = networks[0].text(), networks[1].text()
     values = old.arms[arm].quality, new.arms[arm].quality
-    if values[0] is not None and values[1] is not None and values[0] != values[1] and old.metric == new.metric:
+    same_rows = (old.metric, old.subject.data_digest) == (new.metric, new.subject.data_digest)
+    if same_rows and values[0] is not None and values[1] is not None and values[0] != values[1]:
         found.quality[arm] = values[0], values[1]
 
 
@@ -135,8 +139,7 @@ def _incomparable(old: Report, new: Report) -> str:
         return f"they are of different workloads, {old.subject.workload} and {new.subject.workload}"
     if old.host.fingerprint != new.host.fingerprint:
         return f"they are of different hosts, {old.host.processor} and {new.host.processor}"
-    settings = ("slice_ms", "min_calls", "settle_ms", "warm_up_ms", "server_load")
-    differ = [name for name in settings if getattr(old.settings, name) != getattr(new.settings, name)]
+    differ = [name for name in METHOD if getattr(old.settings, name) != getattr(new.settings, name)]
     return f"they were measured with another {', '.join(differ)}" if differ else ""
 
 

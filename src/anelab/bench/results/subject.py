@@ -47,7 +47,7 @@ class Subject(BaseModel):
     version: str | None = None
 
     @model_serializer(mode="wrap")
-    def _as_older_ones(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_networks(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without `networks` where there are none, so that the id of an older result stays what it is."""
         content: dict[str, Any] = default(self)
         return content if self.networks else {name: value for name, value in content.items() if name != "networks"}

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from anelab.errors import AnelabError, UsageError
 from anelab.files import replacing
 from anelab.inference.reads.memory import keep_memory
-from anelab.inference.reads.outputs import STANDARD_OUTPUT, files_of, is_special
+from anelab.inference.reads.outputs import MATE, STANDARD_OUTPUT, files_of, is_special
 from anelab.inference.reads.run import (
     Outputs,
     Reading,
@@ -35,6 +35,7 @@ from anelab.sequences.streams import STANDARD_INPUT, Source, title
 COPIED_AT_ONCE = 1 << 22
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 """A fork is ready at once; on macOS, Apple's libraries do not survive one."""
+INHERITED = ("/dev/fd/", "/proc/self/fd/")
 
 
 def score_in_jobs(
@@ -51,9 +52,12 @@ def score_in_jobs(
     check_names(sources, outputs, reading.layout)
     if any(str(source) == STANDARD_INPUT for source in sources):
         raise UsageError("--jobs shares out files, but - is standard input; name files, or leave --jobs away")
+    if METHOD != "fork" and any(str(source).startswith(INHERITED) for source in sources):
+        raise UsageError("--jobs starts new processes, which do not have the open files of this one; name files")
     if reading.max_records is not None:
         raise UsageError("--max-records counts through all files, so it excludes --jobs")
     units, started = units_of(sources, reading.layout), time.perf_counter()
+    jobs = min(jobs, len(units))
     with ExitStack() as names:
         places = [_Place.of(path, mates, names) for path, mates in _outputs(outputs, reading)]
         found = _run(units, plan, reading, places, jobs, on_progress)
@@ -76,7 +80,8 @@ def _outputs(outputs: Outputs, reading: Reading) -> list[tuple[Path | None, bool
 
 @dataclass(frozen=True)
 class _Place:
-    """An output, and the folder of its parts, one a unit. No path: it is not asked for. No folder: /dev/null."""
+    """An output: a file, or one of each mate, and the folder in which the units' parts wait. `path` is None if the
+    output is not asked for, `folder` if it is /dev/null."""
 
     path: Path | None
     mates: bool
@@ -86,7 +91,7 @@ class _Place:
     def of(cls, path: Path | None, mates: bool, names: ExitStack) -> "_Place":
         if path is None or str(path) == os.devnull:
             return cls(path, mates, None)
-        beside = None if is_special(path) else path.resolve().parent
+        beside = None if is_special(path) else files_of(path, mates)[0].resolve().parent
         scratch = names.enter_context(tempfile.TemporaryDirectory(prefix=".anelab-score-", dir=beside))
         return cls(path, mates, Path(scratch))
 
@@ -95,7 +100,7 @@ class _Place:
         if self.path is None or self.folder is None:
             return self.path
         suffix = "" if str(self.path) == STANDARD_OUTPUT else self.path.suffix
-        return self.folder / f"{number}{'_{}' if '{}' in str(self.path) else ''}{suffix}"
+        return self.folder / f"{number}{'_{}' if MATE in str(self.path) else ''}{suffix}"
 
     def join(self, count: int, names: ExitStack) -> None:
         """All parts in one file, which takes its name when `names` is left."""
@@ -117,7 +122,7 @@ def _joined(target: Path, parts: Sequence[Path], names: ExitStack) -> None:
     first, others = (None, parts) if is_special(target) else (parts[0], parts[1:])
     draft = target if first is None else names.enter_context(replacing(target.resolve()))
     if first is not None:
-        first.replace(draft)
+        shutil.move(first, draft)  # a second mate's file may lie on another disk
     with draft.open("wb" if first is None else "ab") as joined:
         for part in others:
             with part.open("rb") as source:
@@ -196,12 +201,10 @@ class _Team:
 
 
 def _cores(jobs: int) -> list[int]:
-    """A core for each process to stay on, where there is none to spare; else none, so that decompression, a thread of
-    its own, has one too."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    there = sorted(os.sched_getaffinity(0))
-    return [there[slot % len(there)] for slot in range(jobs)] if len(there) <= jobs else []
+    """A core for each process to stay on, if there are exactly so many; else none: with cores to spare, decompression,
+    a thread of its own, has one too, and with too few, the system shares them out better."""
+    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return there if len(there) == jobs else []
 
 
 def _received(connection: Any, member: _Member) -> Summary:
@@ -232,7 +235,8 @@ def _work(
     """Score one unit into parts, in a process of its own, and send the summary, or why there is none."""
     try:
         if core is not None:
-            os.sched_setaffinity(0, {core})  # type: ignore[attr-defined,unused-ignore]
+            with suppress(OSError):  # it is only faster
+                os.sched_setaffinity(0, {core})  # type: ignore[attr-defined,unused-ignore]
         connection.send(_scored(unit, plan, reading, parts, is_first))
     except AnelabError as error:  # its subclasses may want other arguments than a message
         kind = UsageError if isinstance(error, UsageError) else AnelabError

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from anelab.sequences.streams import STANDARD_INPUT, Source
 SCHEMA = "anelab.score/1"
 SUFFIXES = re.compile(r"(\.(fastq|fq))?(\.(gz|bgz|bz2|xz|zst|zstd))?$", re.IGNORECASE)
 ODD = re.compile(r"[^A-Za-z0-9._-]+")
+MOST_NAME = 100
+"""Characters of a sample in the name of a file."""
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """`scorer` is what judged, `rule` what its verdict means; `summary` the counts of the whole run."""
+    """`scorer` is what judged, `pass_means` what a read must be to pass; `summary` has the counts of the whole run."""
 
     scorer: str
+    pass_means: str
     summary: Mapping[str, Any]
     samples: Sequence[ReadStatistics]
 
@@ -28,6 +32,7 @@ class ScoreReport:
         return {
             "schema": SCHEMA,
             "scorer": self.scorer,
+            "pass_means": self.pass_means,
             "summary": dict(self.summary),
             "samples": [one.as_json() for one in self.samples],
         }
@@ -40,12 +45,17 @@ def sample_names(sources: Sequence[Source]) -> list[str]:
         f"{Path(str(source)).absolute().parent.name}_{name}" for source, name in zip(sources, plain, strict=True)
     ]
     alike = Counter(plain)
-    names = [folder if alike[name] > 1 else name for folder, name in zip(folders, plain, strict=True)]
-    seen: Counter[str] = Counter()
-    found = []
+    return _unique([folder if alike[name] > 1 else name for folder, name in zip(folders, plain, strict=True)])
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that were given already, whatever the case of their letters."""
+    found: list[str] = []
+    taken: set[str] = set()
     for name in names:
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        tries = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        found.append(next(one for one in tries if one.casefold() not in taken))
+        taken.add(found[-1].casefold())
     return found
 
 
@@ -56,16 +66,18 @@ def _base(source: Source) -> str:
 def write_multiqc(report: ScoreReport, folder: Path) -> list[Path]:
     """A file SAMPLE_anelab_SECTION_mqc.json for each sample and section, which MultiQC finds by its name and joins over
     samples by the section's id."""
+    files = _unique([ODD.sub("_", sample.name)[:MOST_NAME] for sample in report.samples])
     paths = []
-    for sample in report.samples:
+    for file, sample in zip(files, report.samples, strict=True):
         for section, content in multiqc_sections(sample, report.scorer).items():
-            paths.append(folder / f"{ODD.sub('_', sample.name)}_anelab_{section}_mqc.json")
+            paths.append(folder / f"{file}_anelab_{section}_mqc.json")
             write_json(paths[-1], content)
     return paths
 
 
 def multiqc_sections(sample: ReadStatistics, scorer: str) -> dict[str, dict[str, Any]]:
-    """MultiQC's custom content of one sample, by the name of the section."""
+    """MultiQC's custom content of one sample, by the name of the section. A line without a point is left out: MultiQC
+    would show nothing at all."""
     figures = sample.as_json()
     share = 100 * figures["kept"] / figures["reads"] if figures["reads"] else 0.0
     lengths = [[one["to"], one["reads"]] for one in figures["by_length"]]
@@ -74,7 +86,7 @@ def multiqc_sections(sample: ReadStatistics, scorer: str) -> dict[str, dict[str,
     after = [[one["to"], one["kept_mean_quality"]] for one in figures["by_cycle"] if one["kept_bases"]]
     counts = {"kept": figures["kept"], "discarded": figures["reads"] - figures["kept"]}
     name = sample.name
-    return {
+    sections = {
         "general": {
             "id": "anelab_general",
             "plot_type": "generalstats",
@@ -102,6 +114,7 @@ def multiqc_sections(sample: ReadStatistics, scorer: str) -> dict[str, dict[str,
             "mean Phred score",
         ),
     }
+    return {name: section for name, section in sections.items() if section["data"][sample.name]}
 
 
 def _lines(section: str, title: str, about: str, sample: str, points: Sequence[Any], x: str, y: str) -> dict[str, Any]:

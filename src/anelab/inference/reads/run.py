@@ -16,6 +16,7 @@ import numpy as np
 from anelab.errors import UsageError
 from anelab.inference.reads.outputs import (
     COLUMNS_OF_MATES,
+    MATE,
     STANDARD_OUTPUT,
     FastqFiles,
     fastq_files,
@@ -44,6 +45,8 @@ class Outputs:
     table: Path
     passing: Path | None = None
     failing: Path | None = None
+    report: Path | None = None
+    """Written by others, but checked with the rest."""
 
 
 @dataclass
@@ -213,7 +216,9 @@ def check_names(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> 
     for source, identity in zip(sources, inputs, strict=True):
         if identity is not None and inputs.count(identity) > 1:
             raise UsageError(f"{source}: is given twice; its reads would count twice")
-    given = [path for path in (outputs.table, outputs.passing, outputs.failing) if path is not None]
+    if MATE in str(outputs.table):
+        raise UsageError(f"{outputs.table}: the table is one file, also of pairs, so its name has no {MATE}")
+    given = [path for path in (outputs.table, outputs.passing, outputs.failing, outputs.report) if path is not None]
     named = [file for path in given for file in files_of(path, layout != "single")]
     places = [path if str(path) == STANDARD_OUTPUT else path.resolve() for path in named if str(path) != os.devnull]
     if len(set(places)) < len(places):
@@ -225,6 +230,8 @@ def check_names(sources: Sequence[Source], outputs: Outputs, layout: Layout) -> 
             raise UsageError(f"{path}: there is no folder {path.parent}; create it first, or name another")
         if path.is_file() and not is_special(path) and _identity(path) in inputs:
             raise UsageError(f"{path}: is an input too; give another output")
+        if not is_special(path) and not os.access(path.parent, os.W_OK):
+            raise UsageError(f"{path}: you may not write into the folder {path.parent}; name another")
 
 
 def _identity(source: Source) -> tuple[int, int] | None:

@@ -56,6 +56,11 @@ class ScorerPlan:
     rule: str = ""
     data: "ReadsDataConfig | None" = None
 
+    @property
+    def pass_means(self) -> str:
+        """What a read must be to pass."""
+        return f"probability >= {self.threshold:g}" if self.data is None else rule_text(self.rule, self.data)
+
     @contextmanager
     def opened(self) -> Iterator[Scorer]:
         """Raises AnelabError if the model cannot be used."""
