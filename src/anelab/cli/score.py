@@ -209,6 +209,9 @@ def _summary_text(found: "Summary") -> str:
     ]
     if found.pairs:
         lines.append(f"pairs of which both pass: {found.pairs_passing:,} of {found.pairs:,}")
+    if thresholds := found.thresholds():
+        shares, values = ", ".join(thresholds), ", ".join(f"{value:g}" for value in thresholds.values())
+        lines.append(f"to keep {shares} % of these reads: --threshold {values}")
     if found.longer:
         how = "each was judged as a whole" if found.whole else "their first 150 were judged"
         lines.append(f"{found.longer:,} reads are longer than 150 bases; {how}")

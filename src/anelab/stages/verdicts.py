@@ -13,8 +13,8 @@ COMPARISONS_BEFORE_WARNING = 20
 OF_THE_MODEL = ("champion", "quality", "rules", "training")
 """Gates at which every format and variant of one trained model fails for the same cause."""
 ADVICE = {
-    "rules": "; the plain rule is the safer choice here. registry.threshold in params.yaml asks for a value of the "
-    "metric instead, and `anelab model promote --force` promotes by hand"
+    "rules": "; the plain rule is the safer choice here (for reads: `anelab score --rule`). registry.threshold in "
+    "params.yaml asks for a value of the metric instead, and `anelab model promote --force` promotes by hand"
 }
 """What to do, where the reason does not say it."""
 
@@ -74,6 +74,8 @@ def _failed(registry: dict[str, Any]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for model, judged in registry["models"].items():
         for variant, candidate in judged["candidates"].items():
+            if any(gate["verdict"] == "not eligible" for gate in candidate["gates"]):
+                continue  # it could not be champion anyway, and its file was warned of when it was exported
             for gate in candidate["gates"]:
                 if gate["verdict"] == "fail":
                     found.setdefault(gate["name"], {})[f"{model} {variant}"] = gate["reason"]

@@ -21,13 +21,15 @@ def reasons_text(failed: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
 
 
-def held_back(model: str, alias: str, number: int | None, tags: Mapping[str, str]) -> str:
-    """What a message says of the newest version, `number`, where a champion is asked for and there is none: which gates
-    hold it back."""
-    failed = failed_gates(tags)
-    if alias != CHAMPION or number is None or not failed:
+def held_back(model: str, alias: str, versions: Mapping[int, Mapping[str, str]]) -> str:
+    """What a message says where a champion is asked for and there is none: which gates hold back the newest of
+    `versions` (tags by number) that may be one."""
+    eligible = [number for number, tags in versions.items() if tags.get(f"gate.{CHAMPION}") != "not eligible"]
+    failed = failed_gates(versions[max(eligible)]) if eligible else {}
+    if alias != CHAMPION or not failed:
         return ""
+    named = f"{model}/{max(eligible)}"
     return (
-        f": its newest version {number} was held back ({reasons_text(failed)}), so name a version "
-        f"({model}/{number}), or `anelab model promote {model}/{number} --force`"
+        f": its newest version, {named}, was held back ({reasons_text(failed)}), so name a version ({named}), or "
+        f"`anelab model promote {named} --force`"
     )

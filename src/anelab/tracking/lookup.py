@@ -24,7 +24,7 @@ left join registered_model_aliases as alias on alias.name = version.name and ali
 where version.name = ? and version.version = coalesce(alias.version, ?)
 and version.current_stage <> 'Deleted_Internal'
 """
-NEWEST = "select max(version) from model_versions where name = ? and current_stage <> 'Deleted_Internal'"
+NUMBERS = "select version from model_versions where name = ? and current_stage <> 'Deleted_Internal'"
 TAGS = "select key, value from model_version_tags where name = ? and version = ?"
 
 
@@ -57,21 +57,22 @@ def _files_of(database: Path, model: str, version: str) -> VersionFiles:
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute(QUERY, (version, model, number)).fetchone()
-            newest = connection.execute(NEWEST, (model,)).fetchone()[0]
-            tags = dict(connection.execute(TAGS, (model, found[0] if found else newest)).fetchall())
+            numbers = [found[0]] if found else [row[0] for row in connection.execute(NUMBERS, (model,)).fetchall()]
+            tags = {number: dict(connection.execute(TAGS, (model, number)).fetchall()) for number in numbers}
     except sqlite3.Error as error:
         raise AnelabError(f"the MLflow store {database} cannot be read ({error}); run `anelab doctor`") from None
     if found is None:
+        why = held_back(model, version, tags)
+        lost = "" if why else "; `anelab sync` brings back what the files record"
         raise AnelabError(
-            f"{model} has no version or alias {version} in {database}{held_back(model, version, newest, tags)}; see "
-            f"`anelab model list {model}`; `anelab sync` brings back what the files record"
+            f"{model} has no version or alias {version} in {database}{why}; see `anelab model list {model}`{lost}"
         )
     folder = Path(unquote(urlparse(found[1]).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]
     if not folder.is_dir():
         raise AnelabError(f"the files of {model} version {found[0]} are not at {folder}; run `anelab sync`")
-    return VersionFiles(folder, failed_gates(tags, bool(found[2])))
+    return VersionFiles(folder, failed_gates(tags[found[0]], bool(found[2])))
 
 
 @contextmanager

@@ -258,8 +258,7 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
     except MlflowException:
         versions = store.client.search_model_versions(f"name = '{model}'")
         there = ", ".join(sorted((str(item.version) for item in versions), key=int)) or "none"
-        newest = max(versions, key=lambda item: int(item.version), default=None)
-        why = held_back(model, reference, int(newest.version), newest.tags) if newest else ""
+        why = held_back(model, reference, {int(item.version): item.tags for item in versions})
         lost = "; `anelab sync` brings back what the files record" if reference in ALIASES or not versions else ""
         raise AnelabError(
             f"{model} has no version or alias {reference}{why}; its versions are: {there}{lost}"

@@ -1,6 +1,6 @@
 """Which model is champion, what it passed, and what is still missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -99,6 +99,14 @@ def gates(version: VersionRow) -> pd.DataFrame:
         ],
         columns=["gate", "verdict", "because"],
     )
+
+
+def figures(versions: Iterable[VersionRow]) -> pd.DataFrame:
+    """Every figure on the test set, a column for each version."""
+    shown = list(versions)
+    names = dict.fromkeys(name for one in shown for name in one.metrics)
+    rows = [{"figure": name, **{one.title: one.metrics.get(name) for one in shown}} for name in names]
+    return pd.DataFrame(rows, columns=["figure", *(one.title for one in shown)])
 
 
 def trend(runs: Sequence[RunRow], metric: str) -> list[float]:

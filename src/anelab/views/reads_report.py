@@ -45,6 +45,8 @@ def _sentences(report: Report) -> list[str]:
             f"Both mates pass in {summary['pairs_passing']:,} of {summary['pairs']:,} pairs. Kept reads are those of "
             "these pairs."
         )
+    for share, threshold in summary["thresholds"].items():
+        found.append(f"A threshold of {threshold:g} would keep {share} % of these reads.")
     if summary["longer"]:
         how = "as a whole" if summary["whole"] else "by their first 150 bases"
         found.append(f"{summary['longer']:,} reads are longer than 150 bases and were judged {how}.")
@@ -63,6 +65,7 @@ def samples_table(samples: Sequence[Sample]) -> pd.DataFrame:
                 "kept, %": round(100 * one["kept"] / max(one["reads"], 1), 2),
                 "bases": one["bases"],
                 "kept bases": one["kept_bases"],
+                "Phred offset": one["offset"],
                 "file": one["file"],
             }
             for one in samples
@@ -76,9 +79,8 @@ def _of_sample(sample: Sample) -> list[Part]:
     if quality.empty:
         return [*title, Part("No bases", ["The file has no reads, or only empty ones."])]
     found = [Part("Mean quality by cycle", chart=_quality_chart(quality))]
-    if lengths["length"].nunique() == 1:
-        only = lengths.iloc[0]["length"]
-        return [*title, *found, Part("Verdicts by length", [f"All reads have {only} bases."])]
+    if sample["shortest"] == sample["longest"]:
+        return [*title, *found, Part("Verdicts by length", [f"All reads have {sample['longest']} bases."])]
     wider = ["From 1,000 bases on, the bars stand for wider ranges."] if sample["by_length"][-1]["to"] > 1000 else []
     return [*title, *found, Part("Reads by length, and how many are kept", wider, chart=_length_chart(lengths))]
 

@@ -47,7 +47,9 @@ def parts_of(store: Store, workload: str) -> list[Part]:
     answers = engine.answer(results, versions) or [engine.UNKNOWN]
     text = [*answers, *lost, *(f"{one.what}: `{one.command}`" for one in lacking)]
     found = [Part(workload, text, level=2), Part("Champions and challengers", table=overview.holders_table(versions))]
-    found += [Part(title, table=overview.gates(one)) for title, one in overview.judged(versions).items()]
+    judged = overview.judged(versions)
+    found += [Part(title, table=overview.gates(one)) for title, one in judged.items()]
+    found += [Part("Figures on the test set", table=overview.figures(judged.values()))] if judged else []
     for (host, report), run_id in zip(results.items(), by_run, strict=True):
         found += _of_result(store, run_id, host, report, versions_sentence(of_run.get(run_id, ())))
     return [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anelab.inference.reads.report import sample_names
-from anelab.inference.reads.statistics import AFTER, BEFORE, BINS, EDGES, ReadStatistics
+from anelab.inference.reads.statistics import AFTER, BEFORE, BINS, EDGES, ProbabilityCounts, ReadStatistics
 from anelab.workloads.read_quality.encode import read_reads as encoded_reads
 from tests.commands import anelab
 from tests.conftest import ROOT
@@ -57,7 +57,25 @@ def test_statistics_are_those_of_every_base(tmp_path: Path) -> None:
     figures = found.as_json()
     assert (figures["reads"], figures["kept"], figures["pass"]) == (36, 24, 24)
     assert (figures["bases"], figures["by_length"][0]) == (sum(sizes), {"from": 0, "to": 0, "reads": 3, "kept": 3})
-    assert figures["by_length"][-1]["from"] <= 2500 <= figures["by_length"][-1]["to"]
+    assert figures["by_length"][-1]["from"] <= 2500 == figures["by_length"][-1]["to"]
+    assert (figures["offset"], figures["shortest"], figures["longest"]) == (33, 0, 2500)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_threshold_keeps_as_many_reads_as_it_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(0.3, 2, 5000)
+    counts = ProbabilityCounts()
+    for part in np.array_split(probability, 7):
+        counts.add(part)
+    for percent in (50, 80, 90):
+        threshold = counts.threshold(percent)
+        kept = float((probability >= threshold).mean())
+        assert percent / 100 <= kept <= percent / 100 + 0.05
+    assert ProbabilityCounts().threshold(50) == 0.0
+    sure = ProbabilityCounts()
+    sure.add(np.array([0.0, 1.0, 1.0]))
+    assert sure.threshold(50) >= 0.99
 
 
 def test_samples_are_told_apart_by_folders_and_numbers() -> None:

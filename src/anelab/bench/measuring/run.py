@@ -195,5 +195,5 @@ def _warnings(run: Run) -> list[str]:
         reasons = ", ".join(sorted({reason for one in left for reason in one.left_out}))
         found.append(f"{len(left)} of {len(run.conditions)} blocks are left out of verdicts: {reasons}")
     if run.settings.processes < 10:
-        found.append(f"{run.settings.processes} processes an arm; a result to rely on has 10 or more")
+        found.append(f"{run.settings.processes} process(es) an arm; a result to rely on has 10 or more")
     return found

@@ -28,7 +28,7 @@ from anelab.inference.reads.outputs import (
 from anelab.inference.reads.pairs import Group, interleaved, paired, singles
 from anelab.inference.reads.report import sample_names
 from anelab.inference.reads.scorer import Scorer
-from anelab.inference.reads.statistics import ReadStatistics
+from anelab.inference.reads.statistics import KEPT, ProbabilityCounts, ReadStatistics
 from anelab.sequences.phred import Phred
 from anelab.sequences.streams import STANDARD_INPUT, Source
 from anelab.workloads.read_quality.encode import WIDTH
@@ -66,6 +66,8 @@ class Summary:
     seconds: float = 0.0
     statistics: list[ReadStatistics] = field(default_factory=list)
     """Of each file, or kind of mates in it, if they were asked for."""
+    probabilities: ProbabilityCounts | None = None
+    """Of all reads, if a model sorts them by their errors."""
 
     def add(self, other: "Summary") -> None:
         """The counts of other files, behind the ones that are here."""
@@ -73,9 +75,17 @@ class Summary:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.offsets.update(other.offsets)
         self.statistics += other.statistics
+        if other.probabilities is not None:
+            self.probabilities = self.probabilities or ProbabilityCounts()
+            self.probabilities.counts += other.probabilities.counts
+
+    def thresholds(self) -> dict[str, float]:
+        """By per cent of the reads that each keeps; {} unless a model sorts reads by their errors."""
+        counts = self.probabilities
+        return {} if counts is None or not self.reads else {str(share): counts.threshold(share) for share in KEPT}
 
     def as_json(self) -> dict[str, Any]:
-        apart = ("passing", "offsets", "statistics")
+        apart = ("passing", "offsets", "statistics", "probabilities")
         kept = {name: value for name, value in vars(self).items() if name not in apart}
         rate = self.reads / self.seconds if self.seconds else 0.0
         offsets = {str(offset): count for offset, count in self.offsets.items()}
@@ -85,6 +95,7 @@ class Summary:
             "fail": self.reads - self.passing,
             "offsets": offsets,
             "reads_per_s": round(rate),
+            "thresholds": self.thresholds(),
         }
 
 
@@ -202,6 +213,10 @@ def _score_group(
     if writer.failing:
         writer.failing.write(blocks, ~both)
     _count(summary, group, verdicts, both)
+    if scorer.sorts:
+        summary.probabilities = summary.probabilities or ProbabilityCounts()
+        for some in values:
+            summary.probabilities.add(some)
     for statistics, reads, passes in zip(counted, group, verdicts, strict=False):
         statistics.add(reads, passes, both)
 

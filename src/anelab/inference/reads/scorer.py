@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 """Rows a call: more of them leave the core's cache."""
 THRESHOLD = 0.5
+SORTING = ("true_errors", "overlap")
+"""Labels of errors, not of a rule."""
 GRAPHS = ("raw", "model")
 """The one that takes bytes, if there is one."""
 
@@ -35,13 +37,15 @@ Values = NDArray[np.floating[Any]]
 @dataclass(frozen=True)
 class Scorer:
     """`score` gives [n] values of reads; `passes` which of them are PASS, given their lengths. `column` is what the
-    values are, `name` where they come from; `whole` is whether reads longer than WIDTH are judged as a whole."""
+    values are, `name` where they come from; `whole` is whether reads longer than WIDTH are judged as a whole. `sorts`:
+    values are chances of few errors, by which reads are to be sorted; which of them to keep is for the user to say."""
 
     name: str
     column: str
     score: Callable[[Reads], Values]
     passes: Callable[[Values, Integers], NDArray[np.bool_]]
     whole: bool
+    sorts: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def model_scorer(
             _scored(predict, of_whole) if whole else lambda reads: predict(reads.raw),
             lambda values, lengths: values >= threshold,
             whole,
+            opened.metadata["label"] in SORTING,
         )
 
 

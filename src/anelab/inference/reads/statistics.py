@@ -1,5 +1,6 @@
 """What a set of reads is like before and after it was filtered: lengths, quality by cycle, verdicts by length."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,35 @@ def _zeros() -> Integers:
     return np.zeros((2, BINS + 1), np.int64)
 
 
+KEPT = (50, 80, 90)
+"""Per cent of reads."""
+REACH, STEP = 16.0, 0.01
+"""Log-odds of probabilities that are counted, and the width of a bin."""
+
+
+@dataclass
+class ProbabilityCounts:
+    """How many reads have which probability, by its log-odds: which threshold keeps how many."""
+
+    counts: Integers = field(default_factory=lambda: np.zeros(round(2 * REACH / STEP), np.int64))
+
+    def add(self, probability: NDArray[np.floating[Any]]) -> None:
+        inside = np.clip(probability.astype(np.float64), 1e-9, 1 - 1e-9)
+        places = (np.log(inside / (1 - inside)) + REACH) / STEP
+        self.counts += np.bincount(places.clip(0, len(self.counts) - 1).astype(np.int64), minlength=len(self.counts))
+
+    def threshold(self, percent: int) -> float:
+        """The largest, to two digits, that keeps at least so many reads. 0 if there are none."""
+        if not self.counts.sum():
+            return 0.0
+        kept = np.cumsum(self.counts[::-1])[::-1]
+        place = np.flatnonzero(kept >= percent / 100 * kept[0])[-1]
+        odds = math.exp(float(place) * STEP - REACH)
+        exact = odds / (1 + odds)
+        digits = float(10 ** (1 - math.floor(math.log10(exact))))
+        return math.floor(exact * digits) / digits
+
+
 @dataclass
 class ReadStatistics:
     """Of the reads of one file, or of one kind of mates: all of them (BEFORE), and those that are kept (AFTER), which
@@ -32,6 +62,11 @@ class ReadStatistics:
 
     name: str
     file: str
+    offset: int = 0
+    """Of the quality characters, 33 or 64; 0 as long as there are no reads."""
+    shortest: int = 0
+    longest: int = 0
+    """Bases; 0 if there are no reads."""
     passing: int = 0
     reads: Integers = field(default_factory=_zeros)
     bases: Integers = field(default_factory=_zeros)
@@ -39,6 +74,9 @@ class ReadStatistics:
 
     def add(self, reads: Reads, passes: NDArray[np.bool_], kept: NDArray[np.bool_]) -> None:
         """Reads with their own verdicts, and whether they are kept, [n]."""
+        lengths = reads.block.lengths
+        self.shortest = min(int(lengths.min(initial=1 << 60)), self.shortest if self.offset else 1 << 60)
+        self.longest, self.offset = max(int(lengths.max(initial=0)), self.longest), reads.offset
         self.passing += int(passes.sum())
         for which, rows in ((BEFORE, slice(None)), (AFTER, np.flatnonzero(kept))):
             some = reads.take(rows)
@@ -75,6 +113,9 @@ class ReadStatistics:
         return {
             "name": self.name,
             "file": self.file,
+            "offset": self.offset,
+            "shortest": self.shortest,
+            "longest": self.longest,
             "reads": total,
             "pass": self.passing,
             "fail": total - self.passing,
@@ -89,7 +130,7 @@ class ReadStatistics:
         """Reads and kept reads by length; `from` and `to` are 0 for reads of no bases."""
         order = [BINS, *range(BINS)]
         return [
-            {**_bounds(place), "reads": int(self.reads[BEFORE, place]), "kept": int(self.reads[AFTER, place])}
+            {**self._bounds(place), "reads": int(self.reads[BEFORE, place]), "kept": int(self.reads[AFTER, place])}
             for place in order
             if self.reads[BEFORE, place]
         ]
@@ -98,7 +139,7 @@ class ReadStatistics:
         """The mean Phred score of all reads' bases, and of kept reads' (None where there is none)."""
         return [
             {
-                **_bounds(place),
+                **self._bounds(place),
                 "bases": int(self.bases[BEFORE, place]),
                 "kept_bases": int(self.bases[AFTER, place]),
                 "mean_quality": _mean(self.scores[BEFORE, place], self.bases[BEFORE, place]),
@@ -108,16 +149,17 @@ class ReadStatistics:
             if self.bases[BEFORE, place]
         ]
 
+    def _bounds(self, place: int) -> dict[str, int]:
+        """From 1, both included; the last bin ends with the longest read."""
+        if place == BINS:
+            return {"from": 0, "to": 0}
+        return {"from": int(EDGES[place]) + 1, "to": min(int(EDGES[place + 1]), self.longest)}
+
 
 def _bin_of(places: Integers) -> Integers:
     """Of positions from 0."""
     found: Integers = np.searchsorted(EDGES, places, side="right") - 1
     return found
-
-
-def _bounds(place: int) -> dict[str, int]:
-    """From 1, both included."""
-    return {"from": 0, "to": 0} if place == BINS else {"from": int(EDGES[place]) + 1, "to": int(EDGES[place + 1])}
 
 
 def _mean(total: Any, count: Any) -> float | None:

@@ -63,7 +63,8 @@ def _card(config: Config, reads: ReadSet, labelled: Labelled, parts: dict[str, N
     cut = int((lengths > WIDTH).sum())
     warnings = [f"{cut} reads are longer than {WIDTH} bases; the model sees the first {WIDTH}"] if cut else []
     if left_out := len(reads.names) - len(labelled.rows):
-        warnings.append(f"{left_out} reads have no overlap that is trusted, decided, and within what the model sees")
+        count = f"{left_out} of {len(reads.names)} reads"
+        warnings.append(f"{count} have no overlap that is trusted, decided, and within what the model sees")
     rare, fewest = min(_counts(label[parts["test"]]).items(), key=lambda item: item[1])
     if fewest < FEW:
         warnings.append(f"only {fewest} of the test reads are {rare}; figures that depend on them are uncertain")
