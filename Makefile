@@ -49,6 +49,8 @@ repro: $(READY)  ## raw data to champions in the registry: dvc repro, then anela
 	@anelab check
 	dvc repro
 	anelab sync
+	@echo "Next: make dashboard shows the results."
+	@echo "To keep them: git add dvc.lock reports && git commit"
 
 dashboard: $(READY)  ## open the dashboard's server on this machine
 	anelab dashboard

@@ -10,7 +10,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from anelab.errors import AnelabError
 from anelab.tracking.registration import binding_promotions
-from anelab.tracking.store import StoreUnreachableError, open_store, store_uri, without_password
+from anelab.tracking.store import StoreUnreachableError, _fix, open_store, store_uri, without_password
 from anelab.workspace import Workspace
 from tests.conftest import ROOT
 
@@ -43,6 +43,11 @@ def test_a_database_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"this is not a database, but long enough to look at" * 100)
     with pytest.raises(StoreUnreachableError, match="cannot be opened"):
         open_store(Workspace(tmp_path, tmp_path))
+
+
+def test_a_server_that_refuses_its_name_is_not_a_damaged_database() -> None:
+    assert "--allowed-hosts" in _fix("403: Invalid Host header - possible DNS rebinding attack", "http://server:5000")
+    assert "delete" not in _fix("500: something", "http://server:5000")
 
 
 def test_passwords_are_not_shown() -> None:

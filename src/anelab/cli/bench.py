@@ -33,9 +33,8 @@ RESULT_HELP = (
 Result = Annotated[str, typer.Argument(metavar="RESULT", help=RESULT_HELP)]
 Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The newer result, named in the same way.")]
-Url = Annotated[
-    str | None, typer.Option(help="Address of a served model for the arm http: http://host:port/v2/models/NAME.")
-]
+URL_HELP = "Address of a served model for the arm http: http://host:port/v2/models/NAME."
+Url = Annotated[str | None, typer.Option(help=URL_HELP)]
 
 
 @COMMANDS.command(
@@ -146,12 +145,13 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the median time of a call in every result of the store, oldest first."""
+    from anelab import workloads
     from anelab.tracking.benchmarks import list_results
     from anelab.tracking.store import open_store
     from anelab.tracking.timed_versions import with_versions
     from anelab.views.tables import history_text
 
-    ctx.obj.job(workload)
+    workloads.check(workload)
     wanted = _scenario(scenario)
     store = open_store(ctx.obj.workspace())
     results = with_versions(store, workload, list_results(store, workload))

@@ -9,7 +9,7 @@ from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
 from anelab.errors import UsageError
 
 COMMANDS = commands()
-STORE = commands("The MLflow store: its address, and garbage collection.")
+STORE = commands("The MLflow store: its address, a copy that can be served, garbage collection.")
 COMMANDS.add_typer(STORE, name="store")
 
 

@@ -94,6 +94,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         warn(text)
     held = {model: holders(store, model, promotions) for model, promotions in promotions_by_model.items()}
     print_verdicts(registry, promotions_by_model, applied.versions, held)
+    if job.workspace.is_scratch:
+        print("This is a copy for an experiment: the registry's aliases move after `dvc exp apply` and `anelab sync`.")
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 

@@ -58,14 +58,15 @@ def print_verdicts(
         warn(f"{used} candidates were compared on this test set; by now chance may decide, so use a new test set")
     for gate, reasons in _failed(registry).items():
         warn(f"gate {gate} failed: {_one_text(gate, reasons)}{ADVICE.get(gate, '')}")
+    metric = registry["metric"].partition(":")[2]
     for model, judged in registry["models"].items():
         for variant, candidate in judged["candidates"].items():
             number = versions[model].get(variant, "?")
-            value = candidate["metrics"][registry["metric"].partition(":")[2]]
+            value = candidate["metrics"][metric]
             rank = _rank(candidate, number, held[model])
-            print(f"{model} version {number} ({variant}): {rank}, {registry['metric']} {value:.6g}")
+            print(f"{model} version {number} ({variant}): {rank}, {metric} {value:.6g}")
             for one in candidate["gates"]:
-                if one["verdict"] == "no better":
+                if one["name"] == "rules" and one["verdict"] in ("pass", "no better"):
                     print(f"  {one['reason']}")
 
 

@@ -163,11 +163,15 @@ def open_store(workspace: Workspace, patience_s: float = math.inf) -> Store:
     except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
         reason = str(error).strip().partition("\n")[0]
         raise StoreUnreachableError(
-            f"the MLflow store {without_password(uri)} cannot be opened: {reason}; {_fix(reason)}"
+            f"the MLflow store {without_password(uri)} cannot be opened: {reason}; {_fix(reason, uri)}"
         ) from None
 
 
-def _fix(reason: str) -> str:
+def _fix(reason: str, uri: str) -> str:
+    if "Invalid Host header" in reason:
+        return "the server does not allow this name for itself; start it with the name in `--allowed-hosts`"
+    if uri.startswith(("http://", "https://")):
+        return "see MLFLOW_TRACKING_URI, and the server's own log"
     if "locked" in reason:
         return "another process is writing to it; try again in a moment"
     if "ermission" in reason or "read-only" in reason or "readonly" in reason:

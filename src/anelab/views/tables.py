@@ -63,7 +63,7 @@ def title(report: Report) -> str:
 def versions_text(versions: Sequence[TimedVersion]) -> str:
     """Version, commit and metric of what was timed, a line each."""
     if not versions:
-        return "not registered: no version here has the files that were timed"
+        return "not registered, or not yet: no version here has the files that were timed"
     rows: list[Row] = [
         (
             one.title,
