@@ -110,8 +110,8 @@ def test_a_request_in_a_store_that_nobody_else_sees_says_what_to_copy(home: Path
     asked = anelab(home, "bench", "request", "mnist-coreml@champion", "--host", "system=Darwin")
     assert asked.returncode == 0, asked.stderr
     for words in ("no other machine sees", "Copy the folder mlruns/", "There: anelab bench run mnist-coreml/1"):
-        assert words in asked.stdout
-    assert "There: anelab bench export mnist-coreml/1 -o other.bench.zip" in asked.stdout
+        assert words in asked.stderr
+    assert "There: anelab bench export mnist-coreml/1 -o other.bench.zip" in asked.stderr
 
 
 def test_a_copy_of_the_store_can_be_served(home: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_copy_of_the_store_can_be_served(home: Path, tmp_path: Path) -> None:
         refused = anelab_alone(home, "store", "copy", str(tmp_path / "again"), **remote)
         assert (refused.returncode, "is on a server already" in refused.stderr) == (2, True)
         told = anelab_alone(home, "bench", "request", "mnist-coreml@champion", **remote)
-        assert f"anelab bench agent --tracking-uri {address.replace('127.0.0.1', 'SERVER')}" in told.stdout
+        assert f"anelab bench agent --tracking-uri {address.replace('127.0.0.1', 'SERVER')}" in told.stderr
         listed = anelab_alone(tmp_path / "elsewhere", "bench", "history", "mnist", **remote)
         assert (listed.returncode, "mnist-onnx/1" in listed.stdout) == (0, True), listed.stderr
 

@@ -256,7 +256,7 @@ def request(
     with store.writing():
         ask(store, found, host)
     print(f"{found.name}/{found.version} asks for {host}")
-    print(steps(f"{found.name}/{found.version}", None if store.root else without_password(store.uri)))
+    notify(steps(f"{found.name}/{found.version}", None if store.root else without_password(store.uri)))
 
 
 @COMMANDS.command(
