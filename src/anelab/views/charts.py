@@ -1,6 +1,7 @@
 """Charts of the frames beside. Units on every axis, a colour a device, a shape a verdict."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -44,6 +45,17 @@ def device_colour(frame: pd.DataFrame) -> Any:
     )
 
 
+def shapes(frame: pd.DataFrame, column: str, title: str, shape_of: Mapping[str, str]) -> Any:
+    """A shape for each value of a column that is there, whatever its colour."""
+    there = [value for value in shape_of if value in set(frame[column])]
+    return alt.Shape(
+        f"{column}:N",
+        title=title,
+        scale=alt.Scale(domain=there, range=[shape_of[value] for value in there]),
+        legend=alt.Legend(orient="top", symbolFillColor=NOISE, symbolStrokeColor=NOISE),
+    )
+
+
 def arm_axis() -> Any:
     return alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=320))
 
@@ -58,13 +70,7 @@ def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
         axis=alt.Axis(format="~g", tickCount=8),
     )
     base = alt.Chart(frame)
-    there = [one for one in VERDICT_SHAPES if one in set(frame["verdict"])]
-    shape = alt.Shape(
-        "verdict:N",
-        title="verdict",
-        scale=alt.Scale(domain=there, range=[VERDICT_SHAPES[one] for one in there]),
-        legend=alt.Legend(orient="top", symbolFillColor=NOISE, symbolStrokeColor=NOISE),
-    )
+    shape = shapes(frame, "verdict", "verdict", VERDICT_SHAPES)
     tooltip = ["arm", "scenario", "text", "reason", "host"]
     noise = base.mark_bar(color=NOISE, opacity=0.25, height=ROW_HEIGHT).encode(
         x=alt.X("noise_low:Q"), x2="noise_high:Q", y=arm_axis()
@@ -180,13 +186,7 @@ def sweep_chart(frame: pd.DataFrame, value: str, crossings: pd.DataFrame) -> Any
     )
     encodings = arm_encodings(frame)
     line = base.mark_line().encode(x=x, y=y, **encodings)
-    there = [device for device in DEVICE_SHAPES if device in set(frame["device"])]
-    shape = alt.Shape(
-        "device:N",
-        title="runs on",
-        scale=alt.Scale(domain=there, range=[DEVICE_SHAPES[device] for device in there]),
-        legend=alt.Legend(orient="top", symbolFillColor=NOISE, symbolStrokeColor=NOISE),
-    )
+    shape = shapes(frame, "device", "runs on", DEVICE_SHAPES)
     tooltip = ["arm", "device", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host"]
     point = base.mark_point(filled=True, size=70).encode(
         x=x, y=y, color=encodings["color"], shape=shape, tooltip=tooltip
