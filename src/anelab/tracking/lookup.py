@@ -16,9 +16,11 @@ from anelab.tracking.store import SQLITE, store_uri
 from anelab.workspace import Workspace
 
 MARK = "/mlruns/artifacts/"
-QUERY = """
-select version.version, version.storage_location,
-version.version = (select version from registered_model_aliases where name = version.name and alias = 'champion')
+IS_CHAMPION = (
+    "version.version = (select version from registered_model_aliases where name = version.name and alias = 'champion')"
+)
+QUERY = f"""
+select version.version, version.storage_location, {IS_CHAMPION}
 from model_versions as version
 left join registered_model_aliases as alias on alias.name = version.name and alias.alias = ?
 where version.name = ? and version.version = coalesce(alias.version, ?)

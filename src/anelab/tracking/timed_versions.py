@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from anelab.bench.results.metrics import TIMED_FILES
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
+from anelab.tracking.lookup import IS_CHAMPION, TAGS
 from anelab.tracking.reference import CHAMPION
 from anelab.tracking.store import SQLITE, Store, open_store, store_uri
 from anelab.workspace import Workspace
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from anelab.tracking.reading import RunRow, VersionRow
 
 MOST_RUNS = 1000
-QUERY = """
-select version.name, version.version, version.run_id,
-version.version = (select version from registered_model_aliases where name = version.name and alias = 'champion')
+QUERY = f"""
+select version.name, version.version, version.run_id, {IS_CHAMPION}
 from model_versions as version
 join model_version_tags as tag on tag.name = version.name and tag.version = version.version
 where tag.key = 'anelab.sha256' and tag.value = ? and version.current_stage <> 'Deleted_Internal'
 """
-TAGS = "select key, value from model_version_tags where name = ? and version = ?"
 RUN_TAGS = "select key, value from tags where run_uuid = ?"
 
 
