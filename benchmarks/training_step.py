@@ -32,7 +32,7 @@ def bare_epoch(net: torch.nn.Module, optimizer: torch.optim.Optimizer, rows: Spl
     for start in range(0, len(rows), size):
         index = order[start : start + size]
         optimizer.zero_grad(set_to_none=True)
-        loss = binary_cross_entropy_with_logits(net(floats[index]), label[index])
+        loss = binary_cross_entropy_with_logits(sum(net(floats[index])), label[index])
         loss.backward()
         optimizer.step()
 

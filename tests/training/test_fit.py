@@ -14,7 +14,7 @@ from anelab.errors import AnelabError, UsageError
 from anelab.learning.config import WorkloadConfig
 from anelab.training.checkpoint import load_checkpoint, save_checkpoint
 from anelab.training.device import choose_device
-from anelab.training.fit import Fitted, Progress, _out_of_patience, fit
+from anelab.training.fit import Fitted, Progress, _note, _out_of_patience, fit
 from anelab.training.optimizer import make_optimizer, make_schedule
 from tests.conftest import ROOT, tiny
 
@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_of_an_interrupted_run_does_not_block(
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_training(prepared: Path) -> None:
-    fitted = fit(WORKLOAD, configured("max_epochs=60", "patience=2", "learning_rate=0.05"), prepared)
+    fitted = fit(WORKLOAD, configured("max_epochs=60", "patience=2", "learning_rate=0.2"), prepared)
     progress = fitted.progress
     values = [figures["validation_balanced_accuracy"] for figures in progress.history]
     assert progress.epoch < 60
@@ -84,7 +84,17 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(prepared: Path) -> No
     assert any(not torch.equal(value, last[name]) for name, value in fitted.module.state_dict().items())
 
 
-def test_patience_counts_epochs_without_a_better_one() -> None:
+def test_of_equal_epochs_the_last_is_kept() -> None:
+    progress = Progress()
+    config = configured()
+    assert [_note(progress, {"validation_balanced_accuracy": value}, config) for value in (0.5, 0.9, 0.9, 0.8)] == [
+        *(True, True, True),
+        False,
+    ]
+    assert (progress.best_epoch, progress.best_value) == (2, 0.9)
+
+
+def test_patience_counts_epochs_below_the_best() -> None:
     config = configured("patience=3")
     assert not _out_of_patience(Progress(epoch=5, best_epoch=2), config)
     assert _out_of_patience(Progress(epoch=6, best_epoch=2), config)

@@ -35,7 +35,7 @@ def test_equal_inputs_give_equal_trials_and_the_first_is_params_yaml(prepared: P
     config = configured("read_quality.search.n_trials=7")
     first, again = (search(WORKLOAD, config, prepared, tmp_path / name) for name in ("a", "b"))
     assert asdict(first) == asdict(again)
-    assert first.trials[0].values == {"training.learning_rate": 0.001, "model.dropout": 0.2}
+    assert first.trials[0].values == {"training.learning_rate": 0.01, "model.dropout": 0.2}
     assert len({str(trial.values) for trial in first.trials}) == 7
     assert first.best is not None
     assert first.best.value == max(trial.value for trial in first.trials)

@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from anelab.workloads.read_quality.config import SimulationConfig
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
 from anelab.workloads.read_quality.labels import by_rule, join_and_crop, rows_of
-from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, facts
+from anelab.workloads.read_quality.model import RIDGE, FloatForm, HalfForm, RawForm, ReadNet, facts, read_loss
 from anelab.workloads.read_quality.prepare import prepare
 from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, simulate_reads
 from anelab.workloads.read_quality.truth import COLUMNS, read_truth
@@ -77,19 +78,42 @@ def test_the_network_has_the_documented_size_and_its_forms_agree() -> None:
     for row, length in enumerate(range(0, 128, 2)):
         raw[row, length:150], raw[row, 150 + length :] = 0, 20
     floats = torch.from_numpy(encode.encode(raw))
-    expected = torch.sigmoid(net(floats))[:, None]
+    expected = torch.sigmoid(sum(net(floats)))[:, None]
     torch.testing.assert_close(FloatForm(net)(floats), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(HalfForm(net)(floats), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(RawForm(net)(torch.from_numpy(raw)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_16_bits_do_not_round_the_weights_by_which_the_skip_path_decides() -> None:
+    torch.manual_seed(0)
+    net = ReadNet([8], 0.0).eval()
+    with torch.no_grad():
+        for layer in (net.skip[0], net.skip[2]):
+            layer.weight.mul_(10)  # to terms that are as large as those of a trained network
+    floats = torch.from_numpy(encode.encode(np.concatenate([encode.raw_bytes("A" * n, "5" * n) for n in range(151)])))
+    exact = HalfForm(net)(floats)
+    rounded = HalfForm(net)
+    with torch.no_grad():
+        for name, values in rounded.named_parameters():
+            if name.startswith("skip") and name.endswith("weight"):
+                values.copy_(values.half().float())
+    torch.testing.assert_close(rounded(floats), exact, rtol=0, atol=1e-5)
+
+
+def test_what_the_layers_add_to_the_skip_path_has_a_price() -> None:
+    layers, skip, label = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])
+    loss, objective = read_loss((layers, skip), label)
+    assert float(loss) == pytest.approx((math.log1p(math.exp(-1.5)) + math.log1p(math.exp(-1.5))) / 2)
+    assert float(objective - loss) == pytest.approx(RIDGE * (1 + 4) / 2, abs=1e-6)
 
 
 def test_the_skip_path_knows_mean_errors_and_length() -> None:
     raw = np.concatenate([encode.raw_bytes(*read) for read in (("ACGT", "5555"), ("A" * 150, "I" * 150), ("", ""))])
     values = torch.from_numpy(raw).float()
     known = facts(values[:, :150].clamp(0, 1), values[:, 150:] - 20).numpy()
-    np.testing.assert_allclose(known[:, 0], [0, 16, 0], atol=1e-5)
-    np.testing.assert_allclose(np.exp(known[:, 1]) - 1e-3, [0.04, 0.015, 0], atol=1e-6)
-    np.testing.assert_allclose(known[:, 2], np.array([4, 150, 0]) * 0.04 - 2, atol=1e-6)
+    np.testing.assert_allclose(known[:, 0], [0, 20 * 13 / 16, 0], atol=1e-5)
+    np.testing.assert_allclose((np.exp(known[:, 1]) - 1e-3) * 1.28, [0.04, 0.015, 0], atol=1e-6)
+    np.testing.assert_allclose(known[:, 2], np.array([4, 150, 0]) * 5 / 128 - 2, atol=1e-6)
 
 
 def reads_with(characters: bytes, tmp_path: Path, phred: Any, more: bytes = b"") -> Reads:

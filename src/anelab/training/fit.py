@@ -204,11 +204,12 @@ def _means(sums: dict[str, torch.Tensor], count: int, epoch: int) -> dict[str, f
 
 
 def _note(progress: Progress, figures: dict[str, float], config: WorkloadConfig) -> bool:
-    """Add an epoch's figures to the history; whether it is the best so far."""
+    """Add an epoch's figures to the history; whether it is the best so far. Of equal ones the last is: its learning
+    rate has come down further, which a small validation set may be too coarse to show."""
     measured = {name.removeprefix("validation_"): figures[name] for name in figures if name.startswith("validation_")}
     value = config.headline(measured, "the validation set")
     progress.history.append(figures)
-    better = progress.best_epoch < 0 or config.sign * value > config.sign * progress.best_value
+    better = progress.best_epoch < 0 or config.sign * value >= config.sign * progress.best_value
     if better:
         progress.best_epoch, progress.best_value = progress.epoch, value
     progress.epoch += 1

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from anelab.learning.affine import fold_into_linear
 from anelab.workloads.read_quality.encode import BASE_SCALE, BASE_SHIFT, FEATURES, PAD_SCORE, SCORE_SCALE, WIDTH
@@ -13,23 +14,39 @@ FACTS = 3
 SKIP_WIDTH = 16
 PER_PHRED = -math.log(10) / 10
 """Of the logarithm of an error's chance."""
+NEAR_PER_PHRED = -59 / 256
+"""PER_PHRED in so few bits that its product with a whole score is exact in 16 bits."""
+RIDGE = 0.003
+"""Price of the layers' part of a logit, squared: they answer for no more than what the facts leave open. Free, they
+learn habits of the training library, which move the border by 0.05 Phred and more on reads of another instrument."""
 LEAST_ERRORS = 1e-3
-"""Added to expected errors before their logarithm, which an empty read would else not have."""
+"""Added to expected errors, in units of 1.28, before their logarithm, which an empty read would else not have."""
 
 
 def facts(inside: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """What is known to matter, [n, 3]. `inside`, [n, WIDTH], is 1 at a base and 0 at a pad; `scores`, [n, WIDTH], are
     Phred minus PAD_SCORE, 0 at a pad."""
-    chances = (torch.exp(scores * PER_PHRED) * inside).sum(dim=1, keepdim=True)
-    return _scaled(inside, scores.sum(dim=1, keepdim=True), chances * math.exp(PAD_SCORE * PER_PHRED))
+    return _scaled(inside, _sum(scores), _sum(torch.exp(scores * PER_PHRED) * inside))
+
+
+def _facts_for_16_bits(inside: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """The same of whole scores. There, score * PER_PHRED would be off by up to 0.002, alike wherever the score is."""
+    near = torch.exp(scores * NEAR_PER_PHRED)
+    chances = near + near * (scores * (PER_PHRED - NEAR_PER_PHRED))
+    return _scaled(inside, _sum(scores), _sum(chances * inside))
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    return values.sum(dim=1, keepdim=True)
 
 
 def _scaled(inside: torch.Tensor, total: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
-    """Mean Phred, log expected errors and length, scaled so that a threshold is learned sharply. `total`, [n, 1], is
-    the sum of all scores minus PAD_SCORE."""
-    length = inside.sum(dim=1, keepdim=True)
+    """Mean Phred, log expected errors and length, scaled so that a threshold is learned sharply, by factors that 16
+    bits hold. Both [n, 1]: `total` is the sum of all scores minus PAD_SCORE, `errors` are expected, in units of what
+    one base of PAD_SCORE has."""
+    length = _sum(inside)
     mean = total / length.clamp(min=1.0)
-    return torch.cat([mean * 0.8, torch.log(errors + LEAST_ERRORS), length * 0.04 - 2.0], dim=1)
+    return torch.cat([mean * (13 / 16), torch.log(errors * (1 / 128) + LEAST_ERRORS), length * (5 / 128) - 2.0], dim=1)
 
 
 def _centred() -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,10 +74,17 @@ class ReadNet(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
 
-    def forward(self, floats: torch.Tensor) -> torch.Tensor:
-        """float32 [n, 300] to logits [n]."""
-        logit = self.layers(floats * self.scale + self.shift) + self.skip(_facts_of_floats(floats))
-        return logit.squeeze(1)  # type: ignore[no-any-return]
+    def forward(self, floats: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 [n, 300] to two parts of the logit, [n] each: of the layers, and of the skip path."""
+        layers, skip = self.layers(floats * self.scale + self.shift), self.skip(_facts_of_floats(floats))
+        return layers.squeeze(1), skip.squeeze(1)
+
+
+def read_loss(answer: tuple[torch.Tensor, torch.Tensor], label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of a ReadNet's answer against float32 labels [n], and the same with RIDGE: what to minimise."""
+    layers, skip = answer
+    loss = binary_cross_entropy_with_logits(layers + skip, label)
+    return loss, loss + RIDGE * layers.square().mean()
 
 
 def _facts_of_floats(floats: torch.Tensor) -> torch.Tensor:
@@ -93,12 +117,28 @@ class FloatForm(_Form):
         return self.probability(floats, _facts_of_floats(floats))
 
 
+class _InTwoParts(nn.Module):
+    """A linear layer for 16 bits: each weight is the sum of two that 16 bits hold, so rounding costs it nothing."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2 * layer.in_features, layer.out_features)
+        with torch.no_grad():
+            high = layer.weight.half().float()
+            self.layer.weight.copy_(torch.cat([high, layer.weight - high], dim=1))
+            self.layer.bias.copy_(layer.bias)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([values, values], dim=1))  # type: ignore[no-any-return]
+
+
 class HalfForm(_Form):
     """float32 [n, 300] to probability of PASS [n, 1], for 16-bit arithmetic.
 
     There, q / 93 is off by up to 5e-4 of itself, alike for every base of one score, and the centring folded
     into the first layer makes a bias so large (46 on the default data) that rounding it decides reads. So
-    features become whole numbers first, which 16 bits hold exactly, and pads and Q20 become zero.
+    features become whole numbers first, which 16 bits hold exactly, and pads and Q20 become zero. The skip path
+    decides by a small difference of large terms, so its weights are kept in two parts.
     """
 
     steps: torch.Tensor
@@ -108,12 +148,15 @@ class HalfForm(_Form):
         half = torch.ones(WIDTH)
         steps = torch.cat([half / BASE_SCALE, half / SCORE_SCALE])
         super().__init__(net, net.scale.cpu() / steps, torch.tensor(0.0))
+        self.skip = nn.Sequential(
+            *(_InTwoParts(layer) if isinstance(layer, nn.Linear) else layer for layer in net.skip)
+        )
         self.register_buffer("steps", steps)
         self.register_buffer("centre", torch.round(-net.shift.cpu() / net.scale.cpu() * steps))
 
     def forward(self, floats: torch.Tensor) -> torch.Tensor:
         whole = torch.round(floats * self.steps) - self.centre  # base codes, then Phred scores minus PAD_SCORE
-        return self.probability(whole, facts(whole[:, :WIDTH].clamp(0.0, 1.0), whole[:, WIDTH:]))
+        return self.probability(whole, _facts_for_16_bits(whole[:, :WIDTH].clamp(0.0, 1.0), whole[:, WIDTH:]))
 
 
 class RawForm(_Form):
@@ -128,6 +171,6 @@ class RawForm(_Form):
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         values = raw.to(torch.float32)
         inside, phred = values[:, :WIDTH].clamp(0.0, 1.0), values[:, WIDTH:]
-        total = phred.sum(dim=1, keepdim=True) - PAD_SCORE * WIDTH  # a pad's is PAD_SCORE
-        errors = (torch.exp(phred * PER_PHRED) * inside).sum(dim=1, keepdim=True)
+        total = _sum(phred) - PAD_SCORE * WIDTH  # a pad's is PAD_SCORE
+        errors = _sum(torch.exp(phred * PER_PHRED) * inside) * 10 ** (PAD_SCORE / 10)
         return self.probability(values, _scaled(inside, total, errors))

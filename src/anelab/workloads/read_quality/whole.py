@@ -14,7 +14,6 @@ precision is 0 or 1, and does not say how far from it a part is.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,6 @@ from numpy.typing import NDArray
 from anelab.sequences.fastq import Block, Integers
 from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.read_quality.encode import PAD_SCORE, WIDTH
-
-if TYPE_CHECKING:
-    pass
 
 Values = NDArray[np.float64]
 Predict = Callable[[Bytes], NDArray[np.float32]]

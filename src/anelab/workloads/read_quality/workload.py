@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from anelab.errors import AnelabError
 from anelab.learning.base import (
@@ -28,7 +27,7 @@ from anelab.workloads.read_quality import encode, filters, simulate
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, error_loss, inside_of
 from anelab.workloads.read_quality.labels import Rows, by_rule, flush_left, join_and_crop, rows_of
-from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet
+from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, read_loss
 from anelab.workloads.read_quality.prepare import prepare
 
 GOLDEN_READS = (
@@ -93,11 +92,11 @@ class ReadQuality(Workload[Config]):
         self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
     ) -> Mapping[str, torch.Tensor]:
         answer = module(batch["input"])
-        if answer.dim() == 1:
-            loss = binary_cross_entropy_with_logits(answer, batch["label"])
+        if isinstance(answer, tuple):
+            loss, objective = read_loss(answer, batch["label"])
         else:
-            loss = error_loss(answer, batch["wrong"], inside_of(batch["input"]))
-        backward(loss)
+            loss = objective = error_loss(answer, batch["wrong"], inside_of(batch["input"]))
+        backward(objective)
         return {"loss": loss.detach()}
 
     def describe(self, config: Config) -> dict[str, str]:
