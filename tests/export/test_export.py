@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from anelab import workloads
@@ -94,6 +95,23 @@ def test_int8_keeps_names_opset_and_decisions_and_is_smaller(module: nn.Module, 
     exact = onnx_predictor(tmp_path / "model.onnx")(split.inputs["model"])["output"]
     rounded = onnx_predictor(tmp_path / "int8.onnx")(split.inputs["model"])["output"]
     assert 0 < np.abs(exact - rounded).max() < 0.05
+
+
+def test_int8_answers_alike_on_every_processor(tmp_path: Path) -> None:
+    """x86 without VNNI adds two products in 16 bits, which those of weights of eight bits do not fit."""
+    layer = nn.Linear(4, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1]]))
+    graph = Graph("model", (Tensor("input", "float32", ("n", 4)),), (Tensor("output", "float32", ("n", 2)),))
+    rows = {"input": np.array([[0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0], [0.5, 1, 1, 0.5]], np.float32)}
+    path = tmp_path / "int8.onnx"
+    write_model(quantize_int8(export_onnx(layer, graph, 13, META), graph, rows, META), path)
+    wanted = layer(torch.from_numpy(rows["input"])).detach().numpy()
+    np.testing.assert_allclose(onnx_predictor(path)(rows)["output"], wanted, atol=0.05)
+    stored = [numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer]
+    assert [np.abs(values.astype(int)).max() for values in stored if values.dtype == np.int8 and values.ndim == 2] == [
+        64
+    ]
 
 
 def test_parity_of_a_broken_artifact_fails_with_its_worst_examples(module: nn.Module, split: Split) -> None:
