@@ -2,6 +2,8 @@
 
 import sys
 
+from anelab.texts import printable_lines
+
 
 class AnelabError(Exception):
     """Something failed. The message says what, where, what is allowed and how to mend it."""
@@ -21,4 +23,4 @@ class DamagedFileError(AnelabError, ValueError):
 
 def warn(message: str) -> None:
     """Tell of what does not stop the work."""
-    print(f"anelab: warning: {message}", file=sys.stderr)
+    print(f"anelab: warning: {printable_lines(message)}", file=sys.stderr)

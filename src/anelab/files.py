@@ -3,7 +3,10 @@
 import errno
 import hashlib
 import json
+import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from anelab.errors import DamagedFileError
+from anelab.names import FILE, fits
+from anelab.texts import MOST_BYTES, parse_json, printable
+
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
+"""An object of DVC's cache, which may be set to link files instead of copying them."""
 
 
 @contextmanager
@@ -78,9 +86,11 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's content. Raises DamagedFileError if it is no JSON; absence stays FileNotFoundError."""
+    """The file's content. Raises DamagedFileError if it is no JSON, or beyond the bounds of `parse_json`; absence stays
+    FileNotFoundError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as handle:
+            return parse_json(handle.read(MOST_BYTES + 1))
     except ValueError as error:
         raise DamagedFileError(f"{path}: is damaged, it holds no JSON ({error}); make it again or restore it") from None
 
@@ -102,13 +112,46 @@ def path_digest(path: Path) -> str:
     return sha256_text(canonical_json(files))
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The file or folder of that name in `folder`. Raises DamagedFileError if it is, or has in it, a link that leads
+    out of the folder, or what is no file, such as a device."""
+    path = folder / name
+    if not fits(FILE, name):
+        raise DamagedFileError(f"{folder}: {printable(name, 80)!r} is not a plain file name")
+    check_members(path, folder)
+    return path
+
+
+def check_members(path: Path, folder: Path | None = None) -> None:
+    """Raises DamagedFileError if `path`, or anything in it, is a link that leads out of `folder` (default: of `path`),
+    or is no file, such as a device. Links into DVC's cache are what they stand for."""
+    home = (folder or path).resolve()
+    if folder is not None:
+        _check_member(path, home)
+    for place, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            _check_member(Path(place, name), home)
+
+
+def _check_member(path: Path, home: Path) -> None:
+    try:
+        target = path.resolve(strict=True)
+        kind = target.stat().st_mode
+    except (OSError, RuntimeError):  # a link in circles
+        raise DamagedFileError(f"{path}: cannot be followed") from None
+    if path.is_symlink() and not target.is_relative_to(home) and not CACHED.search(target.as_posix()):
+        raise DamagedFileError(f"{path}: is a link that leads out of {home.name}; put the file itself there")
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise DamagedFileError(f"{path}: is no file, but a device or a pipe; put a file there")
+
+
 def damaged_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """Files of a manifest that are missing in `folder` or have another sha256."""
     listed = {**manifest["files"], **manifest["companions"]}
     return [
         name
         for name, entry in listed.items()
-        if not (folder / name).exists() or path_digest(folder / name) != entry["sha256"]
+        if not (folder / name).exists() or path_digest(inside(folder, name)) != entry["sha256"]
     ]
 
 

@@ -11,6 +11,8 @@ from anelab.bench.results.schema import ArmResult, Host, Report, Settings
 from anelab.bench.results.subject import Subject
 from anelab.bench.scenario import Scenario
 
+SHA = "5a" * 32
+
 
 def host(fingerprint: str = "f" * 16) -> Host:
     return Host(
@@ -46,7 +48,7 @@ def arm(
         variant="fp16",
         device="CPU",
         wants_ne=wants_ne,
-        files={"model": "sha"},
+        files={"model": SHA},
         available=available,
         reason="" if available else "it is not here",
         placements={1: placement or Placement(source="none")},
@@ -92,7 +94,7 @@ def timed(
     fields = {
         "measured_at": "2026-11-20T10:00:00+00:00",
         "seconds": 1.0,
-        "subject": Subject(workload="mnist", input_key="k", data_digest="d", files={"model": "sha"}),
+        "subject": Subject(workload="mnist", input_key=SHA, data_digest="", files={"model": SHA}),
         "metric": "max:accuracy",
         "host": host(),
         "settings": settings,

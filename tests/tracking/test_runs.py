@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_damaged_receipt_is_named_and_stops_no_other_workload(text: str, works
 
 
 def test_what_cannot_be_restored_is_said(workspace: Workspace, tmp_path: Path) -> None:
-    shutil.copy(receipt_path(workspace, "mnist", "search"), receipt_path(workspace, "mnist", "register"))
+    replace(RECEIPT, stage="register").write(receipt_path(workspace, "mnist", "register"))
     warnings = "\n".join(sync(workspace, ["mnist"]).warnings)
     assert "registry.json is missing, so no version of mnist can be restored" in warnings
     typo = tmp_path / "typo"

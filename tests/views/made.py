@@ -20,7 +20,7 @@ from anelab.bench.results.schema import (
 )
 from anelab.bench.results.subject import Subject
 from anelab.tracking.reading import GateRow, RunRow, VersionRow
-from tests.bench.made import arm, host, timed
+from tests.bench.made import SHA, arm, host, timed
 
 CELLS = ("single", "batch_8", "batch_64")
 ON_NE = Placement("compute_plan", {"NE": 9, "CPU": 1}, {"NE": 0.9, "CPU": 0.1}, 0.9, None, 2, 0)
@@ -52,7 +52,7 @@ def full(kind: str, placement: Placement, wants_ne: bool = False, **more: Any) -
     )
 
 
-def mac(sha256: str = "sha", model: str = "Mac16,10") -> tuple[Report, list[Slice]]:
+def mac(sha256: str = SHA, model: str = "Mac16,10") -> tuple[Report, list[Slice]]:
     """`sha256`: of the package that it measured."""
     files = {"model.mlpackage": sha256}
     machine = host("a" * 16).model_copy(
@@ -79,7 +79,7 @@ def mac(sha256: str = "sha", model: str = "Mac16,10") -> tuple[Report, list[Slic
         },
         host=machine,
         conditions=[Conditions(block=block, **calm) for block in range(10)],
-        subject=Subject(workload="mnist", input_key="k", data_digest="d", files=files),
+        subject=Subject(workload="mnist", input_key=SHA, data_digest="", files=files),
     )
 
 
@@ -112,7 +112,7 @@ def version(number: int = 2, **more: Any) -> VersionRow:
         "version": number,
         "variant": "fp32",
         "aliases": ("champion",),
-        "sha256": "sha",
+        "sha256": SHA,
         "metric": "max:accuracy",
         "metrics": {"accuracy": 0.97, "nll": 0.1},
         "gates": (

@@ -12,6 +12,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, OPTIONS, take_common
 from anelab.errors import AnelabError
+from anelab.texts import printable, printable_lines
 
 app = typer.Typer(
     help="Train small models, export them to ONNX and Core ML, and measure which runtime is fastest.",
@@ -38,10 +39,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             logging.getLogger("anelab").setLevel(logging.DEBUG)
         app(rest, prog_name="anelab", obj=common)
     except AnelabError as error:
-        print(f"anelab: {error}", file=sys.stderr)
+        print(f"anelab: {printable_lines(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a file or folder that the system refuses: full, read-only, no folder
-        print(f"anelab: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"anelab: {printable(error.filename or 'a file')}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("anelab: interrupted", file=sys.stderr)

@@ -78,8 +78,9 @@ def _run_folder(common: Common, target: str, arms: list[str], thorough: bool, ur
     """The result goes into a bundle in the working directory: no registry has these files by name."""
     from anelab import workloads
     from anelab.bench.results.bundle import write_bundle
+    from anelab.export.manifest_file import MANIFEST
     from anelab.files import damaged_files
-    from anelab.inference.location import MANIFEST, located
+    from anelab.inference.location import located
     from anelab.stages.version import measured_folder
 
     with located(common.workspace, target) as place:

@@ -7,13 +7,14 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anelab.errors import AnelabError
 from anelab.export.features import describe_feature
 from anelab.export.toolkit import toolkit
-from anelab.files import canonical_json, path_digest, replacing, sha256_text
+from anelab.files import canonical_json, check_members, path_digest, read_json, replacing, sha256_text
+from anelab.texts import printable
 
 DATA = Path("Data", "com.apple.CoreML")
 MODEL, WEIGHTS = DATA / "model.mlmodel", DATA / "weights" / "weight.bin"
@@ -90,8 +91,25 @@ def _identifier(text: str) -> str:
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
 
 
+def check_package(path: Path) -> None:
+    """Raises AnelabError for a package that leads out of its folder, by a link or by a name in Manifest.json, which
+    coremltools and Core ML would follow."""
+    check_members(path)
+    try:
+        items = read_json(path / "Manifest.json")["itemInfoEntries"].values()
+        places = [PurePosixPath(item["path"]) for item in items]
+    except FileNotFoundError:
+        raise AnelabError(f"{path}: is not a Core ML package (it has no Manifest.json)") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AnelabError(f"{path}: its Manifest.json is damaged ({error}); export it again or restore it") from None
+    for place in places:
+        if place.is_absolute() or ".." in place.parts:
+            raise AnelabError(f"{path}: its Manifest.json names {printable(place, 80)}, which is not in the package")
+
+
 def read_spec(path: Path) -> Any:
     """The package's protobuf. Raises AnelabError if it is damaged or no package."""
+    check_package(path)
     with toolkit() as ct:
         spec = ct.proto.Model_pb2.Model()
     try:

@@ -13,6 +13,7 @@ import onnxruntime
 from anelab.errors import AnelabError
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays, Predictor
+from anelab.texts import printable
 
 ROWS_AT_ONCE = 4096
 CPU = "CPUExecutionProvider"
@@ -87,9 +88,11 @@ def session_predictor(session: Any, batch_rows: int = ROWS_AT_ONCE) -> Predictor
 
     def run(arrays: Arrays) -> Arrays:
         try:
-            return dict(zip(outputs, session.run(outputs, dict(arrays)), strict=True))
+            answers = dict(zip(outputs, session.run(outputs, dict(arrays)), strict=True))
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise AnelabError(f"ONNX Runtime cannot run the model on these rows: {error}") from None
+        _check_answers(answers, len(arrays[next(iter(shapes))]))
+        return answers
 
     if any(shape and shape[0] is not None for shape in shapes.values()):
         return in_slabs([Bucket(run, shapes)], "the model")
@@ -103,6 +106,17 @@ def session_predictor(session: Any, batch_rows: int = ROWS_AT_ONCE) -> Predictor
         )
 
     return predict
+
+
+def _check_answers(answers: Mapping[str, Any], rows: int) -> None:
+    """Raises AnelabError for an answer that is not one of each row: a single value would else be every row's."""
+    for name, answer in answers.items():
+        shape = getattr(answer, "shape", None)
+        if not shape or shape[0] != rows:
+            given = "no array" if shape is None else f"an array of shape {list(shape)}"
+            raise AnelabError(
+                f"the model answers {rows} rows with {given} as {printable(name, 80)}; its first axis must be the rows"
+            )
 
 
 def session_ports(session: Any, path: Path) -> tuple[list[PortFacts], list[PortFacts]]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anelab.errors import AnelabError, UsageError
+from anelab.errors import AnelabError, DamagedFileError, UsageError
 from anelab.export.formats import FORMAT_OF_SUFFIX, format_of
-from anelab.files import path_digest, read_json
+from anelab.export.manifest_file import MANIFEST, read_manifest
+from anelab.files import inside, path_digest
 from anelab.tracking.reference import FORMS, SUFFIXES, parse_reference
 from anelab.workspace import Workspace
 
-MANIFEST = "manifest.json"
 AGAIN = "copy the folder again, run `anelab sync`, or `anelab export` again"
 
 
@@ -38,9 +38,9 @@ class Location:
                 raise UsageError(f"{self.name} is a single file; --file chooses one of an export's folder or a version")
             return _of_format(self.single, self.name, format)
         chosen = self._named(file) if file else self._primary(format, graphs)
-        path = self.folder / chosen
-        if not path.exists():
-            raise AnelabError(f"{path}: is missing, but {MANIFEST} lists it; {AGAIN}")
+        if not (self.folder / chosen).exists():
+            raise AnelabError(f"{self.folder / chosen}: is missing, but {MANIFEST} lists it; {AGAIN}")
+        path = inside(self.folder, chosen)
         if path_digest(path) != self.manifest["files"][chosen]["sha256"]:
             raise AnelabError(f"{path}: is not the file that {MANIFEST} lists; {AGAIN}")
         return path
@@ -115,24 +115,11 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
             f"that name write models:/{folder.name}"
         )
     try:
-        content = read_json(folder / MANIFEST)
-        dict(content["metadata"])
-        _check_entries(content["files"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise AnelabError(
-            f"{folder / MANIFEST}: is damaged, or is not of a model ({type(error).__name__}: {error}); {AGAIN}"
-        ) from None
-    found: Mapping[str, Any] = content
-    return found
-
-
-def _check_entries(files: Mapping[str, Any]) -> None:
-    """Raise ValueError for a name that leads out of the folder, LookupError and TypeError for what is missing."""
-    for name, entry in files.items():
-        if Path(name).name != name or name == "..":
-            raise ValueError(f"{name!r} is not a plain file name")
-        for key in ("format", "graph", "primary", "sha256", "size_bytes", "variant"):
-            entry[key]
+        return read_manifest(folder)
+    except DamagedFileError as error:
+        raise AnelabError(f"{error}; {AGAIN}") from None
+    except OSError as error:
+        raise AnelabError(f"{folder / MANIFEST}: cannot be read ({error.strerror}); {AGAIN}") from None
 
 
 def _manifest_beside(path: Path) -> Mapping[str, Any]:

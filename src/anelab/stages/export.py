@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError
-from anelab.files import dvc_md5, read_json, replacing_folder, write_json
+from anelab.export.manifest_file import read_manifest
+from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.host import host_fingerprint
 from anelab.learning.base import Arrays, Graph, Split
 from anelab.stages.job import Job, Outcome, Stage
@@ -101,7 +102,7 @@ def measure(job: Job, only_host: bool = False) -> "list[Measured]":
     graphs = {graph.name: graph for graph in job.workload.graphs(job.config)}
     artifacts = [
         Artifact(file, graphs[item["graph"]], item["variant"], item["primary"])
-        for file, item in read_json(folder / "manifest.json")["files"].items()
+        for file, item in read_manifest(folder)["files"].items()
     ]
     test = job.workload.load(job.config, job.prepared, "test")
     chosen = host_executors if only_host else executors

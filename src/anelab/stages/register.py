@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anelab import workloads
 from anelab.errors import AnelabError, warn
+from anelab.export.manifest_file import read_manifest
 from anelab.export.parity import Parity
 from anelab.files import dvc_md5, read_json, write_json
 from anelab.host import host_fingerprint
@@ -67,7 +68,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.tracking.store import open_store
 
     store, record = open_store(job.workspace), champion_file(job.workspace, job.name)
-    manifest = read_json(job.output("export") / "manifest.json")
+    manifest = read_manifest(job.output("export"))
     test = job.workload.load(job.config, job.prepared, "test")
     registry, promotions_by_model = _registry(job, manifest, split_digest(test)), {}
     drawn: dict[str, dict[str, Array]] = {}

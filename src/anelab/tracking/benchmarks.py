@@ -16,6 +16,7 @@ from mlflow.entities import Metric
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 
+from anelab import workloads
 from anelab.bench.results.bundle import REPORT, SAMPLES, opened_bundle
 from anelab.bench.results.metrics import Median, medians, subject_params
 from anelab.bench.results.report import parse_report, read_report
@@ -23,6 +24,7 @@ from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError, warn
 from anelab.files import canonical_json, copy_path, file_digest, json_text, read_json, replacing
 from anelab.tracking.models import find_version
+from anelab.tracking.query import tagged
 from anelab.tracking.receipt import Dataset, Receipt, execution_path, receipt_path, write_execution
 from anelab.tracking.recovery import has_logged_model, logged_model_of
 from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
@@ -111,9 +113,10 @@ def _write_origin(workspace: Workspace, receipt: Receipt, report: Report, tags: 
 
 def is_attached(store: Store, report: Report) -> bool:
     """The result itself, or another telling of the same samples."""
-    same = store.client.search_runs(
-        [store.experiment(report.subject.workload)], f"tags.`{SAMPLES_TAG}` = '{report.samples_sha256}'", max_results=1
-    )
+    experiment = store.existing_experiment(report.subject.workload)
+    if experiment is None:
+        return False
+    same = store.client.search_runs([experiment], tagged(SAMPLES_TAG, report.samples_sha256), max_results=1)
     return bool(same) or find_run(store, report.subject.workload, report.id) is not None
 
 
@@ -177,7 +180,7 @@ def _log_on_model(store: Store, run: MlflowRun, version: ModelVersion, report: R
 def list_results(store: Store, workload: str) -> list[dict[str, Any]]:
     """The last MOST_RESULTS results in the store, oldest first: id, when, host, commit, imported, and medians by metric
     name."""
-    query, newest = f"tags.`anelab.stage` = '{STAGE}'", ["attributes.start_time DESC"]
+    query, newest = tagged("anelab.stage", STAGE), ["attributes.start_time DESC"]
     with store.reading():
         experiment = store.existing_experiment(workload)
         if experiment is None:
@@ -239,6 +242,11 @@ def import_bundle(store: Store, workspace: Workspace, bundle: Path) -> tuple[Rep
     """
     with opened_bundle(bundle) as found:
         report = found.report.model_copy(update={"imported": True})
+        if report.subject.workload not in workloads.names():
+            raise AnelabError(
+                f"{bundle}: is of workload {report.subject.workload}, which this project does not have; it has "
+                f"{', '.join(workloads.names())}"
+            )
         kept = bundle_path(workspace, report)
         with store.writing():
             if is_attached(store, report):

@@ -11,7 +11,7 @@ from typing import Any
 
 from anelab.errors import AnelabError
 from anelab.export.executors import predictor
-from anelab.files import read_json
+from anelab.export.manifest_file import read_manifest
 from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import WorkloadConfig
 from anelab.tracking.gates import Gate, champion_gate, not_compared, recorded_gate
@@ -65,7 +65,7 @@ def find_champion_comparison(
             folder = download(store, version, Path(scratch))
         except AnelabError:
             return _absent(champion, config, digest)
-        manifest = read_json(folder / "manifest.json")
+        manifest = read_manifest(folder)
         theirs = manifest["metadata"]
         for key in CONTRACT:
             if theirs.get(key) != own["metadata"].get(key):

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from anelab.errors import UsageError
 from anelab.tracking.benchmarks import RESULT_TAG, SHORT
 from anelab.tracking.models import Version
+from anelab.tracking.query import FINISHED, all_of, named, tagged
 from anelab.tracking.recovery import logged_model_of
 from anelab.tracking.registration import REGISTERED_FORMATS, registered_model
 from anelab.tracking.store import Store
@@ -81,7 +82,7 @@ def requested(store: Store, workloads: Sequence[str]) -> list[Version]:
 
 def _versions(store: Store, workloads: Sequence[str]) -> list[Version]:
     names = [registered_model(workload, format) for workload in workloads for format in REGISTERED_FORMATS]
-    return [version for name in names for version in store.client.search_model_versions(f"name = '{name}'")]
+    return [version for name in names for version in store.client.search_model_versions(named(name))]
 
 
 def claim(store: Store, version: Version, holder: str, lease_s: float) -> Claim | None:
@@ -140,7 +141,7 @@ def left_behind(store: Store, workloads: Sequence[str], holder: str) -> list[Cla
 
 def result_of(store: Store, taken: Claim, workload: str) -> str | None:
     """The short id of a result that was attached for the claim, by a holder that was killed before it said so."""
-    query = f"tags.`{RUN_TAG}` = '{taken.name}' and attributes.status = 'FINISHED'"
+    query = all_of(tagged(RUN_TAG, taken.name), FINISHED)
     runs = store.client.search_runs([store.experiment(workload)], query)
     ids = [run.data.tags["anelab.input_key"][:SHORT] for run in runs]
     return next((short for short in ids if f"{RESULT_TAG}{short}" in taken.version.tags), None)

@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from anelab import workloads
 from anelab.errors import AnelabError, UsageError, warn
-from anelab.files import read_json
+from anelab.export.manifest_file import read_manifest
 from anelab.locks import alone
 from anelab.tracking import models
 from anelab.tracking.gate_tags import gate_verdicts
@@ -78,7 +78,7 @@ def inspect_version(workspace: Workspace, model: str, reference: str) -> dict[st
     store = open_store(workspace)
     version = models.resolve(store, model, reference)
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = read_json(models.download(store, version, Path(scratch)) / "manifest.json")
+        manifest = read_manifest(models.download(store, version, Path(scratch)))
     with store.reading():
         aliases, origin = models.aliases_of(store, version), _origin(store, version)
     return {

@@ -18,9 +18,11 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
-from anelab.files import copy_path, damaged_files, path_digest, read_json
+from anelab.export.manifest_file import read_manifest
+from anelab.files import copy_path, damaged_files, path_digest
 from anelab.tracking.gate_tags import held_back
 from anelab.tracking.promotion_record import Promotion
+from anelab.tracking.query import all_of, named, tagged
 from anelab.tracking.recovery import MISSING, ensure_model, has_logged_model, has_run, logged_model_of, recover_version
 from anelab.tracking.reference import CHAMPION, SCHEME
 from anelab.tracking.store import Store
@@ -60,7 +62,7 @@ class Candidate:
 
 def find_version(store: Store, model: str, sha256: str) -> ModelVersion | None:
     """The version of `model` whose main file has that sha256."""
-    same = store.client.search_model_versions(f"name = '{model}' and tags.`{SHA_TAG}` = '{sha256}'")
+    same = store.client.search_model_versions(all_of(named(model), tagged(SHA_TAG, sha256)))
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
@@ -69,7 +71,7 @@ def find_promoted(store: Store, model: str, promotion: Promotion) -> ModelVersio
     exact = find_version(store, model, promotion.sha256)
     if exact:
         return exact
-    twins = store.client.search_model_versions(f"name = '{model}' and tags.`{CONTENT_TAG}` = '{promotion.content}'")
+    twins = store.client.search_model_versions(all_of(named(model), tagged(CONTENT_TAG, promotion.content)))
     return min(twins, key=lambda version: int(version.version)) if twins else None
 
 
@@ -165,7 +167,7 @@ def check_files(store: Store, version: ModelVersion) -> None:
 
 def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
     """MLflow's folder around the candidate's files, which are copied as they are."""
-    manifest = read_json(candidate.files["manifest.json"])
+    manifest = read_manifest(candidate.files["manifest.json"].parent)
     signature = next(item["signature"] for item in manifest["files"].values() if item["primary"])
     options = {
         "mlflow_model": Model(run_id=candidate.run_id, model_id=model_id),
@@ -237,7 +239,7 @@ def download(store: Store, version: ModelVersion, folder: Path) -> Path:
         place = mlflow.artifacts.download_artifacts(
             f"{SCHEME}{version.name}/{version.version}", dst_path=str(folder), tracking_uri=store.uri
         )
-        damaged = damaged_files(Path(place), read_json(Path(place, "manifest.json")))
+        damaged = damaged_files(Path(place), read_manifest(Path(place)))
         if damaged:
             raise OSError(f"{', '.join(damaged)}: not what manifest.json says")
     except (MlflowException, OSError, ValueError) as error:
@@ -256,7 +258,7 @@ def resolve(store: Store, model: str, reference: str) -> ModelVersion:
             return store.client.get_model_version(model, reference)
         return store.client.get_model_version_by_alias(model, reference)
     except MlflowException:
-        versions = store.client.search_model_versions(f"name = '{model}'")
+        versions = store.client.search_model_versions(named(model))
         there = ", ".join(sorted((str(item.version) for item in versions), key=int)) or "none"
         why = held_back(model, reference, {int(item.version): item.tags for item in versions})
         lost = "; `anelab sync` brings back what the files record" if reference in ALIASES or not versions else ""

@@ -15,6 +15,7 @@ from anelab import workloads
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import read_json
+from anelab.tracking.query import FINISHED, all_of, is_plain, named, not_tagged, tagged
 from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import SQLITE, Store, open_store, store_uri
 from anelab.workspace import Workspace
@@ -143,17 +144,17 @@ def workloads_in(store: Store) -> list[str]:
 
 def runs(store: Store, workload: str, stage: str, most: int = MOST_RUNS) -> list[RunRow]:
     """The last finished runs of a stage, oldest first."""
-    return _runs(store, workload, f"tags.`anelab.stage` = '{stage}' and attributes.status = 'FINISHED'", most)
+    return _runs(store, workload, all_of(tagged("anelab.stage", stage), FINISHED), most)
 
 
 def latest_benchmarks(store: Store, workload: str) -> dict[str, RunRow]:
     """The newest benchmark of every host that ever measured, however long ago, by its fingerprint."""
     found: dict[str, RunRow] = {}
-    query = "tags.`anelab.stage` = 'bench' and attributes.status = 'FINISHED' and tags.`anelab.host` != ''"
+    benchmarks = all_of(tagged("anelab.stage", "bench"), FINISHED, not_tagged("anelab.host", ""))
     while len(found) < MOST_HOSTS:
-        others = "".join(f" and tags.`anelab.host` != '{host}'" for host in found)
-        newest = _runs(store, workload, query + others, 1)
-        if not newest:
+        others = [not_tagged("anelab.host", host) for host in found]
+        newest = _runs(store, workload, all_of(benchmarks, *others), 1)
+        if not newest or not is_plain(newest[0].host):
             break
         found[newest[0].host] = newest[0]
     return found
@@ -161,7 +162,7 @@ def latest_benchmarks(store: Store, workload: str) -> dict[str, RunRow]:
 
 def trials(store: Store, search: RunRow) -> list[RunRow]:
     """Of one search, in their order; one that diverged is `failed`."""
-    found = _runs(store, search.workload, f"tags.`mlflow.parentRunId` = '{search.id}'", 1000)
+    found = _runs(store, search.workload, tagged("mlflow.parentRunId", search.id), 1000)
     return sorted(found, key=lambda run: int(run.tags.get("anelab.trial", 0)))
 
 
@@ -172,7 +173,7 @@ def run(store: Store, run_id: str) -> RunRow:
 
 def run_of(store: Store, workload: str, key: str) -> RunRow | None:
     """The run of a stage by its input key."""
-    found = _runs(store, workload, f"tags.`anelab.input_key` = '{key}' and attributes.status = 'FINISHED'", 1)
+    found = _runs(store, workload, all_of(tagged("anelab.input_key", key), FINISHED), 1)
     return found[0] if found else None
 
 
@@ -210,7 +211,7 @@ def versions(store: Store, workload: str) -> list[VersionRow]:
     found: list[VersionRow] = []
     for model in (registered_model(workload, format) for format in REGISTERED_FORMATS):
         with store.reading():
-            holders = {one.name: one.aliases for one in store.client.search_registered_models(f"name = '{model}'")}
+            holders = {one.name: one.aliases for one in store.client.search_registered_models(named(model))}
             aliases: Mapping[str, Any] = holders.get(model, {})
             found += [_version_row(one, workload, aliases) for one in versions_in(store, model)]
     return found

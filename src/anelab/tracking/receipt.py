@@ -10,6 +10,8 @@ from typing import Any
 
 from anelab.errors import AnelabError
 from anelab.files import read_json, write_json
+from anelab.names import FILE, SHA256, fits
+from anelab.texts import printable
 from anelab.workspace import Workspace
 
 SCHEMA = 1
@@ -49,9 +51,22 @@ class Receipt:
             if content.pop("schema") != SCHEMA:
                 raise AnelabError(f"{path}: was written by another version of anelab; run `dvc repro -f`")
             datasets = [Dataset(**item) for item in content.pop("datasets")]
-            return cls(datasets=datasets, **content)
+            receipt = cls(datasets=datasets, **content)
+            _check(receipt, path)
+            return receipt
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AnelabError(f"{path}: is not a receipt ({error}); run `dvc repro -f`") from None
+
+
+def _check(receipt: Receipt, path: Path) -> None:
+    """Raises ValueError for a receipt of elsewhere, and for names that lead elsewhere."""
+    place = (path.parent.parent.name, path.stem)
+    if (receipt.workload, receipt.stage) != place:
+        raise ValueError(f"it is of {printable(receipt.stage, 40)} of {printable(receipt.workload, 40)}")
+    if not fits(SHA256, receipt.input_key):
+        raise ValueError("its input_key is no sha256")
+    if wrong := [name for name in receipt.reports if not fits(FILE, name)]:
+        raise ValueError(f"it names the report {printable(wrong[0], 80)!r}, which is not a plain file name")
 
 
 def receipt_path(workspace: Workspace, workload: str, stage: str) -> Path:

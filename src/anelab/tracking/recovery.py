@@ -14,6 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
+from anelab.tracking.query import all_of, named, tagged
 from anelab.tracking.reference import SCHEME
 from anelab.tracking.store import Store
 
@@ -69,7 +70,7 @@ def all_pages(get: Callable[[str | None], Any]) -> Iterator[Any]:
 
 def versions_in(store: Store, model: str) -> list[ModelVersion]:
     """Every version of a registered model, newest first."""
-    query, order = f"name = '{model}'", ["version_number DESC"]
+    query, order = named(model), ["version_number DESC"]
     return list(all_pages(lambda token: store.client.search_model_versions(query, AT_ONCE, order, token)))
 
 
@@ -90,7 +91,7 @@ def _restore_logged_model(backend: Any, model_id: str) -> None:
 
 def recover_version(store: Store, workload: str, model: str, tag: str, value: str) -> ModelVersion | None:
     """A version of a logged model that has that tag, where the registry lost its own; None if there is none."""
-    query = f"name = '{model}' AND tags.`{tag}` = '{value}'"
+    query = all_of(named(model), tagged(tag, value))
     found: list[LoggedModel] = list(store.client.search_logged_models([store.experiment(workload)], query))
     found = found or _restored(store, model, tag, value)
     ready = [one for one in found if store.client.list_logged_model_artifacts(one.model_id)]

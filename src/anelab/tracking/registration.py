@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from anelab import workloads
 from anelab.errors import AnelabError
+from anelab.export.manifest_file import read_manifest
 from anelab.files import copy_path, damaged_files, read_json, write_json
 from anelab.tracking.models import (
     ALIASES,
@@ -29,6 +30,7 @@ from anelab.tracking.models import (
     sizes,
 )
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions
+from anelab.tracking.query import named
 from anelab.tracking.receipt import Receipt, receipt_path
 from anelab.tracking.recovery import recover_version, restore_logged_models
 from anelab.tracking.replicates import REPLICATES, Replicates
@@ -180,13 +182,13 @@ def _has_manifest(store: Store, version: Version) -> bool:
 
 
 def _exists(store: Store, model: str) -> bool:
-    return any(item.name == model for item in store.client.search_registered_models(f"name = '{model}'"))
+    return any(item.name == model for item in store.client.search_registered_models(named(model)))
 
 
 def _is_intact(export: Path, judged: dict[str, Any]) -> bool:
     """Whether the folder holds the judged model, and each file as its manifest says."""
     try:
-        manifest = read_json(export / "manifest.json")
+        manifest = read_manifest(export)
         return manifest["files"][judged["file"]]["sha256"] == judged["sha256"] and not damaged_files(export, manifest)
     except (OSError, ValueError, KeyError):
         return False
@@ -219,7 +221,7 @@ def _candidate(
 
 def lay_out(export: Path, format: str, variant: str, folder: Path) -> dict[str, Path]:
     """One variant's files as a version has them: its model has the format's one name, and the manifest says so."""
-    manifest = read_json(export / "manifest.json")
+    manifest = read_manifest(export)
     chosen = {
         name: item for name, item in manifest["files"].items() if (item["format"], item["variant"]) == (format, variant)
     }

@@ -9,13 +9,15 @@ from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, ViewType
 from mlflow.entities import Run as MlflowRun
 
-from anelab.files import read_json
+from anelab.files import inside, read_json
+from anelab.tracking.query import tagged
 from anelab.tracking.receipt import Receipt, execution_path, receipt_path
 from anelab.tracking.recovery import restore_run, search_runs
 from anelab.tracking.store import DELETED, Store
 from anelab.workspace import Workspace
 
 KEY_TAG = "anelab.input_key"
+PARENT_TAG = "mlflow.parentRunId"
 STAGES = ("prepare", "search", "train", "export", "bench", "register")
 ITEMS_AT_ONCE = 100
 PARAM_LENGTH = 6000
@@ -23,8 +25,7 @@ PARAM_LENGTH = 6000
 
 def find_run(store: Store, workload: str, input_key: str) -> MlflowRun | None:
     """The finished run of that input key; what a broken publication left behind is removed."""
-    query = f"tags.`{KEY_TAG}` = '{input_key}'"
-    runs = store.client.search_runs([store.experiment(workload)], query)
+    runs = store.client.search_runs([store.experiment(workload)], tagged(KEY_TAG, input_key))
     finished = [run for run in runs if run.info.status == "FINISHED"]
     for run in runs:
         if run.info.status != "FINISHED" and store.root:  # on a server another machine may be writing it
@@ -33,8 +34,7 @@ def find_run(store: Store, workload: str, input_key: str) -> MlflowRun | None:
 
 
 def _remove(store: Store, run: MlflowRun) -> None:
-    query = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-    for child in store.client.search_runs([run.info.experiment_id], query):
+    for child in store.client.search_runs([run.info.experiment_id], tagged(PARENT_TAG, run.info.run_id)):
         store.client.delete_run(child.info.run_id)
     store.client.delete_run(run.info.run_id)
 
@@ -43,7 +43,7 @@ def publish(store: Store, workspace: Workspace, receipt: Receipt) -> bool:
     """Make the receipt's run, with a child run for each trial, unless it is there; restore what was deleted. Whether
     the run was made or restored."""
     there = find_run(store, receipt.workload, receipt.input_key)
-    run = there or restore_run(store, receipt.workload, f"tags.`{KEY_TAG}` = '{receipt.input_key}'")
+    run = there or restore_run(store, receipt.workload, tagged(KEY_TAG, receipt.input_key))
     execution = _execution(workspace, receipt)
     if run is None:
         run_id = _start(store, receipt, execution["tags"], execution["started_ms"])
@@ -61,7 +61,7 @@ def _publish_trials(store: Store, parent: str, receipt: Receipt, execution: dict
     """Those that the run lacks; a deleted one is restored."""
     if not receipt.trials:
         return
-    children = search_runs(store, receipt.workload, f"tags.`mlflow.parentRunId` = '{parent}'", ViewType.ALL)
+    children = search_runs(store, receipt.workload, tagged(PARENT_TAG, parent), ViewType.ALL)
     by_number = {run.data.tags.get("anelab.trial"): run for run in sorted(children, key=_is_active)}
     for trial in receipt.trials:
         run = by_number.get(str(trial["number"]))
@@ -79,9 +79,9 @@ def _attach_reports(store: Store, workspace: Workspace, run_id: str, receipt: Re
     """Log those of the receipt's reports that the run does not have."""
     there = {item.path for item in store.client.list_artifacts(run_id)}
     for report in receipt.reports:
-        path = workspace.reports(receipt.workload) / report
-        if report not in there and path.is_file():
-            store.client.log_artifact(run_id, str(path))
+        folder = workspace.reports(receipt.workload)
+        if report not in there and (folder / report).is_file():
+            store.client.log_artifact(run_id, str(inside(folder, report)))
 
 
 def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]:
@@ -134,7 +134,7 @@ def _publish_trial(
     ended = execution["ended_ms"]
     tags = {
         **execution["tags"],
-        "mlflow.parentRunId": parent,
+        PARENT_TAG: parent,
         "anelab.workload": receipt.workload,
         "anelab.stage": "trial",
         "anelab.trial": str(trial["number"]),

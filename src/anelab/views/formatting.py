@@ -4,12 +4,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import pandas as pd
 
 from anelab.bench.arms.placement import UNAVAILABLE
 from anelab.bench.results.schema import ArmResult, Report
+from anelab.texts import utc_time
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views.tables import duration
@@ -85,7 +85,7 @@ def rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{utc_time(milliseconds)} UTC"
 
 
 def time_text(nanoseconds: float) -> str:

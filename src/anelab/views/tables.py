@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from anelab.bench.arms.placement import Placement
@@ -12,6 +11,7 @@ from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
 from anelab.bench.results.stats import LEAST_COUNTS
 from anelab.bench.scenario import Scenario
+from anelab.texts import utc_time
 from anelab.tracking.timed_versions import TimedVersion
 
 Row = tuple[str, ...]
@@ -224,7 +224,7 @@ def history_text(results: Sequence[Mapping[str, Any]], scenario: Scenario) -> st
     for one in results:
         medians = one["medians_us"]
         if any(name in medians for name in arms):
-            when = datetime.fromtimestamp(one["started_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            when = utc_time(one["started_ms"])
             figures = (duration(medians[name] * 1e3) if name in medians else "" for name in arms)
             rows.append((one["id"][:12], when, one["host"], *_version_cells(one["versions"]), *figures, _note(one)))
     header = ("result", "UTC", "host", "timed", "commit", "on the test set", *arms.values(), "")

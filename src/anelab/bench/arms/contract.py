@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
 from anelab.errors import AnelabError
-from anelab.files import read_json
+from anelab.export.manifest_file import read_manifest
 from anelab.learning.base import Arrays, Split
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self.folder / "manifest.json")
+        content: dict[str, Any] = read_manifest(self.folder)
         return content
 
     def variants(self, format: str) -> list[str]:

@@ -4,8 +4,8 @@ The signature is a digest of the contents, not of a person: it shows that nothin
 also makes every figure again from the samples. Who measured is for the sender to say.
 """
 
-import json
 import math
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,10 +21,19 @@ from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, file_digest, replacing, sha256_text
+from anelab.texts import MOST_BYTES as MOST_JSON
+from anelab.texts import parse_json, printable
 
 SCHEMA = "anelab.bundle/1"
 REPORT, SAMPLES, CONTENTS = "bench.json", "samples.parquet", "contents.json"
-MOST_BYTES = 2 << 30
+MOST_BYTES = 64 << 20
+"""Of a bundle; the samples of two hours of measuring take a tenth of it."""
+MOST_UNPACKED = {CONTENTS: MOST_JSON, REPORT: MOST_JSON, SAMPLES: 256 << 20}
+MOST_DRAWS, MOST_WORK = 10_000_000, 500_000_000
+"""Of a bootstrap over processes, and of all of a result's."""
+END, END_AT, LONG_END = b"PK\x05\x06", 22, b"PK\x06\x07"
+"""Of a ZIP file: the record at its end, its size, and what precedes it in one that is larger than a bundle."""
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 TIME = (1980, 1, 1, 0, 0, 0)
 """Equal contents are equal bundles."""
 SAME_WITHIN = 1e-6
@@ -73,14 +82,17 @@ def opened_bundle(path: Path) -> Iterator[Bundle]:
 
 def _extract(path: Path, folder: Path) -> dict[str, Any]:
     try:
+        _check_end(path)
         with zipfile.ZipFile(path) as archive:
             infos = {info.filename: info for info in archive.infolist()}
-            if sorted(infos) != sorted((CONTENTS, REPORT, SAMPLES)):
-                raise _changed(path, f"it holds {', '.join(sorted(infos)) or 'nothing'}")
-            if sum(info.file_size for info in infos.values()) > MOST_BYTES:
-                raise AnelabError(f"{path}: holds more than {MOST_BYTES >> 30} GiB; a bundle of anelab is far smaller")
-            for name in infos:
-                (folder / name).write_bytes(archive.read(name))
+            if sorted(infos) != sorted(MOST_UNPACKED):
+                raise _changed(path, f"it holds {printable(', '.join(sorted(infos))) or 'nothing'}")
+            for name, info in infos.items():
+                if info.file_size > MOST_UNPACKED[name] or info.compress_type not in COMPRESSIONS:
+                    most = MOST_UNPACKED[name] >> 20
+                    raise _changed(path, f"{name} has {info.file_size:,} bytes, at most {most} MiB are taken")
+                with archive.open(info) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
     except FileNotFoundError:
         raise AnelabError(f"{path}: there is no such bundle") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
@@ -91,11 +103,25 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
+def _check_end(path: Path) -> None:
+    """Raises AnelabError for a file that is too large, or has more files in it than a bundle: before their names are
+    read."""
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise _changed(path, f"it has more than {MOST_BYTES >> 20} MiB")
+    data = path.read_bytes()
+    place = data.rfind(END)
+    if place < 0 or len(data) < place + END_AT:
+        raise zipfile.BadZipFile("the end of a ZIP file is missing")
+    count = int.from_bytes(data[place + 10 : place + 12], "little")
+    if count != len(MOST_UNPACKED) or LONG_END in data[max(place - END_AT, 0) : place]:
+        raise _changed(path, f"it holds {count} files, but a bundle holds {', '.join(MOST_UNPACKED)}")
+
+
 def _json(path: Path, data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return parse_json(data)
     except ValueError as error:
-        raise _changed(path, f"it holds no JSON ({error})") from None
+        raise _changed(path, f"what it holds is no JSON of a result ({error})") from None
 
 
 def _changed(path: Path, why: str) -> AnelabError:
@@ -104,13 +130,15 @@ def _changed(path: Path, why: str) -> AnelabError:
 
 def _check_figures(path: Path, report: Report, samples: Path) -> None:
     """Whoever changes a figure can also sign anew, but the samples would have to follow."""
-    slices = read_samples(samples)
+    blocks, settings = len(report.conditions), report.settings
+    work = settings.resamples * blocks * len(report.arms) * max(len(settings.cells), 1)
+    if settings.resamples * blocks > MOST_DRAWS or work > MOST_WORK:
+        raise _changed(path, f"its {settings.resamples:,} resamples of {blocks} blocks are more than can be checked")
+    slices = read_samples(samples, str(path), report.samples)
     try:
         again = summarised(report, slices)
     except Exception as error:  # whatever a made-up result may make of it
         raise _changed(path, f"no figures follow from its samples ({type(error).__name__})") from None
-    if report.samples != sum(len(one.ns) for one in slices):
-        raise _changed(path, "the number of its samples is not the one that it states")
     if {one.block for one in slices} - {one.block for one in report.conditions}:
         raise _changed(path, "its blocks' conditions are missing")
     for name, arm in report.arms.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.bench.results.schema import MOST_SAMPLES
 from anelab.bench.results.stats import outlier_labels
 from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
@@ -40,6 +41,9 @@ class Slice:
     kept_up: bool | None = None
 
 
+MOST_BYTES_A_ROW = 100
+TEXTS = ["arm", "cell", "phase"]
+"""Read as numbers of a few values each."""
 COLUMNS = ("arm", "cell", "phase", "block", "round", "order", "began_unix_ns", "steady", "rate_hz", "kept_up")
 
 
@@ -90,16 +94,34 @@ def _outliers(slices: Sequence[Slice]) -> list[NDArray[np.int8]]:
     return found
 
 
-def read_samples(path: Path) -> list[Slice]:
-    """Raises AnelabError if the file is missing, damaged or not of samples."""
+def read_samples(path: Path, where: str = "", count: int | None = None) -> list[Slice]:
+    """Raises AnelabError if the file is missing, damaged, not of samples, or of more than MOST_SAMPLES, or not of
+    `count`. `where`: what messages call it; default: its path."""
     import pyarrow.parquet as pq
 
+    where = where or str(path)
     try:
-        return list(_slices(pq.read_table(path)))
+        with pq.ParquetFile(path, read_dictionary=TEXTS) as file:
+            _check_size(file.metadata, count)
+            return list(_slices(file.read([*COLUMNS, "ns"])))
     except FileNotFoundError:
-        raise AnelabError(f"{path}: there are no samples; run `anelab bench run` or `dvc checkout`") from None
+        raise AnelabError(f"{where}: there are no samples; run `anelab bench run` or `dvc checkout`") from None
+    except AnelabError as error:
+        raise AnelabError(f"{where}: cannot be read as samples: {error}") from None
     except Exception as error:  # pyarrow's own errors have no common base but Exception
-        raise AnelabError(f"{path}: cannot be read as samples ({type(error).__name__}); restore it") from None
+        raise AnelabError(f"{where}: cannot be read as samples ({type(error).__name__}); restore it") from None
+
+
+def _check_size(metadata: Any, count: int | None) -> None:
+    """By what the file says of itself, before it is read. A column of few values is small however many rows it has."""
+    rows = metadata.num_rows
+    if rows > MOST_SAMPLES:
+        raise AnelabError(f"it has {rows:,} rows, at most {MOST_SAMPLES:,} are taken")
+    if count is not None and rows != count:
+        raise AnelabError(f"it has {rows:,} rows, but the result states {count:,} samples")
+    unpacked = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    if unpacked > rows * MOST_BYTES_A_ROW + (1 << 20):
+        raise AnelabError(f"its {rows:,} rows take {unpacked:,} bytes, which is more than samples do")
 
 
 def _slices(table: "pa.Table") -> Iterator[Slice]:

@@ -10,10 +10,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
+from anelab.bench.results.fields import ArmName, FileName, Sha256, Text
 from anelab.bench.results.subject import CLOSED, MAIN_FILES, Network, Subject
 from anelab.bench.scenario import Scenario
 
-MOST_RESAMPLES = 100_000
+MOST_RESAMPLES, MOST_PROCESSES, MOST_SAMPLES = 100_000, 1000, 5_000_000
+MOST_ARMS, MOST_CELLS = 200, 100
+MOST_SECONDS = 10 * 366 * 86400
+YEARS = range(2000, 2200)
 """What a result that comes from elsewhere may ask of this machine."""
 Verdict = Literal["faster", "slower", "within noise", "not comparable", "not on NE"]
 
@@ -27,9 +31,9 @@ class Ending(Record):
 
     kind: Literal["signal", "hang", "memory", "exit", "error", "unavailable"]
     doing: str
-    detail: str
+    detail: Text
     signal: str | None = None
-    log: str = ""
+    log: Text = ""
 
     def text(self) -> str:
         what = self.signal or {"memory": "out of memory", "hang": "hung"}.get(self.kind, self.kind)
@@ -49,7 +53,7 @@ class Gate(Record):
 
     name: Literal["provider", "parity", "placement"]
     passed: bool | None
-    detail: str
+    detail: Text
 
 
 class Opening(Record):
@@ -116,18 +120,18 @@ class ArmResult(Record):
     variant: str
     device: str
     wants_ne: bool
-    files: dict[str, str]
+    files: dict[FileName, Sha256]
     """sha256 by the name of each file it ran."""
     available: bool
-    reason: str = ""
+    reason: Text = ""
     gates: list[Gate] = []
     placements: dict[int, Placement] = {}
     """By rows a call."""
     quality: float | None = None
     """The headline metric of its answers for the example rows."""
-    openings: list[Opening] = []
+    openings: list[Opening] = Field([], max_length=2 * MOST_PROCESSES)
     memory: Memory | None = None
-    cells: dict[Scenario, Cell] = {}
+    cells: dict[Scenario, Cell] = Field({}, max_length=MOST_CELLS)
     energy: Energy | None = None
 
     @property
@@ -201,16 +205,16 @@ class Host(Record):
 class Settings(Record):
     """How it was measured."""
 
-    arms: list[str]
-    reference: str
-    processes: int
+    arms: list[ArmName] = Field(max_length=MOST_ARMS)
+    reference: ArmName
+    processes: int = Field(le=MOST_PROCESSES)
     rounds: int
     slice_ms: float
     min_calls: int
     warm_up_ms: float
     settle_ms: float
     """Idle time between two slices."""
-    cells: list[Scenario]
+    cells: list[Scenario] = Field(max_length=MOST_CELLS)
     server_load: float
     energy: bool
     url: str | None
@@ -243,31 +247,34 @@ class Estimate(Record):
 
 class Report(Record):
     schema_: Literal["anelab.bench/1"] = Field("anelab.bench/1", alias="schema")
-    id: str = ""
+    id: Sha256 | Literal[""] = ""
     """sha256 of everything else."""
     measured_at: str
-    seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, le=MOST_SECONDS)
     imported: bool = False
     subject: Subject
     metric: str
     host: Host
     settings: Settings
-    arms: dict[str, ArmResult]
+    arms: dict[ArmName, ArmResult] = Field(max_length=MOST_ARMS)
     comparisons: list[Comparison]
-    noise: dict[Scenario, Comparison]
+    noise: dict[Scenario, Comparison] = Field(max_length=MOST_CELLS)
     """The reference against itself, by cell."""
-    conditions: list[Conditions]
+    conditions: list[Conditions] = Field(max_length=MOST_PROCESSES)
     failures: list[Failure]
-    warnings: list[str]
+    warnings: list[Text]
     estimates: list[Estimate] = []
-    samples_sha256: str = ""
-    samples: int = 0
+    samples_sha256: Sha256 | Literal[""] = ""
+    samples: int = Field(0, ge=0, le=MOST_SAMPLES)
 
     @field_validator("measured_at")
     @classmethod
     def _a_moment(cls, text: str) -> str:
-        if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError("must be a time with its zone, like 2026-11-20T10:00:00+00:00")
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None or moment.year not in YEARS:
+            raise ValueError(
+                f"must be a time of the years {YEARS[0]} to {YEARS[-1]} with its zone, like 2026-11-20T10:00:00+00:00"
+            )
         return text
 
     @model_validator(mode="after")

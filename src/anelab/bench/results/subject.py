@@ -1,8 +1,10 @@
 """What a benchmark measured: files, and the networks that they are."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from anelab.bench.results.fields import DataDigest, FileName, ModelName, Sha256, VersionNumber, WorkloadName
 
 MAIN_FILES = ("model.onnx", "model.mlpackage")
 """Of an export: the trained module in two formats."""
@@ -38,13 +40,13 @@ class Subject(BaseModel):
 
     model_config = CLOSED
 
-    workload: str
-    input_key: str
-    data_digest: str
-    files: dict[str, str]
-    networks: dict[str, Network] = {}
-    model: str | None = None
-    version: str | None = None
+    workload: WorkloadName
+    input_key: Sha256 | Literal[""]
+    data_digest: DataDigest
+    files: dict[FileName, Sha256]
+    networks: dict[FileName, Network] = {}
+    model: ModelName | None = None
+    version: VersionNumber | None = None
 
     @model_serializer(mode="wrap")
     def _without_empty_networks(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from anelab.errors import AnelabError
+from anelab.export.mlpackage import check_package
 from anelab.export.toolkit import toolkit
 
 
@@ -37,6 +38,7 @@ def load_package(path: Path) -> Package:
     """Raises AnelabError if it is no ML program, damaged, or has an operator that coremltools lacks."""
     if not path.exists():
         raise AnelabError(f"{path}: there is no such package")
+    check_package(path)
     with toolkit() as ct:
         from coremltools.converters.mil.frontend.milproto.load import load
 

@@ -14,6 +14,7 @@ from anelab.inference.model import Model, Plan, open_model
 from anelab.sequences.fastq import Integers
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.phred import Reads
+from anelab.texts import printable
 from anelab.workloads.read_quality import encode
 from anelab.workloads.read_quality.encode import WIDTH
 from anelab.workloads.read_quality.labels import SCORES, passes
@@ -94,6 +95,7 @@ def model_scorer(
         opened.require("read_quality", encode.VERSION)
         if opened.metadata.get("label") not in LABELS:
             raise AnelabError(f"{opened.path}: its metadata names no label of reads; export it again (`anelab export`)")
+        _check_ports(opened)
         predict = _predict_with(opened, rows)
 
         def of_whole(reads: Reads, parts: int) -> Values:
@@ -106,6 +108,17 @@ def model_scorer(
             lambda values, lengths: values >= threshold,
             whole,
             opened.metadata["label"] in SORTING,
+        )
+
+
+def _check_ports(model: Model) -> None:
+    """Raises AnelabError unless it takes reads and answers with one number each."""
+    sides = [(port.dtype, port.shape[1:]) for port in (*model.inputs, *model.outputs)]
+    if sides not in [[(dtype, (2 * WIDTH,)), ("float32", (1,))] for dtype in ("uint8", "float32")]:
+        ports = "; ".join(map(str, (*model.inputs, *model.outputs)))
+        raise AnelabError(
+            f"{model.path}: is no model of reads: it must take one input, uint8 or float32 [n, {2 * WIDTH}], and give "
+            f"one output, float32 [n, 1], but has {printable(ports)}"
         )
 
 

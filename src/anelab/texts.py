@@ -1,0 +1,83 @@
+"""Text and JSON that come from elsewhere: bounded before they are worked on, and shown without control characters."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+MOST_BYTES = 16 << 20
+"""Of JSON. A list in three bytes takes 64 in memory."""
+MOST_DEPTH = 64
+MOST_TEXT = 100_000
+"""Characters of one text in a record."""
+MOST_NUMBER = 2**63
+SHOWN = 300
+"""Characters of a text that comes from elsewhere, in a message."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Also what turns the direction of writing, and halves of characters."""
+LINES = re.compile(r"[\n\t]")
+
+
+def printable(text: object, most: int = SHOWN) -> str:
+    """As one line of at most so many characters: control characters are written like \\x1b."""
+    whole = CONTROL.sub(_escaped, str(text)[: most + 1])
+    return whole if len(whole) <= most else f"{whole[: most - 3]}..."
+
+
+def printable_lines(text: object, most: int = MOST_TEXT) -> str:
+    """As `printable`, but lines and tabs stay."""
+    return CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else _escaped(found), str(text)[:most])
+
+
+def utc_time(milliseconds: float) -> str:
+    """A moment in UTC, to the minute; what no calendar has is said to be unknown."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "time unknown"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def parse_json(data: bytes | str) -> Any:
+    """JSON of at most MOST_BYTES and MOST_DEPTH, without NaN. Raises ValueError that says what it is instead."""
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{len(data):,} bytes, at most {MOST_BYTES:,} are taken")
+    try:
+        value = json.loads(data, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError(f"lists in lists, more than {MOST_DEPTH} deep") from None
+    check_values(value)
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def check_values(value: Any) -> None:
+    """Raises ValueError for values that no record of ours has: too deep, too long, too large, or of control characters
+    other than lines and tabs."""
+    waiting = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if isinstance(one, str):
+            _check_text(one)
+        elif isinstance(one, int | float):
+            if not -MOST_NUMBER < one < MOST_NUMBER:
+                raise ValueError(f"a number is {printable(repr(one), 40)}; at most 2^63 is taken")
+        elif isinstance(one, list | dict):
+            if depth >= MOST_DEPTH:
+                raise ValueError(f"lists in lists, more than {MOST_DEPTH} deep")
+            inner = one if isinstance(one, list) else [*one.keys(), *one.values()]
+            waiting += [(part, depth + 1) for part in inner]
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"a text has {len(text):,} characters, at most {MOST_TEXT:,} are taken: {printable(text, 40)}")
+    if not text.isprintable() and (found := CONTROL.search(LINES.sub("", text))):
+        raise ValueError(f"a text has the control character {_escaped(found)}: {printable(text, 80)}")
