@@ -15,7 +15,10 @@ SHOWN = 300
 """Characters of a text that comes from elsewhere, in a message."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Also what turns the direction of writing, and halves of characters."""
-LINES = re.compile(r"[\n\t]")
+UNPRINTABLE = re.compile(CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+"""The same without lines and tabs."""
+SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""Which no file can hold."""
 
 
 def printable(text: object, most: int = SHOWN) -> str:
@@ -26,7 +29,7 @@ def printable(text: object, most: int = SHOWN) -> str:
 
 def printable_lines(text: object, most: int = MOST_TEXT) -> str:
     """As `printable`, but lines and tabs stay."""
-    return CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else _escaped(found), str(text)[:most])
+    return UNPRINTABLE.sub(_escaped, str(text)[:most])
 
 
 def utc_time(milliseconds: float) -> str:
@@ -42,15 +45,16 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def parse_json(data: bytes | str) -> Any:
-    """JSON of at most MOST_BYTES and MOST_DEPTH, without NaN. Raises ValueError that says what it is instead."""
+def parse_json(data: bytes | str, control: bool = True) -> Any:
+    """JSON of at most MOST_BYTES and MOST_DEPTH, without NaN; `control`: control characters are taken. Raises
+    ValueError that says what it is instead."""
     if len(data) > MOST_BYTES:
         raise ValueError(f"{len(data):,} bytes, at most {MOST_BYTES:,} are taken")
     try:
         value = json.loads(data, parse_constant=_no_number)
     except RecursionError:
         raise ValueError(f"lists in lists, more than {MOST_DEPTH} deep") from None
-    check_values(value)
+    _check_values(value, SURROGATES if control else UNPRINTABLE)
     return value
 
 
@@ -58,14 +62,13 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def check_values(value: Any) -> None:
-    """Raises ValueError for values that no record of ours has: too deep, too long, too large, or of control characters
-    other than lines and tabs."""
+def _check_values(value: Any, refused: re.Pattern[str]) -> None:
+    """Raises ValueError for values that no record of ours has: too deep, too long, too large, of refused characters."""
     waiting = [(value, 0)]
     while waiting:
         one, depth = waiting.pop()
         if isinstance(one, str):
-            _check_text(one)
+            _check_text(one, refused)
         elif isinstance(one, int | float):
             if not -MOST_NUMBER < one < MOST_NUMBER:
                 raise ValueError(f"a number is {printable(repr(one), 40)}; at most 2^63 is taken")
@@ -76,8 +79,8 @@ def check_values(value: Any) -> None:
             waiting += [(part, depth + 1) for part in inner]
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, refused: re.Pattern[str]) -> None:
     if len(text) > MOST_TEXT:
         raise ValueError(f"a text has {len(text):,} characters, at most {MOST_TEXT:,} are taken: {printable(text, 40)}")
-    if not text.isprintable() and (found := CONTROL.search(LINES.sub("", text))):
+    if not text.isprintable() and (found := refused.search(text)):
         raise ValueError(f"a text has the control character {_escaped(found)}: {printable(text, 80)}")

@@ -70,7 +70,7 @@ class Hang(Broken):
 @dataclass(frozen=True)
 class Leave(Broken):
     def fail(self) -> None:
-        print("native code says goodbye", flush=True)
+        print("\x1b[31mnative code says goodbye\x1b[m", flush=True)
         os._exit(3)
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from anelab.errors import AnelabError
+
 if TYPE_CHECKING:
     from torch import Tensor as Values
     from torch import nn
@@ -123,8 +125,9 @@ class Workload(ABC, Generic[C]):
     """Version of the contract between bytes, floats and outputs; changes when any of them does."""
 
     def simulate(self, config: C, out: Path) -> None:
-        """Write default raw data into the folder `out`, as real files, a function of the seed alone."""
-        raise NotImplementedError(f"{self.name} has no default data")
+        """Write default raw data into the folder `out`, as real files, a function of the seed alone. Raises AnelabError
+        if there are none."""
+        raise AnelabError(f"{self.name} has no default data; name your files: {self.name}.data.source=[PATH, ...]")
 
     @abstractmethod
     def prepare(self, config: C, files: Sequence[Path], out: Path) -> DataCard:

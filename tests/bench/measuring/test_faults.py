@@ -60,7 +60,7 @@ def test_an_arm_that_breaks_at_its_gates_is_recorded_and_the_others_are_timed(
 def test_what_the_libraries_said_last_is_kept(exported: Subject, tmp_path: Path) -> None:
     config = QUICK.model_copy(update={"processes": 1})
     report, _ = run(exported, [parse_arm("ort-cpu"), broken.Leave("1", "fp32")], tmp_path, config)
-    assert "native code says goodbye" in report.failures[0].ending.log
+    assert "\\x1b[31mnative code says goodbye\\x1b[m" in report.failures[0].ending.log, "colours are written out"
     report, _ = run(exported, [parse_arm("ort-cpu"), broken.Segfault("1", "fp32")], tmp_path, config)
     assert "Segmentation fault" in report.failures[0].ending.log
 

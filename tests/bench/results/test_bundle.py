@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from anelab.bench.results.bundle import CONTENTS, REPORT, SAMPLES, opened_bundle
+from anelab.bench.results import samples
+from anelab.bench.results.bundle import CONTENTS, REPORT, SAMPLES, opened_bundle, write_bundle
 from anelab.bench.results.report import identity, parse_report, read_report
+from anelab.bench.results.schema import Ending, Failure
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, file_digest, read_json, sha256_text
 from anelab.tracking.benchmarks import list_results
@@ -191,6 +193,64 @@ def test_what_else_is_in_it_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert not (tmp_path.parent / "evil.py").exists()
 
 
+def test_more_files_than_a_bundle_holds_are_refused_before_their_names_are_read(tmp_path: Path) -> None:
+    many = tmp_path / "many.zip"
+    with zipfile.ZipFile(many, "w") as archive:
+        for number in range(5000):
+            archive.writestr(str(number), b"")
+    with pytest.raises(AnelabError, match="it holds 5000 files"), opened_bundle(many):
+        pass
+
+
+def test_a_file_that_is_larger_than_it_says_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        size = archive.getinfo(REPORT).file_size
+    liar = tmp_path / "liar.zip"
+    liar.write_bytes(bundle.read_bytes().replace(size.to_bytes(4, "little"), (size // 2).to_bytes(4, "little")))
+    with pytest.raises(AnelabError, match="is not a bundle, or is truncated"), opened_bundle(liar):
+        pass
+
+
+def test_too_large_a_file_and_another_compression_are_refused(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    for compression, more in ((zipfile.ZIP_DEFLATED, b" " * (17 << 20)), (zipfile.ZIP_LZMA, b"")):
+        made = tmp_path / "made.zip"
+        with zipfile.ZipFile(made, "w", compression) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data + (more if name == REPORT else b""))
+        with pytest.raises(AnelabError, match=r"bench.json|contents.json"), opened_bundle(made):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"samples": 10_000_001}, "10,000,001 samples"), ({"conditions": "many"}, "resamples of 1000 processes")],
+)
+def test_what_no_import_could_check_is_not_exported(
+    bundle: Path, tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    with opened_bundle(bundle) as found:
+        if "conditions" in changes:
+            settings = found.report.settings.model_copy(update={"resamples": 100_000})
+            changes = {"conditions": [found.report.conditions[0]] * 1000, "settings": settings}
+        with pytest.raises(AnelabError, match=f"is not written, .*{why}"):
+            write_bundle(found.report.model_copy(update=changes), found.samples, tmp_path / "x.bench.zip")
+
+
+def test_samples_are_the_same_however_many_are_read_at_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened_bundle(bundle) as found:
+        whole = samples.read_samples(found.samples)
+        monkeypatch.setattr(samples, "ROWS_AT_ONCE", 37)
+        parts = samples.read_samples(found.samples)
+        assert len(whole) > 10
+        assert [vars(one) | {"ns": one.ns.tolist()} for one in parts] == [
+            vars(one) | {"ns": one.ns.tolist()} for one in whole
+        ]
+        with pytest.raises(AnelabError, match=r"rows, but the result states 3 samples"):
+            samples.read_samples(found.samples, "it", 3)
+
+
 def test_other_samples_are_refused(bundle: Path, tmp_path: Path) -> None:
     def swap(files: dict[str, bytes]) -> None:
         files[SAMPLES] = files[SAMPLES][:-1] + b"x"
@@ -208,6 +268,15 @@ def test_a_result_edited_in_place_is_told_from_a_real_one(home: Path, tmp_path: 
     content["arms"] = 3
     with pytest.raises(AnelabError, match="is not a benchmark result that this anelab reads: arms"):
         parse_report(content, "it")
+
+
+def test_a_result_of_this_machine_whose_libraries_print_colours_is_read(home: Path) -> None:
+    """ONNX Runtime's warnings have them; results of before they were left out are in stores."""
+    report = read_report(home / "reports/mnist/bench.json")
+    ending = Ending(kind="error", doing="open", detail="failed", log="\x1b[0;93mwarning\x1b[m")
+    lost = report.model_copy(update={"failures": [Failure(arm="ort-cpu:fp32", block=0, ending=ending)]})
+    content = lost.model_copy(update={"id": identity(lost)}).as_json()
+    assert parse_report(json.loads(canonical_json(content)), "it").failures[0].ending.log == ending.log
 
 
 def test_the_own_result_is_attached_when_the_model_is_registered(home: Path) -> None:

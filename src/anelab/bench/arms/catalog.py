@@ -4,25 +4,25 @@ An arm is named `kind[/option][:variant]`, such as ort-cpu, ort-cpu/2:int8 or co
 """
 
 import difflib
-import re
 
 from anelab.bench.arms.contract import Arm, Subject
 from anelab.errors import UsageError
+from anelab.names import ARM, fits
 
 MOST_THREADS = 1024
-NAME = re.compile(r"(?P<kind>[a-z-]+)(/(?P<option>\w+))?(:(?P<variant>\w+))?")
 
 
 def parse_arm(text: str) -> Arm:
     """The arm of that name. Raises UsageError that says what is allowed."""
-    match = NAME.fullmatch(text)
+    head, _, variant = text.partition(":")
+    kind, _, option = head.partition("/")
     known = kinds()
-    if match is None or match["kind"] not in known:
-        near = difflib.get_close_matches(text.partition("/")[0].partition(":")[0], known, n=1)
+    if not fits(ARM, text) or kind not in known:
+        near = difflib.get_close_matches(kind, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"an arm is kind[/option][:variant] with a kind of {', '.join(known)}, but got {text}{hint}")
-    arm = known[match["kind"]]
-    return arm(_option(arm, match["option"], text), match["variant"] or arm.variant_default)
+    arm = known[kind]
+    return arm(_option(arm, option or None, text), variant or arm.variant_default)
 
 
 def _option(arm: type[Arm], option: str | None, text: str) -> str:

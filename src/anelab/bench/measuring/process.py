@@ -11,6 +11,7 @@ from typing import Any
 from anelab.bench.arms.contract import Arm, Subject
 from anelab.bench.measuring.worker import serve
 from anelab.bench.results.schema import Ending
+from anelab.texts import printable_lines
 
 LOG_LINES = 40
 GRACE_SECONDS = 5.0
@@ -66,7 +67,7 @@ class WorkerProcess:
         if status == "ok":
             return value
         self.stop()
-        raise LostError(Ending(kind=status, doing=doing, detail=str(value), log=self._tail()))
+        raise LostError(Ending(kind=status, doing=doing, detail=printable_lines(value), log=self._tail()))
 
     def _ending(self, doing: str) -> Ending:
         """Of a process that has gone by itself."""
@@ -80,7 +81,7 @@ class WorkerProcess:
     def _tail(self) -> str:
         """The last lines that the worker's libraries printed."""
         text = self.log.read_text(errors="replace") if self.log.is_file() else ""
-        return "\n".join(text.strip().splitlines()[-LOG_LINES:])
+        return printable_lines("\n".join(text.strip().splitlines()[-LOG_LINES:]))
 
     def hang_up(self) -> None:
         """Which ends it, by and by."""

@@ -29,10 +29,12 @@ REPORT, SAMPLES, CONTENTS = "bench.json", "samples.parquet", "contents.json"
 MOST_BYTES = 64 << 20
 """Of a bundle; the samples of two hours of measuring take a tenth of it."""
 MOST_UNPACKED = {CONTENTS: MOST_JSON, REPORT: MOST_JSON, SAMPLES: 256 << 20}
+MOST_SAMPLES = 10_000_000
 MOST_DRAWS, MOST_WORK = 10_000_000, 500_000_000
 """Of a bootstrap over processes, and of all of a result's."""
-END, END_AT, LONG_END = b"PK\x05\x06", 22, b"PK\x06\x07"
-"""Of a ZIP file: the record at its end, its size, and what precedes it in one that is larger than a bundle."""
+END, END_AT, LONG_END, MOST_TAIL = b"PK\x05\x06", 22, b"PK\x06\x07", 1 << 17
+"""Of a ZIP file: the record at its end, its size, what precedes it in one that is larger than a bundle, and how far
+from the end it may lie."""
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 TIME = (1980, 1, 1, 0, 0, 0)
 """Equal contents are equal bundles."""
@@ -52,6 +54,8 @@ def write_bundle(report: Report, samples: Path, target: Path) -> None:
     """Raises AnelabError if the samples are not those of the report."""
     if not samples.is_file() or file_digest(samples) != report.samples_sha256:
         raise AnelabError(f"{samples}: are not the samples of this result; run `dvc checkout` or measure again")
+    if too_much := _too_much(report):
+        raise AnelabError(f"{target}: is not written, {too_much}; measure with fewer or shorter turns")
     text = canonical_json(report.as_json())
     files = {REPORT: sha256_text(text), SAMPLES: report.samples_sha256}
     unsigned = {"schema": SCHEMA, "id": report.id, "models": report.subject.files, "files": files}
@@ -106,9 +110,12 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
 def _check_end(path: Path) -> None:
     """Raises AnelabError for a file that is too large, or has more files in it than a bundle: before their names are
     read."""
-    if path.is_file() and path.stat().st_size > MOST_BYTES:
+    size = path.stat().st_size
+    if size > MOST_BYTES:
         raise _changed(path, f"it has more than {MOST_BYTES >> 20} MiB")
-    data = path.read_bytes()
+    with path.open("rb") as handle:
+        handle.seek(max(size - MOST_TAIL, 0))
+        data = handle.read()
     place = data.rfind(END)
     if place < 0 or len(data) < place + END_AT:
         raise zipfile.BadZipFile("the end of a ZIP file is missing")
@@ -119,7 +126,7 @@ def _check_end(path: Path) -> None:
 
 def _json(path: Path, data: bytes) -> Any:
     try:
-        return parse_json(data)
+        return parse_json(data, control=False)
     except ValueError as error:
         raise _changed(path, f"what it holds is no JSON of a result ({error})") from None
 
@@ -130,10 +137,8 @@ def _changed(path: Path, why: str) -> AnelabError:
 
 def _check_figures(path: Path, report: Report, samples: Path) -> None:
     """Whoever changes a figure can also sign anew, but the samples would have to follow."""
-    blocks, settings = len(report.conditions), report.settings
-    work = settings.resamples * blocks * len(report.arms) * max(len(settings.cells), 1)
-    if settings.resamples * blocks > MOST_DRAWS or work > MOST_WORK:
-        raise _changed(path, f"its {settings.resamples:,} resamples of {blocks} blocks are more than can be checked")
+    if too_much := _too_much(report):
+        raise _changed(path, too_much)
     slices = read_samples(samples, str(path), report.samples)
     try:
         again = summarised(report, slices)
@@ -148,6 +153,17 @@ def _check_figures(path: Path, report: Report, samples: Path) -> None:
     for part in ("arms", "comparisons", "noise"):
         if not _same(again.as_json()[part], report.as_json()[part]):
             raise _changed(path, f"its {part} do not follow from its samples")
+
+
+def _too_much(report: Report) -> str:
+    """What of a result would take its reader too much time or memory to check; "" if nothing does."""
+    blocks, settings = len(report.conditions), report.settings
+    work = settings.resamples * blocks * len(report.arms) * max(len(settings.cells), 1)
+    if report.samples > MOST_SAMPLES:
+        return f"it has {report.samples:,} samples, a bundle at most {MOST_SAMPLES:,}"
+    if settings.resamples * blocks > MOST_DRAWS or work > MOST_WORK:
+        return f"{settings.resamples:,} resamples of {blocks} processes are more than an import can check"
+    return ""
 
 
 def _same(one: Any, other: Any) -> bool:

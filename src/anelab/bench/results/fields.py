@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import StringConstraints
 
 from anelab import names
-from anelab.texts import printable_lines
 
 WorkloadName = Annotated[str, StringConstraints(pattern=names.WORKLOAD)]
 ModelName = Annotated[str, StringConstraints(pattern=names.MODEL)]
@@ -14,5 +13,3 @@ ArmName = Annotated[str, StringConstraints(pattern=names.ARM)]
 Sha256 = Annotated[str, StringConstraints(pattern=names.SHA256)]
 DataDigest = Annotated[str, StringConstraints(pattern=names.DATA_DIGEST)]
 FileName = Annotated[str, StringConstraints(pattern=names.FILE)]
-Text = Annotated[str, BeforeValidator(lambda text: printable_lines(text) if isinstance(text, str) else text)]
-"""What a library said: without control characters, which nobody could read back."""

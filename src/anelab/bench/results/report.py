@@ -13,7 +13,7 @@ from anelab.bench.results.summary import Timed, not_on_ne
 from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
-from anelab.texts import check_values, printable
+from anelab.texts import printable
 
 UNITS = re.compile("/(cpu_and_ne|cpu_and_gpu|all)")
 """Core ML's sets of units but the CPU alone, in an arm's name."""
@@ -73,7 +73,6 @@ def read_report(path: Path) -> Report:
 
 def parse_report(content: object, where: str) -> Report:
     try:
-        check_values(content)
         report = Report.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
@@ -82,8 +81,6 @@ def parse_report(content: object, where: str) -> Report:
             f"{where}: is not a benchmark result that this anelab reads: {printable(place)}: {first['msg']}, "
             f"but got {printable(repr(first['input']), 80)}"
         ) from None
-    except ValueError as error:
-        raise AnelabError(f"{where}: is not a benchmark result that this anelab reads: {error}") from None
     if report.id != identity(report):
         raise AnelabError(f"{where}: was changed after it was written: its content does not match its id")
     return report

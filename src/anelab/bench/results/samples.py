@@ -1,15 +1,14 @@
 """Raw samples: every call that was timed, warm-up included, as one Parquet file."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.bench.results.schema import MOST_SAMPLES
 from anelab.bench.results.stats import outlier_labels
 from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
@@ -41,7 +40,9 @@ class Slice:
     kept_up: bool | None = None
 
 
-MOST_BYTES_A_ROW = 100
+MOST_BYTES_A_ROW, ROWS_AT_ONCE = 100, 1 << 19
+BELONG_TOGETHER = ("arm", "cell", "phase", "block", "round", "began_unix_ns")
+"""Rows that agree in these are of one slice."""
 TEXTS = ["arm", "cell", "phase"]
 """Read as numbers of a few values each."""
 COLUMNS = ("arm", "cell", "phase", "block", "round", "order", "began_unix_ns", "steady", "rate_hz", "kept_up")
@@ -95,15 +96,15 @@ def _outliers(slices: Sequence[Slice]) -> list[NDArray[np.int8]]:
 
 
 def read_samples(path: Path, where: str = "", count: int | None = None) -> list[Slice]:
-    """Raises AnelabError if the file is missing, damaged, not of samples, or of more than MOST_SAMPLES, or not of
-    `count`. `where`: what messages call it; default: its path."""
+    """Raises AnelabError if the file is missing, damaged, not of samples, or not of `count`. `where`: what messages
+    call it; default: its path."""
     import pyarrow.parquet as pq
 
     where = where or str(path)
     try:
         with pq.ParquetFile(path, read_dictionary=TEXTS) as file:
             _check_size(file.metadata, count)
-            return list(_slices(file.read([*COLUMNS, "ns"])))
+            return _joined(_slices(batch) for batch in file.iter_batches(ROWS_AT_ONCE, columns=[*COLUMNS, "ns"]))
     except FileNotFoundError:
         raise AnelabError(f"{where}: there are no samples; run `anelab bench run` or `dvc checkout`") from None
     except AnelabError as error:
@@ -115,8 +116,6 @@ def read_samples(path: Path, where: str = "", count: int | None = None) -> list[
 def _check_size(metadata: Any, count: int | None) -> None:
     """By what the file says of itself, before it is read. A column of few values is small however many rows it has."""
     rows = metadata.num_rows
-    if rows > MOST_SAMPLES:
-        raise AnelabError(f"it has {rows:,} rows, at most {MOST_SAMPLES:,} are taken")
     if count is not None and rows != count:
         raise AnelabError(f"it has {rows:,} rows, but the result states {count:,} samples")
     unpacked = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
@@ -124,14 +123,26 @@ def _check_size(metadata: Any, count: int | None) -> None:
         raise AnelabError(f"its {rows:,} rows take {unpacked:,} bytes, which is more than samples do")
 
 
-def _slices(table: "pa.Table") -> Iterator[Slice]:
+def _joined(batches: Iterable[Iterator[Slice]]) -> list[Slice]:
+    """The slices of all batches; one that goes on in the next is whole."""
+    found: list[Slice] = []
+    for slices in batches:
+        for one in slices:
+            if found and all(getattr(found[-1], name) == getattr(one, name) for name in BELONG_TOGETHER):
+                found[-1] = replace(found[-1], ns=np.concatenate([found[-1].ns, one.ns]))
+            else:
+                found.append(one)
+    return found
+
+
+def _slices(batch: "pa.RecordBatch") -> Iterator[Slice]:
     """The runs of rows that belong together."""
-    columns: dict[str, Any] = {name: table[name].combine_chunks() for name in COLUMNS}
-    ns = table["ns"].to_numpy()
+    columns: dict[str, Any] = {name: batch[name] for name in COLUMNS}
+    ns = batch["ns"].to_numpy().copy()  # without the rest of the batch
     if not len(ns):
         return
     changes = np.zeros(len(ns) - 1, bool)
-    for name in ("arm", "cell", "phase", "block", "round", "began_unix_ns"):
+    for name in BELONG_TOGETHER:
         values = columns[name]
         codes = values.indices if hasattr(values, "indices") else values
         changes |= np.diff(codes.to_numpy()) != 0
