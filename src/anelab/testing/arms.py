@@ -51,7 +51,7 @@ class ArmContract:
         assert set(arm.files(subject)) <= set(subject.manifest["files"])
 
     def test_it_says_why_it_is_not_available_elsewhere(self, arm: Arm, tmp_path: Path, subject: Subject) -> None:
-        (tmp_path / "manifest.json").write_text('{"files": {}}')
+        (tmp_path / "manifest.json").write_text('{"files": {}, "metadata": {}}')
         bare = replace(subject, folder=tmp_path, checkpoint=None, prepared=None, url=None)
         reason = arm.unavailable(bare)
         assert reason is not None

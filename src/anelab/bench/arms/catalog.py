@@ -17,12 +17,15 @@ def parse_arm(text: str) -> Arm:
     head, _, variant = text.partition(":")
     kind, _, option = head.partition("/")
     known = kinds()
-    if not fits(ARM, text) or kind not in known:
-        near = difflib.get_close_matches(kind, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"an arm is kind[/option][:variant] with a kind of {', '.join(known)}, but got {text}{hint}")
-    arm = known[kind]
-    return arm(_option(arm, option or None, text), variant or arm.variant_default)
+    near = difflib.get_close_matches(kind, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near and near[0] != kind else ""
+    wanted = f"an arm is kind[/option][:variant] with a kind of {', '.join(known)}, but got {text}{hint}"
+    if kind not in known:
+        raise UsageError(wanted)
+    arm = known[kind](_option(known[kind], option or None, text), variant or known[kind].variant_default)
+    if not fits(ARM, text):
+        raise UsageError(wanted)
+    return arm
 
 
 def _option(arm: type[Arm], option: str | None, text: str) -> str:

@@ -128,7 +128,7 @@ def _json(path: Path, data: bytes) -> Any:
     try:
         return parse_json(data, control=False)
     except ValueError as error:
-        raise _changed(path, f"what it holds is no JSON of a result ({error})") from None
+        raise _changed(path, f"its JSON is not that of a result: {error}") from None
 
 
 def _changed(path: Path, why: str) -> AnelabError:

@@ -76,9 +76,9 @@ def parse_report(content: object, where: str) -> Report:
         report = Report.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
         raise AnelabError(
-            f"{where}: is not a benchmark result that this anelab reads: {printable(place)}: {first['msg']}, "
+            f"{where}: is not a benchmark result that this anelab reads: {printable(place)}: {message}, "
             f"but got {printable(repr(first['input']), 80)}"
         ) from None
     if report.id != identity(report):
