@@ -3,12 +3,14 @@
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import anelab
+from anelab.allowed_hosts import AllowedHosts, check_host
 from anelab.errors import AnelabError
 from anelab.workspace import Workspace
 
@@ -24,8 +26,10 @@ QUIET = {
 }
 
 
-def serve(workspace: Workspace, port: int) -> None:
-    """Until it is interrupted. Raises AnelabError if Streamlit or the pages are missing, or the port is taken."""
+def serve(workspace: Workspace, port: int, hosts: Sequence[str] = ()) -> None:
+    """Until it is interrupted; to requests for a loopback name, or for one of `hosts`. Raises UsageError for what is no
+    name of a host, AnelabError if Streamlit or the pages are missing, or the port is taken."""
+    names = [check_host(name) for name in hosts]
     if find_spec("streamlit") is None:
         raise AnelabError("Streamlit is not installed; run `make setup`, or install anelab[dashboard]")
     app = _app()
@@ -33,7 +37,7 @@ def serve(workspace: Workspace, port: int) -> None:
     os.environ.update(QUIET | {WORKSPACE: str(workspace.root)})
     _import_first(workspace)
     print(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it", flush=True)
-    _run(app, port)
+    _run(app, port, names)
 
 
 def _app() -> Path:
@@ -79,8 +83,10 @@ def _import_first(workspace: Workspace) -> None:
                     reading.benchmark(store, run.id)
 
 
-def _run(app: Path, port: int) -> None:
-    from streamlit.web import cli
+def _run(app: Path, port: int, hosts: Sequence[str]) -> None:
+    from starlette.middleware import Middleware
+    from streamlit.starlette import App
 
-    sys.argv = ["streamlit", "run", str(app), f"--server.address={ADDRESS}", f"--server.port={port}"]
-    cli.main(prog_name="anelab dashboard")
+    sys.argv = [str(app)]  # beside which Streamlit looks for its configuration
+    config = {"server.address": ADDRESS, "server.port": port, "logger.hideWelcomeMessage": True}
+    App(app, middleware=[Middleware(AllowedHosts, hosts=hosts)]).run(config=config)

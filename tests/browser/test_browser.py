@@ -1,5 +1,6 @@
 """The dashboard as a person has it: in Chromium, on the store that the pipeline made."""
 
+import http.client
 import shutil
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -146,3 +147,21 @@ def test_the_picture_of_the_readme_is_of_real_results_alone(watched: Watched, pi
         assert page.locator('[data-testid="stVegaLiteChart"]').count()
         page.screenshot(path=pictures / "dashboard.png", clip={"x": 0, "y": 0, "width": 1400, "height": 1240})
     assert (pictures / "dashboard.png").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("evil.example", "http://evil.example", 403),
+        ("127.0.0.1", "http://evil.example", 403),
+        ("localhost:9000", "http://localhost:9000", 101),
+    ],
+)
+def test_a_websocket_of_another_site_is_refused(address: str, host: str, origin: str, status: int) -> None:
+    """A forwarded port is another, a foreign name is another site's."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+    names = {"Host": host, "Origin": origin, "Upgrade": "websocket", "Connection": "Upgrade"}
+    keys = {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13"}
+    connection.request("GET", "/_stcore/stream", headers=names | keys | {"Sec-WebSocket-Protocol": "streamlit"})
+    assert connection.getresponse().status == status
+    connection.close()

@@ -10,16 +10,22 @@ from anelab.errors import UsageError
 
 COMMANDS = commands()
 
+ALLOW_HOST_HELP = (
+    "A name, besides localhost, that browsers may know the dashboard by: of a proxy that publishes it. Repeat it for "
+    "more. See docs/publishing.md first: whoever reaches that name reads everything."
+)
+
 
 @COMMANDS.command(epilog=f"Example: anelab dashboard --port 8600. {EVERYWHERE}")
 def dashboard(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(help="The port. Only this machine can reach it.", min=1, max=65535)] = 8501,
+    allow_host: Annotated[list[str] | None, typer.Option(metavar="NAME", help=ALLOW_HOST_HELP)] = None,
 ) -> None:
     """Serve the dashboard to this machine."""
     from anelab.dashboard import serve
 
-    serve(ctx.obj.anywhere(), port)
+    serve(ctx.obj.anywhere(), port, allow_host or ())
 
 
 @COMMANDS.command(epilog=f"Example: anelab report --workload mnist -o mnist.html. {EVERYWHERE}")
