@@ -62,7 +62,7 @@ def test_a_metric_left_to_the_label_is_that_of_its_question(label: str, metric: 
         ("mnist", "-S takes key=value"),
         ("mnist.data.source=[a", "not valid YAML"),
         ("mnist.data.source=['']", "must be simulate or a list"),
-        ("seed=&a [*a]", "valid integer|as a configuration"),
+        ("seed=&a [*a]", "not valid YAML: a list or mapping holds itself"),
         ("seed={1: 2, 2020-01-01: 3}", "valid integer|as a configuration"),
     ],
 )

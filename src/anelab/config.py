@@ -2,36 +2,17 @@
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from anelab import workloads
 from anelab.bench.arms.catalog import parse_arm
 from anelab.errors import UsageError
 from anelab.learning.config import Section, WorkloadConfig
-
-_BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_BASE_LOADER):  # type: ignore[misc]  # its base is chosen at run time
-    """YAML 1.2's floats, as DVC reads them (1e-3 is a number, not a text), and no key twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [str(key.value) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key} occurs twice, {str(node.start_mark).strip()}")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+from anelab.yaml_text import parse_yaml
 
 
 class Params(Section):
@@ -51,13 +32,13 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     Raises UsageError that lists every unknown key, wrong type and impossible value.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        raw = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist, and this command needs it; run it inside a clone of the project, or name one with "
             "--workspace"
         ) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"{path.name} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path.name} must be a mapping of keys to values")
@@ -106,8 +87,8 @@ def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
     if not equals or not key:
         raise UsageError(f"-S takes key=value, like -S seed=3 or -S WORKLOAD.training.max_epochs=3, but got {text!r}")
     try:
-        parsed = yaml.load(value, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
+        parsed = parse_yaml(value)
+    except ValueError as error:
         raise UsageError(f"-S {key}: {value!r} is not valid YAML: {error}") from None
     return _with(raw, key.split("."), parsed)
 

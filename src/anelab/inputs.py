@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anelab import sources
 from anelab.errors import AnelabError
 from anelab.files import sha256_text, write_json, write_text
 from anelab.host import host_facts
 from anelab.workspace import MARKER, Workspace
+from anelab.yaml_text import parse_yaml
 
 
 def write_manifest(workload: str, source: str | list[str], workspace: Workspace) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def main(workload: str) -> None:
         write_host(workspace)
         return
     text = (workspace.project / MARKER).read_text(encoding="utf-8")
-    params = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    params = parse_yaml(text)
     _check_once(text, workspace)
     write_manifest(workload, params[workload]["data"]["source"], workspace)
 
@@ -66,7 +65,7 @@ if __name__ == "__main__":
     try:
         try:
             main(sys.argv[1])
-        except (KeyError, TypeError, yaml.YAMLError):
+        except (KeyError, TypeError, ValueError):
             raise AnelabError(_explain(sys.argv[1])) from None
     except AnelabError as error:
         sys.exit(f"anelab: {error}")

@@ -9,10 +9,10 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from anelab.errors import DamagedFileError
 from anelab.files import copy_path, dvc_md5, replacing
 from anelab.workspace import MARKER
+from anelab.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from anelab.stages.job import Job
@@ -44,14 +44,14 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def _locked(lock: Path, name: str) -> dict[str, Any] | None:
     try:
-        entry: dict[str, Any] = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"][name]
+        entry: dict[str, Any] = read_yaml(lock)["stages"][name]
         return entry if entry["outs"] else None
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+    except (OSError, DamagedFileError, LookupError, TypeError):
         return None
 
 
 def _same_parameters(entry: Mapping[str, Any], folder: Path) -> bool:
-    now = yaml.safe_load((folder / MARKER).read_text(encoding="utf-8"))
+    now = read_yaml(folder / MARKER)
     recorded = entry.get("params", {}).get(MARKER, {})
     return all(_value(now, name) == value for name, value in recorded.items())
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from anelab import workloads
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.learning.base import PLOTS, Arrays, Split
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
+from anelab.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from anelab.training.fit import Fitted
@@ -27,7 +26,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.training.fit import fit
     from anelab.training.search import apply_values
 
-    values = yaml.safe_load((job.output("search") / "best.yaml").read_text()) or {}
+    values = read_yaml(job.output("search") / "best.yaml") or {}
     config = apply_values(job.config, values)
     fitted = fit(job.workload, config, job.prepared, work, make_observers(config, f"train {job.name}", work))
     test = job.workload.load(config, job.prepared, "test")

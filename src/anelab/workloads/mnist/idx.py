@@ -1,7 +1,7 @@
 """IDX, the format of MNIST: two zero bytes, a type, a rank, big-endian sizes, then the values."""
 
 import gzip
-import zlib
+from itertools import chain
 from math import prod
 from pathlib import Path
 
@@ -9,28 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
+from anelab.sequences.streams import read_bytes
 
-UINT8 = 8
+UINT8, MOST_VALUES = 8, 400 << 20
 
 
 def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
-    """Unsigned bytes of the given rank, plain or gzip by content. Raises AnelabError."""
-    data = _content(path)
-    if len(data) < 4 or data[:3] != bytes([0, 0, UINT8]) or data[3] != rank or len(data) < 4 + 4 * rank:
+    """Unsigned bytes of the given rank, plain or compressed, at most MOST_VALUES. Raises AnelabError."""
+    parts, start = read_bytes(path), 4 + 4 * rank
+    head = next(parts, b"")
+    if head[:4] != bytes([0, 0, UINT8, rank]) or len(head) < start:
         raise AnelabError(f"{path}: not an IDX file of unsigned bytes with {rank} dimensions")
-    shape = tuple(np.frombuffer(data, ">u4", rank, 4).tolist())
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
-    if values.size != prod(shape):
-        raise AnelabError(f"{path}: has {values.size} values, not the shape {shape} it states; it is cut or damaged")
+    shape = tuple(np.frombuffer(head, ">u4", rank, 4).tolist())
+    if prod(shape) > MOST_VALUES:
+        raise AnelabError(f"{path}: states the shape {shape}, but at most {MOST_VALUES:,} values are taken")
+    values, count = np.empty(prod(shape), np.uint8), 0
+    for part in chain([head[start:]], parts):
+        if (count := count + len(part)) > len(values):
+            break
+        values[count - len(part) : count] = np.frombuffer(part, np.uint8)
+    if count != len(values):
+        raise AnelabError(f"{path}: has {count} values, not the shape {shape} it states; it is cut or damaged")
     return values.reshape(shape)
-
-
-def _content(path: Path) -> bytes:
-    data = path.read_bytes()
-    try:
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise AnelabError(f"{path}: the gzip stream is damaged or truncated ({error})") from None
 
 
 def write_idx(path: Path, values: NDArray[np.uint8]) -> None:

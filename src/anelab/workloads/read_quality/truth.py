@@ -9,17 +9,20 @@ hexadecimal digit, the sum of what makes its true chance of an error another one
 
 import gzip
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
+from anelab.texts import printable
 from anelab.workloads.read_quality.encode import WIDTH
 
 TRUTH_SUFFIX = ".truth.tsv.gz"
 COLUMNS = ("read_id", "errors", "places", "expected_errors", "true_expected_errors", "chance_of_none", "causes")
+MOST_LINE = 1 << 20
 GGC, HOMOPOLYMER, OVERSTATED, UNREAD = 1, 2, 4, 8
 
 
@@ -34,18 +37,31 @@ class Truth(NamedTuple):
 
 def read_truth(path: Path) -> dict[str, Truth]:
     """By read_id. Raises AnelabError."""
+    table = dict[str, Truth]()
     try:
-        header, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        columns = {name: place for place, name in enumerate(header.split("\t"))}
-        rows = [line.split("\t") for line in lines]
-        table = {row[columns["read_id"]]: _truth(row, columns) for row in rows}
+        with gzip.open(path, "rt", encoding="utf-8") as handle:
+            rows = _rows(handle)
+            columns = {name: place for place, name in enumerate(next(rows, []))}
+            if "read_id" not in columns:
+                raise ValueError("its first line has no read_id")
+            for row in rows:
+                name = row[columns["read_id"]]
+                if name in table:
+                    raise ValueError(f"read {printable(name, 80)} occurs twice")
+                table[name] = _truth(row, columns)
     except (OSError, EOFError, zlib.error, ValueError, LookupError) as error:
         raise AnelabError(
             f"{path}: must be a gzip table with a header and columns read_id and errors, parted by tabs, but: {error}"
         ) from None
-    if len(table) < len(rows):
-        raise AnelabError(f"{path}: has {len(rows)} rows but only {len(table)} different reads")
     return table
+
+
+def _rows(handle: TextIO) -> Iterator[list[str]]:
+    """Line by line, so that a file that is no table is not held whole."""
+    for number, line in enumerate(iter(lambda: handle.readline(MOST_LINE), ""), start=1):
+        if len(line) == MOST_LINE:
+            raise ValueError(f"line {number} has {MOST_LINE:,} characters or more")
+        yield line.rstrip("\r\n").split("\t")
 
 
 def _truth(row: list[str], columns: dict[str, int]) -> Truth:
@@ -66,5 +82,5 @@ def wrong_bases(truths: list[Truth]) -> NDArray[np.bool_] | None:
     for row, truth in enumerate(truths):
         if truth.places is None:
             return None
-        found[row, list(truth.places)] = True
+        found[row, [place for place in truth.places if place < WIDTH]] = True
     return found
