@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -13,6 +14,7 @@ from anelab.errors import AnelabError, DamagedFileError
 from anelab.export.manifest_file import read_manifest
 from anelab.export.mlpackage import read_spec
 from anelab.files import canonical_json, damaged_files, file_digest, inside, read_json, write_json
+from anelab.inference.reads.run import Outputs, Reading, score_reads
 from anelab.inference.reads.scorer import model_scorer
 from anelab.texts import MOST_BYTES, parse_json, printable, printable_lines, utc_time
 from anelab.tracking.benchmarks import import_bundle
@@ -216,13 +218,19 @@ def test_a_time_that_no_calendar_has_is_shown_as_unknown() -> None:
     assert [utc_time(value) for value in (253402351199000, 10**30, float("inf"), -(10**18))] == ["time unknown"] * 4
 
 
-def reads_model(path: Path, nodes: list[onnx.NodeProto], shape: list[object], kind: int = TensorProto.FLOAT) -> Path:
+def reads_model(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    shape: list[object],
+    kind: int = TensorProto.FLOAT,
+    label: str = "mean_quality",
+) -> Path:
     """A model that says of itself that it judges reads."""
     given = helper.make_tensor_value_info("input", TensorProto.UINT8, ["n", 300])
     answer = helper.make_tensor_value_info("output", kind, shape)
     graph = helper.make_graph([helper.make_node("Cast", ["input"], ["f"], to=kind), *nodes], "lie", [given], [answer])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    helper.set_model_props(model, {"workload": "read_quality", "preprocessing": "reads/3", "label": "mean_quality"})
+    helper.set_model_props(model, {"workload": "read_quality", "preprocessing": "reads/3", "label": label})
     onnx.save(model, path)
     return path
 
@@ -255,3 +263,33 @@ def test_a_model_that_answers_each_row_is_believed(tmp_path: Path) -> None:
     model = reads_model(tmp_path / "m.onnx", [MEAN_OF_EACH], ["n", 1])
     with model_scorer(Workspace.anywhere, str(model)) as scorer:
         assert len(scorer.score(next(read_reads(tmp_path / "r.fq", 33, "--phred ")))) == 3
+
+
+@pytest.mark.parametrize(
+    "answers", [[np.nan, 0.75, 0.25], [np.inf, 0.75, 0.25], [-3.0, 0.75, 0.25], [1e30, 0.75, 0.25]]
+)
+@pytest.mark.parametrize("sorts", [True, False])
+def test_an_answer_that_is_no_probability_is_counted_and_fails(
+    answers: list[float], sorts: bool, tmp_path: Path
+) -> None:
+    """The model answers a read by the first of its bases: A, C, G."""
+    (tmp_path / "r.fq").write_text("".join(f"@{base}\n{base * 9}\n+\n{'I' * 9}\n" for base in "ACG"))
+    table = helper.make_tensor("table", TensorProto.FLOAT, [9, 1], [0] * 4 + answers + [0, 0])
+    nodes = [
+        helper.make_node("Constant", [], ["table"], value=table),
+        helper.make_node("Slice", ["f", "zero", "one", "axis"], ["first"]),
+        helper.make_node("Cast", ["first"], ["places"], to=TensorProto.INT64),
+        helper.make_node("GatherND", ["table", "places"], ["output"]),
+    ]
+    constants = {"zero": 0, "one": 1, "axis": 1}
+    for name, value in constants.items():
+        tensor = helper.make_tensor(name, TensorProto.INT64, [1], [value])
+        nodes.insert(0, helper.make_node("Constant", [], [name], value=tensor))
+    model = reads_model(tmp_path / "m.onnx", nodes, ["n", 1], label="true_errors" if sorts else "mean_quality")
+    out = tmp_path / "o.tsv"
+    with model_scorer(Workspace.anywhere, str(model)) as scorer:
+        found = score_reads([tmp_path / "r.fq"], scorer, Outputs(out), Reading(phred=33))
+    assert (found.reads, found.passing, found.invalid) == (3, 1, 1)
+    assert out.read_text().splitlines()[1:] == ["A\tnan\tFAIL", "C\t0.750000\tPASS", "G\t0.250000\tFAIL"]
+    assert found.as_json()["invalid"] == 1
+    assert set(found.thresholds().values()) <= {0.24, 0.74}

@@ -12,6 +12,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, OPTIONS, take_common
 from anelab.errors import AnelabError
+from anelab.interruption import exit_if_stuck
 from anelab.texts import printable, printable_lines
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ def register_commands() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command; exit 0 if it worked, 1 if it failed, 2 if it was used wrongly."""
+    exit_if_stuck()
     try:
         common, rest = take_common(sys.argv[1:] if arguments is None else arguments)
         if common.verbose:

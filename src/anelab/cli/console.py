@@ -43,6 +43,9 @@ NamedModel = Annotated[
 Version = Annotated[
     str | None, typer.Argument(metavar="VERSION", help="A version number or an alias. Not needed if MODEL names one.")
 ]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.1, help="The longest that the model may take for one call.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -10,6 +10,7 @@ from anelab.cli.console import (
     AsJson,
     Model,
     NamedModel,
+    Timeout,
     Version,
     Workload,
     as_text,
@@ -19,6 +20,7 @@ from anelab.cli.console import (
 )
 from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
+from anelab.interruption import TIMEOUT_S, watched
 
 if TYPE_CHECKING:
     from anelab.tracking.reference import VersionReference
@@ -134,6 +136,7 @@ def evaluate(
         ),
     ] = "fp16",
     out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
+    timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate any Core ML package on any host, operator by operator.
@@ -160,7 +163,7 @@ def evaluate(
     chosen = check_mode(mode)
     check_out(out)
     with opened_package(ctx.obj.workspace, package) as path:
-        predict = mil_predictor(path, chosen)
+        predict = mil_predictor(path, chosen, timeout)
         outputs = predict(read_rows_of(path, rows, input_names(path)))
     if chosen == "ane":
         notify("anelab: mode ane uses ranges that one author measured on an M1: a warning, not a proof")
@@ -182,6 +185,7 @@ def lint(
         Path | None, typer.Option("--input", help=f"Real rows (.npz, .npy), to check the ranges of values. {IMAGES}")
     ] = None,
     function: Function = None,
+    timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """List what keeps any Core ML package off the Neural Engine.
@@ -193,7 +197,7 @@ def lint(
     from anelab.export.readiness import inspect_package
     from anelab.inference.location import opened_package
 
-    with opened_package(ctx.obj.workspace, package) as path:
+    with opened_package(ctx.obj.workspace, package) as path, watched(str(path), timeout):
         arrays = read_rows(rows, input_names(path)) if rows else None
         found = inspect_package(path, arrays, function)
     if as_json:
@@ -216,6 +220,7 @@ def blame(
         float, typer.Option(help="Largest error of an operator that is allowed: absolute up to 1, relative above.")
     ] = 5e-3,
     function: Function = None,
+    timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Find the operator of any Core ML package that 16 bits break first.
@@ -229,7 +234,7 @@ def blame(
     from anelab.export.mlpackage import input_names
     from anelab.inference.location import opened_package
 
-    with opened_package(ctx.obj.workspace, package) as path:
+    with opened_package(ctx.obj.workspace, package) as path, watched(str(path), timeout):
         found = find_blame(path, read_rows(rows, input_names(path)), tolerance, function)
     if as_json:
         print_json(asdict(found))

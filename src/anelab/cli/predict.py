@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
+from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, notify, print_json
 from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
+from anelab.interruption import TIMEOUT_S
 
 if TYPE_CHECKING:
     from anelab.inference.model import Model
@@ -41,6 +42,7 @@ def predict(
     ] = None,
     provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
     threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime.", min=1, max=1024)] = 1,
+    timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Run a model on rows of arrays, or check its golden vectors.
@@ -52,7 +54,7 @@ def predict(
     if golden == (rows is not None and out is not None) or (golden and (rows or out)):
         raise UsageError("predict needs ROWS and -o OUT, or --golden without them; see `anelab predict --help`")
     check_out(out)
-    with open_model(ctx.obj.workspace, model, Plan(provider, threads), file=file) as opened:
+    with open_model(ctx.obj.workspace, model, Plan(provider, threads, timeout_s=timeout), file=file) as opened:
         if rows is not None and out is not None:
             _predict(opened, rows, out, as_json)
         elif _check_golden(opened, tolerance, as_json):

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
+from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, print_json
 from anelab.errors import UsageError
+from anelab.interruption import TIMEOUT_S
 
 if TYPE_CHECKING:
     from anelab.cli.console import Common
@@ -75,6 +77,7 @@ def score(
     multiqc: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write files for MultiQC into this folder.")
     ] = None,
+    timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Score reads: PASS or FAIL for each read, by a model or a rule."""
@@ -98,6 +101,7 @@ def score(
                 stack.callback(signal.signal, number, before)
                 signal.signal(number, _end)
         plan = stack.enter_context(_planned(ctx.obj, model, rule, threshold, not first_150))
+        plan = replace(plan, timeout_s=timeout)
         on_scored = partial(_write_reports, report, multiqc, plan.pass_means)
         if jobs > 1 and len(sources) > (2 if paired else 1):
             from anelab.inference.reads.jobs import score_in_jobs
@@ -212,6 +216,8 @@ def _summary_text(found: "Summary") -> str:
     if thresholds := found.thresholds():
         shares, values = ", ".join(thresholds), ", ".join(f"{value:g}" for value in thresholds.values())
         lines.append(f"to keep {shares} % of these reads: --threshold {values}")
+    if found.invalid:
+        lines.append(f"{found.invalid:,} reads FAIL: the model's answer is no probability (NaN, or not in 0 to 1)")
     if found.longer:
         how = "each was judged as a whole" if found.whole else "their first 150 were judged"
         lines.append(f"{found.longer:,} reads are longer than 150 bases; {how}")

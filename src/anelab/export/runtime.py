@@ -12,11 +12,16 @@ import onnxruntime
 
 from anelab.errors import AnelabError
 from anelab.export.slabs import Bucket, in_slabs
+from anelab.interruption import watched
 from anelab.learning.base import Arrays, Predictor
 from anelab.texts import printable
 
 ROWS_AT_ONCE = 4096
+MOST_REASON = 1000
+"""Characters of what ONNX Runtime says."""
 CPU = "CPUExecutionProvider"
+SILENT = 4
+"""ONNX Runtime's own log goes to the terminal as it is; what failed is in the exception, too."""
 DTYPES = {"float": "float32", "double": "float64", "bool": "bool", "float16": "float16"}
 DTYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 """NumPy's names of ONNX Runtime's element types."""
@@ -25,14 +30,15 @@ PortFacts = tuple[str, str, tuple[int | None, ...]]
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """What a session is to run on. `rows` fixes the batch, for providers that want fixed shapes; `observe`
-    records which provider takes which operator, which is not for sessions that are timed."""
+    """What a session is to run on. `rows` fixes the batch, for providers that want fixed shapes; `observe` records
+    which provider takes which operator, which is not for sessions that are timed. `timeout_s`: to be opened in."""
 
     provider: str = CPU
     options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     rows: int | None = None
     observe: bool = False
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,18 +55,20 @@ def open_session(path: Path, plan: SessionPlan) -> Any:
     falls back to another provider, which it does with no more than a warning."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = plan.threads
-    options.log_severity_level = 3
+    options.log_severity_level = SILENT
     if plan.rows is not None:
         options.add_free_dimension_override_by_name("n", plan.rows)
     if plan.observe:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     chosen = [(plan.provider, dict(plan.options))] + ([(CPU, {})] if plan.provider != CPU else [])
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), watched(f"{path}: ONNX Runtime, which opens it,", plan.timeout_s):
             warnings.simplefilter("ignore")
             session = onnxruntime.InferenceSession(path, options, providers=chosen)
+    except AnelabError:
+        raise
     except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise AnelabError(f"{path}: ONNX Runtime cannot load it: {error}") from None
+        raise AnelabError(f"{path}: ONNX Runtime cannot load it: {printable(error, MOST_REASON)}") from None
     if session.get_providers()[0] != plan.provider:
         raise AnelabError(f"{path}: ONNX Runtime fell back from {plan.provider} to {session.get_providers()[0]}")
     return session
@@ -77,25 +85,35 @@ def assignment_of(session: Any) -> Assignment:
 
 def onnx_predictor(path: Path, threads: int = 1) -> Predictor:
     """Runs the model a few thousand rows at a time. Raises AnelabError if it cannot be loaded."""
-    return session_predictor(open_session(path, SessionPlan(threads=threads)))
+    return session_predictor(open_session(path, SessionPlan(threads=threads)), path)
 
 
-def session_predictor(session: Any, batch_rows: int = ROWS_AT_ONCE) -> Predictor:
-    """Any number of rows through an open session, `batch_rows` a call at most; a model of a fixed batch gets just
-    that, the last one filled up. Raises AnelabError if ONNX Runtime refuses the rows."""
+def session_predictor(
+    session: Any, path: Path, batch_rows: int = ROWS_AT_ONCE, timeout_s: float | None = None
+) -> Predictor:
+    """Any number of rows through an open session, `batch_rows` a call at most, each of `timeout_s` seconds at most; a
+    model of a fixed batch gets just that, the last one filled up.
+
+    Raises AnelabError if ONNX Runtime refuses the rows, or the model does not answer each of them, or not in time."""
     outputs = [item.name for item in session.get_outputs()]
     shapes = {item.name: _shape(item) for item in session.get_inputs()}
 
     def run(arrays: Arrays) -> Arrays:
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = SILENT
         try:
-            answers = dict(zip(outputs, session.run(outputs, dict(arrays)), strict=True))
+            with watched(f"{path}: the model", timeout_s, lambda: setattr(options, "terminate", True)):
+                answers = dict(zip(outputs, session.run(outputs, dict(arrays), options), strict=True))
+        except AnelabError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
-            raise AnelabError(f"ONNX Runtime cannot run the model on these rows: {error}") from None
-        _check_answers(answers, len(arrays[next(iter(shapes))]))
+            reason = printable(error, MOST_REASON)
+            raise AnelabError(f"{path}: ONNX Runtime cannot run it on these rows: {reason}") from None
+        _check_answers(path, answers, len(arrays[next(iter(shapes))]))
         return answers
 
     if any(shape and shape[0] is not None for shape in shapes.values()):
-        return in_slabs([Bucket(run, shapes)], "the model")
+        return in_slabs([Bucket(run, shapes)], f"{path}: the model")
 
     def predict(arrays: Arrays) -> Arrays:
         rows = len(arrays[next(iter(shapes))])
@@ -108,14 +126,15 @@ def session_predictor(session: Any, batch_rows: int = ROWS_AT_ONCE) -> Predictor
     return predict
 
 
-def _check_answers(answers: Mapping[str, Any], rows: int) -> None:
+def _check_answers(path: Path, answers: Mapping[str, Any], rows: int) -> None:
     """Raises AnelabError for an answer that is not one of each row: a single value would else be every row's."""
     for name, answer in answers.items():
         shape = getattr(answer, "shape", None)
         if not shape or shape[0] != rows:
             given = "no array" if shape is None else f"an array of shape {list(shape)}"
             raise AnelabError(
-                f"the model answers {rows} rows with {given} as {printable(name, 80)}; its first axis must be the rows"
+                f"{path}: the model answers {rows} rows with {given} as {printable(name, 80)}; its first axis must be "
+                "the rows"
             )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anelab.errors import AnelabError, UsageError, warn
 from anelab.export.formats import format_of
 from anelab.inference.location import Location, located
+from anelab.interruption import TIMEOUT_S
 from anelab.learning.base import Array, Arrays, Predictor
 from anelab.tracking.gate_tags import reasons_text
 
@@ -41,6 +42,7 @@ class Plan:
     provider: str | None = None
     threads: int = 1
     batch_rows: int = 4096
+    timeout_s: float | None = TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
     from anelab.export.runtime import CPU, SessionPlan, open_session, session_ports, session_predictor
 
     provider = plan.provider or CPU
-    session = open_session(path, SessionPlan(provider, threads=plan.threads))
+    session = open_session(path, SessionPlan(provider, threads=plan.threads, timeout_s=plan.timeout_s))
     inputs, outputs = (tuple(Port(*port) for port in side) for side in session_ports(session, path))
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    predict = session_predictor(session, plan.batch_rows)
+    predict = session_predictor(session, path, plan.batch_rows, plan.timeout_s)
     return Model(place.name, path, inputs, outputs, metadata, place.manifest, provider, predict)
 
 
@@ -133,7 +135,7 @@ def _open_package(place: Location, path: Path, plan: Plan) -> Model:
 
     provider = plan.provider or ("all" if sys.platform == "darwin" else EVALUATOR)
     inputs, outputs = package_ports(path)
-    predict = _package_predictor(path, provider)
+    predict = _package_predictor(path, provider, plan.timeout_s)
     return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, predict)
 
 
@@ -149,18 +151,18 @@ def package_ports(path: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     return inputs, outputs
 
 
-def _package_predictor(path: Path, provider: str) -> Predictor:
+def _package_predictor(path: Path, provider: str, timeout_s: float | None) -> Predictor:
     if provider == EVALUATOR:
         from anelab.export.mil.predictor import mil_predictor
 
-        return mil_predictor(path)
+        return mil_predictor(path, timeout_s=timeout_s)
     from anelab.export.apple import COMPUTE_UNITS, native
     from anelab.export.isolated import isolated_predictor
 
     if provider not in COMPUTE_UNITS:
         raise UsageError(f"a package runs on {', '.join((EVALUATOR, *COMPUTE_UNITS))}, but got {provider}")
     native()  # says at once if there is no Core ML here
-    return isolated_predictor(path, provider)
+    return isolated_predictor(path, provider, timeout_s=timeout_s)
 
 
 def _open_coreai(place: Location, path: Path, plan: Plan) -> Model:

@@ -47,6 +47,8 @@ def _sentences(report: Report) -> list[str]:
         )
     for share, threshold in summary["thresholds"].items():
         found.append(f"A threshold of {threshold:g} would keep {share} % of these reads.")
+    if summary["invalid"]:
+        found.append(f"{summary['invalid']:,} reads fail because the model's answer is no probability.")
     if summary["longer"]:
         how = "as a whole" if summary["whole"] else "by their first 150 bases"
         found.append(f"{summary['longer']:,} reads are longer than 150 bases and were judged {how}.")

@@ -20,6 +20,7 @@ from anelab.export.mil.operators import Operator, Value, as_tensor
 from anelab.export.mil.ports import Port, port_of
 from anelab.export.mil.program import Package, declared_type, load_package
 from anelab.export.mil.table import OPERATORS
+from anelab.interruption import check_not_ended
 from anelab.learning.base import Arrays
 
 Values = dict[str, Value]
@@ -143,6 +144,7 @@ class Block:
         """The block as a function of its inputs; it sees everything outside."""
 
         def call(arguments: Sequence[Value]) -> list[Value]:
+            check_not_ended()
             values.update(zip(self.inputs, arguments, strict=True))
             return self.run(values, observe)
 

@@ -70,7 +70,8 @@ def lines(
     """Rows of the table: name, value, verdict. Rows of mates alternate, and have COLUMNS_OF_MATES too: 1 or 2, and the
     verdict of the pair."""
     width = max(int((block.name_stops - block.starts[:, 0]).max(initial=1)) for block in blocks) - 1
-    whole = max(1, *(len(str(int(some.max(initial=0) + 10.0**-DECIMALS))) for some in values))
+    largest = max(float(some.max(initial=0, where=np.isfinite(some))) for some in values)
+    whole = len(str(int(largest + 10.0**-DECIMALS)))
     parts = [_rows(*row, width, whole) for row in zip(blocks, values, passes, strict=True)]
     if len(parts) == 1:
         body, kept = parts[0]
@@ -115,8 +116,9 @@ def _with_mate(
 
 
 def _digits(values: NDArray[np.floating[Any]], whole: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Decimal digits of values of 0 and more, and which of them are shown: all but leading zeros."""
-    scaled = np.rint(values.astype(np.float64) * 10**DECIMALS)
+    """Decimal digits of values of 0 and more, and which of them are shown: all but leading zeros. NaN is nan."""
+    missing = np.isnan(values)
+    scaled = np.rint(np.where(missing, 0, values).astype(np.float64) * 10**DECIMALS)
     scaled = scaled.astype(np.uint32 if scaled.max(initial=0) < 2**32 else np.uint64)  # the former is quicker
     body = np.empty((len(values), whole + 1 + DECIMALS), np.uint8)
     rest = scaled
@@ -127,6 +129,8 @@ def _digits(values: NDArray[np.floating[Any]], whole: int) -> tuple[NDArray[np.u
     shown = np.ones(body.shape, bool)
     if whole > 1:
         shown[:, : whole - 1] = np.logical_or.accumulate(body[:, : whole - 1] != ZERO, axis=1)
+    body[missing, -3:] = np.frombuffer(b"nan", np.uint8)
+    shown[missing, :-3] = False
     return body, shown
 
 

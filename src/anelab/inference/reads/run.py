@@ -62,6 +62,8 @@ class Summary:
     """Reads longer than what a model sees at once."""
     whole: bool = True
     """Whether these were judged as a whole, or by their first bases."""
+    invalid: int = 0
+    """Reads for which the model's answer is no probability."""
     offsets: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
     statistics: list[ReadStatistics] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Summary:
 
     def add(self, other: "Summary") -> None:
         """The counts of other files, behind the ones that are here."""
-        for name in ("reads", "passing", "pairs", "pairs_passing", "longer"):
+        for name in ("reads", "passing", "pairs", "pairs_passing", "longer", "invalid"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.offsets.update(other.offsets)
         self.statistics += other.statistics
@@ -213,6 +215,7 @@ def _score_group(
     if writer.failing:
         writer.failing.write(blocks, ~both)
     _count(summary, group, verdicts, both)
+    summary.invalid += sum(int(np.isnan(some).sum()) for some in values)
     if scorer.sorts:
         summary.probabilities = summary.probabilities or ProbabilityCounts()
         for some in values:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
 from anelab.inference.model import Model, Plan, open_model
+from anelab.interruption import TIMEOUT_S
 from anelab.sequences.fastq import Integers
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.phred import Reads
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 """Rows a call: more of them leave the core's cache."""
 THRESHOLD = 0.5
+ROUNDING = 1e-4
+"""By which a probability may be outside 0 to 1."""
 SORTING = ("true_errors", "overlap")
 """Labels of errors, not of a rule."""
 GRAPHS = ("raw", "model")
@@ -60,6 +64,7 @@ class ScorerPlan:
     model: Path | None = None
     rule: str = ""
     data: "ReadsDataConfig | None" = None
+    timeout_s: float | None = TIMEOUT_S
 
     @property
     def pass_means(self) -> str:
@@ -72,7 +77,8 @@ class ScorerPlan:
         if self.data is not None:
             yield replace(rule_scorer(self.rule, self.data, self.whole), name=self.name)
             return
-        with model_scorer(_no_workspace, str(self.model), threshold=self.threshold, whole=self.whole) as scorer:
+        judge = partial(model_scorer, threshold=self.threshold, whole=self.whole, timeout_s=self.timeout_s)
+        with judge(_no_workspace, str(self.model)) as scorer:
             yield replace(scorer, name=self.name)
 
 
@@ -87,11 +93,13 @@ def model_scorer(
     rows: int = ROWS_AT_ONCE,
     threshold: float = THRESHOLD,
     whole: bool = True,
+    timeout_s: float | None = TIMEOUT_S,
 ) -> Iterator[Scorer]:
     """Of a registered version, the folder of an export or an .onnx file: the graph that takes bytes, if it has one.
 
-    PASS is a probability of at least `threshold`. Raises AnelabError."""
-    with open_model(workspace, model, Plan(batch_rows=rows), "onnx", GRAPHS) as opened:
+    PASS is a probability of at least `threshold`; what is no probability is NaN, which does not pass. `timeout_s` is
+    how long the model may take for `rows` rows. Raises AnelabError."""
+    with open_model(workspace, model, Plan(batch_rows=rows, timeout_s=timeout_s), "onnx", GRAPHS) as opened:
         opened.require("read_quality", encode.VERSION)
         if opened.metadata.get("label") not in LABELS:
             raise AnelabError(f"{opened.path}: its metadata names no label of reads; export it again (`anelab export`)")
@@ -144,9 +152,15 @@ def _predict_with(model: Model, rows: int) -> Callable[[Bytes], NDArray[np.float
             part = raw[start : start + rows]
             values = part if given.dtype == "uint8" else encode.encode(part)
             found[start : start + rows] = model.predict({given.name: values})[answer.name][:, 0]
-        return found
+        return _probabilities(found)
 
     return predict
+
+
+def _probabilities(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is outside 0 to 1, by more than rounding, as NaN."""
+    inside = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
+    return np.where(inside, values.clip(0, 1), np.float32(np.nan))
 
 
 def rule_scorer(rule: str, data: "ReadsDataConfig", whole: bool = True) -> Scorer:

@@ -36,7 +36,8 @@ class ProbabilityCounts:
     counts: Integers = field(default_factory=lambda: np.zeros(round(2 * REACH / STEP), np.int64))
 
     def add(self, probability: NDArray[np.floating[Any]]) -> None:
-        inside = np.clip(probability.astype(np.float64), 1e-9, 1 - 1e-9)
+        """NaN is left out."""
+        inside = np.clip(probability[~np.isnan(probability)].astype(np.float64), 1e-9, 1 - 1e-9)
         places = (np.log(inside / (1 - inside)) + REACH) / STEP
         self.counts += np.bincount(places.clip(0, len(self.counts) - 1).astype(np.int64), minlength=len(self.counts))
 
