@@ -12,6 +12,7 @@ from pathlib import Path
 import anelab
 from anelab.allowed_hosts import AllowedHosts, check_host
 from anelab.errors import AnelabError
+from anelab.texts import echo
 from anelab.workspace import Workspace
 
 ADDRESS = "127.0.0.1"
@@ -36,7 +37,7 @@ def serve(workspace: Workspace, port: int, hosts: Sequence[str] = ()) -> None:
     _check_port(port)
     os.environ.update(QUIET | {WORKSPACE: str(workspace.root)})
     _import_first(workspace)
-    print(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it", flush=True)
+    echo(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it")
     _run(app, port, names)
 
 

@@ -1,8 +1,6 @@
 """Errors that are the user's to mend: shown as one message, without a traceback."""
 
-import sys
-
-from anelab.texts import printable_lines
+from anelab.texts import notify
 
 
 class AnelabError(Exception):
@@ -23,4 +21,4 @@ class DamagedFileError(AnelabError, ValueError):
 
 def warn(message: str) -> None:
     """Tell of what does not stop the work."""
-    print(f"anelab: warning: {printable_lines(message)}", file=sys.stderr)
+    notify(f"anelab: warning: {message}")

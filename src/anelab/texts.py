@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ MOST_DEPTH = 64
 MOST_TEXT = 100_000
 """Characters of one text in a record."""
 MOST_NUMBER = 2**63
+MOST_LINE = 10_000
+"""Characters of a line of a result."""
 SHOWN = 300
 """Characters of a text that comes from elsewhere, in a message."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -23,13 +26,31 @@ SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 def printable(text: object, most: int = SHOWN) -> str:
     """As one line of at most so many characters: control characters are written like \\x1b."""
-    whole = CONTROL.sub(_escaped, str(text)[: most + 1])
+    whole = str(text)[: most + 1]
+    if not whole.isprintable():
+        whole = CONTROL.sub(_escaped, whole)
     return whole if len(whole) <= most else f"{whole[: most - 3]}..."
 
 
-def printable_lines(text: object, most: int = MOST_TEXT) -> str:
+def printable_lines(text: object, most: int | None = MOST_TEXT) -> str:
     """As `printable`, but lines and tabs stay."""
     return UNPRINTABLE.sub(_escaped, str(text)[:most])
+
+
+def echo(text: object) -> None:
+    """Print a line of a result. What it holds may be anybody's, so it stays one line, without control characters."""
+    print(printable(text, MOST_LINE), flush=True)
+
+
+def echo_lines(text: object) -> None:
+    """Print lines whose values are `printable` already."""
+    print(printable_lines(text, None), flush=True)
+
+
+def notify(text: object) -> None:
+    """Print a message to standard error. Only its first line begins at the edge: the others, which may be anybody's, do
+    not pass for messages of ours."""
+    print(re.sub(r"\n(?! )", "\n  ", printable_lines(text)), file=sys.stderr, flush=True)
 
 
 def utc_time(milliseconds: float) -> str:

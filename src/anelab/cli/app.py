@@ -13,7 +13,7 @@ import typer
 from anelab.cli.console import EVERYWHERE, OPTIONS, take_common
 from anelab.errors import AnelabError
 from anelab.interruption import exit_if_stuck
-from anelab.texts import printable, printable_lines
+from anelab.texts import echo, notify, printable
 
 app = typer.Typer(
     help="Train small models, export them to ONNX and Core ML, and measure which runtime is fastest.",
@@ -41,13 +41,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             logging.getLogger("anelab").setLevel(logging.DEBUG)
         app(rest, prog_name="anelab", obj=common)
     except AnelabError as error:
-        print(f"anelab: {printable_lines(error)}", file=sys.stderr)
+        notify(f"anelab: {error}")
         sys.exit(error.exit_code)
     except OSError as error:  # a file or folder that the system refuses: full, read-only, no folder
-        print(f"anelab: {printable(error.filename or 'a file')}: {error.strerror or error}", file=sys.stderr)
+        notify(f"anelab: {printable(error.filename or 'a file')}: {error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("anelab: interrupted", file=sys.stderr)
+        notify("anelab: interrupted")
         sys.exit(130)
     sys.exit(0)
 
@@ -56,7 +56,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from anelab import __version__
 
-        print(f"anelab {__version__}")
+        echo(f"anelab {__version__}")
         raise typer.Exit
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, notify, print_json
+from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, print_json
 from anelab.cli.results import opened
 from anelab.errors import UsageError
+from anelab.texts import echo, echo_lines, notify, printable
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report
@@ -66,7 +67,7 @@ def _print(common: "Common", report: "Report", as_json: bool) -> None:
     from anelab.tracking.timed_versions import timed_versions
     from anelab.views.tables import report_text
 
-    print(report_text(report, timed_versions(common.anywhere(), report)))
+    echo_lines(report_text(report, timed_versions(common.anywhere(), report)))
 
 
 @COMMANDS.command(epilog=f"Example: anelab bench show mnist. {EVERYWHERE}")
@@ -98,7 +99,7 @@ def arms(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> Non
     else:
         for reason in dict.fromkeys(found.values()):
             names = [name for name, text in found.items() if text == reason]
-            print(f"{reason}:\n  " + "\n  ".join(names))
+            echo_lines("\n  ".join([f"{printable(reason)}:", *names]))
 
 
 @COMMANDS.command(
@@ -128,8 +129,8 @@ def compare(
         print_json({**found.as_json(), "versions": named})
     else:
         for name, report in (("old", before), ("new", after)):
-            print(f"{name}: {title(report)}\n{versions_text(versions[name])}\n")
-        print(differences_text(found))
+            echo_lines(f"{name}: {title(report)}\n{versions_text(versions[name])}\n")
+        echo_lines(differences_text(found))
     if fail_on_regression and found.regressed:
         raise typer.Exit(1)
 
@@ -156,13 +157,10 @@ def history(
     store = open_store(ctx.obj.workspace())
     results = with_versions(store, workload, list_results(store, workload))
     if not results and not as_json:
-        print(
-            f"{workload} has no results in the store; run `anelab bench run {workload}`, or `anelab sync`, which "
-            "brings back what the files record"
-        )
+        echo(f"{workload} has no results here; run `anelab bench run {workload}`, or `anelab sync` if there are files")
         return
     found = _with_scenario(workload, results, wanted)
-    print_json(found) if as_json else print(history_text(found, wanted))
+    print_json(found) if as_json else echo_lines(history_text(found, wanted))
 
 
 def _scenario(text: str) -> "Scenario":
@@ -206,7 +204,7 @@ def export(
         name = f"{report.subject.workload}-{report.id[:12]}.bench.zip"
         target = out / name if out is not None and out.is_dir() else out or Path(name)
         write_bundle(report, samples, target)
-    print(target)
+    echo(target)
 
 
 @COMMANDS.command(
@@ -224,7 +222,7 @@ def import_(
 
     workspace = ctx.obj.workspace()
     report, versions = import_bundle(open_store(workspace), workspace, bundle)
-    print(f"{report.id[:12]} of {report.host.processor} is attached to {', '.join(versions)}")
+    echo(f"{report.id[:12]} of {report.host.processor} is attached to {', '.join(versions)}")
 
 
 @COMMANDS.command(
@@ -255,7 +253,7 @@ def request(
     found = find_version(store, version)
     with store.writing():
         ask(store, found, host)
-    print(f"{found.name}/{found.version} asks for {host}")
+    echo(f"{found.name}/{found.version} asks for {host}")
     notify(steps(f"{found.name}/{found.version}", None if store.root else without_password(store.uri)))
 
 
@@ -288,7 +286,7 @@ def agent(
     if not 0 < interval < math.inf:
         raise UsageError(f"--interval takes seconds above 0, but got {interval}")
     done = Agent(ctx.obj.workspace(), ctx.obj.params(), thorough, who, notify).work(once, interval)
-    print(f"{done} versions done")
+    echo(f"{done} versions done")
 
 
 @COMMANDS.command(
@@ -319,7 +317,7 @@ def estimate(
         print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})
         return
     own = [estimates_text(found), sources_text(found)] if found else []
-    print("\n\n".join([*own, published_text(published())]))
+    echo_lines("\n\n".join([*own, published_text(published())]))
 
 
 @COMMANDS.command(epilog=f"Example: anelab bench schema > bench.schema.json. {EVERYWHERE}")

@@ -4,8 +4,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anelab.cli.console import Common, notify
+from anelab.cli.console import Common
 from anelab.errors import AnelabError, UsageError
+from anelab.texts import notify
 
 if TYPE_CHECKING:
     from anelab.bench.results.schema import Report

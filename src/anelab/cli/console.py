@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anelab.errors import UsageError
+from anelab.texts import echo_lines, printable
 
 if TYPE_CHECKING:
     from anelab.config import Params
@@ -23,6 +23,8 @@ run (the value is YAML; repeat -S for more keys). --workspace DIR names the fold
 reports/ and mlruns/ (default: the folder of params.yaml). -v also prints the messages of the libraries.
 """
 
+MOST_VALUE = 2000
+"""Characters of a value in a list of them."""
 OPTIONS: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 
 
@@ -120,14 +122,10 @@ def take_common(arguments: list[str]) -> tuple[Common, list[str]]:
     return Common(tuple(overrides), folder, verbose), rest
 
 
-def notify(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def print_json(value: Any) -> None:
     from anelab.files import json_text
 
-    print(json_text(_finite(value), indent=2, ascii_only=True))
+    echo_lines(json_text(_finite(value), indent=2, ascii_only=True))
 
 
 def _finite(value: Any) -> Any:
@@ -141,11 +139,12 @@ def _finite(value: Any) -> Any:
 
 def as_text(value: Any, indent: str = "") -> str:
     if not isinstance(value, dict):
-        return f"{indent}{value}"
+        return f"{indent}{printable(value, MOST_VALUE)}"
     lines = []
     for key, item in value.items():
         nested = isinstance(item, dict)
-        lines.append(f"{indent}{key}:" if nested else f"{indent}{key}: {item}")
+        name = f"{indent}{printable(key)}:"
+        lines.append(name if nested else f"{name} {printable(item, MOST_VALUE)}")
         if nested:
             lines.append(as_text(item, indent + "  "))
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, commands
 from anelab.errors import UsageError
+from anelab.texts import echo
 
 COMMANDS = commands()
 
@@ -46,4 +47,4 @@ def report(
     if out.suffix not in (".html", ".md"):
         raise UsageError(f"--out must end in .html or .md but got {out}")
     write_report(ctx.obj.workspace(), [workloads.check(name) for name in workload or []], out)
-    print(out)
+    echo(out)

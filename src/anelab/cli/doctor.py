@@ -3,6 +3,7 @@
 import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
+from anelab.texts import echo
 
 COMMANDS = commands()
 
@@ -19,7 +20,7 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         found.append(finding)
         if not as_json:
             fix = f"\n{'':8} {finding.fix}" if finding.fix else ""
-            print(f"{finding.level:8} {finding.name}: {finding.text}{fix}", flush=True)
+            echo(f"{finding.level:8} {finding.name}: {finding.text}{fix}")
     if as_json:
         print_json([finding.as_json() for finding in found])
     if any(finding.level == "error" for finding in found):

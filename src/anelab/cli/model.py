@@ -15,12 +15,12 @@ from anelab.cli.console import (
     Workload,
     as_text,
     commands,
-    notify,
     print_json,
 )
 from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S, watched
+from anelab.texts import echo, echo_lines, notify
 
 if TYPE_CHECKING:
     from anelab.tracking.reference import VersionReference
@@ -39,7 +39,7 @@ def list_(ctx: typer.Context, model: Model, as_json: AsJson = False) -> None:
         print_json(versions)
         return
     for row in versions:
-        print(f"{row['version']:>4}  {row['variant']:8}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
+        echo(f"{row['version']:>4}  {row['variant']:8}  {row['metric']:32}  {row['verdict']:20}  {row['aliases']}")
 
 
 @COMMANDS.command(epilog=f"Example: anelab model inspect mnist-onnx@champion. {EVERYWHERE}")
@@ -58,7 +58,7 @@ def inspect(ctx: typer.Context, model: Model, version: Version = None, as_json: 
     if as_json:
         print_json(found)
     else:
-        print(as_text(found))
+        echo_lines(as_text(found))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model promote mnist-onnx/3. {EVERYWHERE}")
@@ -78,7 +78,7 @@ def promote(
     margin = None
     if workspace.is_clone:
         margin = ctx.obj.params().section(workload_of(reference.model)).registry.margin
-    print(promote_version(workspace, reference.model, reference.selector, force, margin))
+    echo(promote_version(workspace, reference.model, reference.selector, force, margin))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model rollback mnist-onnx. {EVERYWHERE}")
@@ -87,7 +87,7 @@ def rollback(ctx: typer.Context, model: Model) -> None:
     from anelab.tracking.commands import rollback_model
     from anelab.tracking.reference import parse_version
 
-    print(rollback_model(ctx.obj.workspace(), parse_version(model).model))
+    echo(rollback_model(ctx.obj.workspace(), parse_version(model).model))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model delete mnist-onnx/2. {EVERYWHERE}")
@@ -96,7 +96,7 @@ def delete(ctx: typer.Context, model: NamedModel, version: Version = None) -> No
     from anelab.tracking.commands import delete_model_version
 
     reference = _named_version(model, version)
-    print(delete_model_version(ctx.obj.workspace(), reference.model, reference.selector))
+    echo(delete_model_version(ctx.obj.workspace(), reference.model, reference.selector))
 
 
 def _named_version(model: str, version: str | None) -> "VersionReference":
@@ -174,7 +174,7 @@ def evaluate(
     if as_json:
         print_json({name: labelled(array, predict.classes.get(name)) for name, array in outputs.items()})
     else:
-        print(outputs_as_text(outputs, predict.classes))
+        echo_lines(outputs_as_text(outputs, predict.classes))
 
 
 @COMMANDS.command(epilog=f"Example: anelab model lint mnist-coreml@champion --input rows.npz. {EVERYWHERE}")
@@ -204,11 +204,11 @@ def lint(
         print_json(found.as_json())
         return
     for (severity, rule, fix, source), group in found.by_rule().items():
-        print(f"{severity:7} {rule}: {fix} [{source}]")
+        echo(f"{severity:7} {rule}: {fix} [{source}]")
         for finding in group:
-            print(f"        {finding.kind} {finding.operator} {finding.detail}")
-    print(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
-    print(found.verdict)
+            echo(f"        {finding.kind} {finding.operator} {finding.detail}")
+    echo(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
+    echo(found.verdict)
 
 
 @COMMANDS.command(epilog=f"Example: anelab model blame model.mlpackage --input rows.npz. {EVERYWHERE}")
@@ -239,8 +239,8 @@ def blame(
     if as_json:
         print_json(asdict(found))
     else:
-        print(f"largest error of an output: {found.output_error:.3g}")
-        print(found.advice())
+        echo(f"largest error of an output: {found.output_error:.3g}")
+        echo(found.advice())
 
 
 @COMMANDS.command(epilog=f"Example: anelab model parity mnist. {EVERYWHERE}")
@@ -255,11 +255,11 @@ def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> N
     if as_json:
         print_json([one.as_json() for one in found])
     else:
-        print(f"{'file':26} {'run by':20} {'max error':>10} {'agreement':>10}  verdict")
+        echo(f"{'file':26} {'run by':20} {'max error':>10} {'agreement':>10}  verdict")
         for one in found:
             agreement = "" if one.parity.agreement is None else f"{one.parity.agreement:.6g}"
             verdict = "; ".join([*(one.broken or ["ok"]), *one.parity.remarks()])
-            print(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
+            echo(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
     if any(one.broken for one in found):
         raise typer.Exit(1)
 
@@ -289,6 +289,6 @@ def placement(
         return
     for device, count in found.operators.items():
         cost = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
-        print(f"{device}: {count} operators ({found.operator_share.get(device, 0):.1%}){cost}")
-    print(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
-    print("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")
+        echo(f"{device}: {count} operators ({found.operator_share.get(device, 0):.1%}){cost}")
+    echo(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
+    echo("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")

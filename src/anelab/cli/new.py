@@ -7,6 +7,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, commands
 from anelab.errors import UsageError
+from anelab.texts import echo
 
 COMMANDS = commands()
 
@@ -28,5 +29,5 @@ def new(
     if project / "src" / "anelab" != Path(anelab.__file__).parent:
         raise UsageError(f"{project} is not the clone that anelab runs from; run `make setup` there, and its anelab")
     for path in new_workload(project, name):
-        print(path.relative_to(project))
-    print(f"next: anelab run {name}; python -m pytest tests/workloads/test_{name}.py; then edit workload.py")
+        echo(path.relative_to(project))
+    echo(f"next: anelab run {name}; python -m pytest tests/workloads/test_{name}.py; then edit workload.py")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, notify, print_json
+from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, print_json
 from anelab.cli.packages import OUT_HELP
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S
+from anelab.texts import echo, notify
 
 if TYPE_CHECKING:
     from anelab.inference.model import Model
@@ -114,9 +115,9 @@ def _check_golden(model: "Model", tolerance: float | None, as_json: bool) -> int
         print_json([asdict(check) for check in checks])
         return len(failed)
     for check in failed:
-        print(f"golden case {check.case} fails: {check.problem}; it was given {str(check.given)[:100]}")
+        echo(f"golden case {check.case} fails: {check.problem}; it was given {str(check.given)[:100]}")
     worst = max(check.largest for check in checks)
-    print(
+    echo(
         f"{model.name} ({model.path.name}) on {model.provider}: {len(checks) - len(failed)} of {len(checks)} golden "
         f"cases pass, largest difference {worst:.3g}"
     )

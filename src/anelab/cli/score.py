@@ -17,6 +17,7 @@ import typer
 from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, print_json
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S
+from anelab.texts import echo_lines, notify, printable
 
 if TYPE_CHECKING:
     from anelab.cli.console import Common
@@ -113,7 +114,7 @@ def score(
             found = score_reads(sources, scorer, outputs, reading, sys.stderr.isatty(), on_scored)
     taken = any(str(path) in ("-", "/dev/stdout") for path in (out, pass_fastq, fail_fastq))
     with redirect_stdout(sys.stderr if taken else sys.stdout):
-        print_json(found.as_json()) if as_json else print(_summary_text(found))
+        print_json(found.as_json()) if as_json else echo_lines(_summary_text(found))
 
 
 @contextmanager
@@ -176,7 +177,7 @@ def _write_reports(report: Path | None, multiqc: Path | None, pass_means: str, s
 
 
 def _progress(done: int, total: int) -> None:
-    print(f"anelab: {done} of {total} files (or pairs of files) are scored", file=sys.stderr)
+    notify(f"anelab: {done} of {total} files (or pairs of files) are scored")
 
 
 def _with_threshold(data: "ReadsDataConfig", rule: str, threshold: float | None) -> "ReadsDataConfig":
@@ -208,7 +209,7 @@ def _summary_text(found: "Summary") -> str:
     share = found.passing / found.reads if found.reads else 0.0
     offsets = " and ".join(f"Phred+{offset}" for offset in sorted(found.offsets)) or "no reads"
     lines = [
-        f"{found.reads:,} reads ({offsets}) by {found.scorer} in {found.seconds:.1f} s",
+        f"{found.reads:,} reads ({offsets}) by {printable(found.scorer)} in {found.seconds:.1f} s",
         f"PASS {found.passing:,} ({share:.2%}), FAIL {found.reads - found.passing:,}",
     ]
     if found.pairs:

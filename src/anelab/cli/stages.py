@@ -2,7 +2,8 @@
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, Common, Workload, commands, notify
+from anelab.cli.console import EVERYWHERE, Common, Workload, commands
+from anelab.texts import echo, notify
 
 COMMANDS = commands()
 
@@ -11,7 +12,7 @@ COMMANDS = commands()
 def check(ctx: typer.Context) -> None:
     """Check the whole of params.yaml."""
     ctx.obj.params()
-    print("params.yaml is valid")
+    echo("params.yaml is valid")
 
 
 @COMMANDS.command(epilog=f"Example: anelab inputs mnist. {EVERYWHERE}")

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from anelab.cli.console import EVERYWHERE, AsJson, commands, notify, print_json
+from anelab.cli.console import EVERYWHERE, AsJson, commands, print_json
 from anelab.errors import UsageError
+from anelab.texts import echo, echo_lines, notify
 
 COMMANDS = commands()
 STORE = commands("The MLflow store: its address, a copy that can be served, garbage collection.")
@@ -28,7 +29,7 @@ def sync(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(done))
     else:
-        print(f"{done.runs_made} runs added, {done.runs_found} were there, {done.moved} addresses moved")
+        echo(f"{done.runs_made} runs added, {done.runs_found} were there, {done.moved} addresses moved")
     if done.failed:
         raise typer.Exit(1)
 
@@ -38,7 +39,7 @@ def uri(ctx: typer.Context) -> None:
     """Print the address of the MLflow store in use."""
     from anelab.tracking.store import store_uri
 
-    print(store_uri(ctx.obj.workspace()))
+    echo(store_uri(ctx.obj.workspace()))
 
 
 @STORE.command(epilog=f"Example: anelab store copy /srv/anelab. {EVERYWHERE}")
@@ -61,7 +62,7 @@ def copy(
     with store.writing():
         count = copy_for_server(Path(store.uri.removeprefix(SQLITE)), folder)
     place = folder.absolute()
-    print(
+    echo_lines(
         f"{count} addresses were rewritten. To serve it to machines that call this one SERVER:\n"
         f"mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts 'SERVER:*,localhost:*' "
         f"--backend-store-uri sqlite:///{place}/mlflow.db --artifacts-destination {place}/artifacts"
@@ -81,4 +82,4 @@ def gc(
     back to comes from, and the files of every registered version."""
     from anelab.tracking.garbage import collect_garbage
 
-    print(collect_garbage(ctx.obj.workspace(), older_than))
+    echo(collect_garbage(ctx.obj.workspace(), older_than))

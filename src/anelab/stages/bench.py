@@ -1,6 +1,5 @@
 """bench: the exported files, timed on this machine against the trained module and the classical rule."""
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from anelab.errors import AnelabError, warn
 from anelab.files import replacing_folder, write_json
 from anelab.stages.job import Job, Outcome, Stage
+from anelab.texts import notify
 from anelab.tracking.receipt import Dataset
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def judge_of(subject: "Subject") -> "WorkloadJudge":
 
 
 def print_progress(text: str) -> None:
-    print(f"anelab: {text}", file=sys.stderr, flush=True)
+    notify(f"anelab: {text}")
 
 
 STAGE = Stage(

@@ -16,6 +16,7 @@ from anelab.learning.base import AnyWorkload
 from anelab.learning.config import WorkloadConfig
 from anelab.locks import alone
 from anelab.stages.reuse import reuse_outputs
+from anelab.texts import echo
 from anelab.tracking.provenance import provenance
 from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder, write_execution
 from anelab.workspace import Workspace
@@ -134,7 +135,7 @@ def execute(stage: Stage, job: Job) -> Receipt:
     """Run the stage, write its receipt, and publish it if the store answers. In DVC's copy for an experiment, a stage
     whose inputs are those of the project takes over the project's outputs instead."""
     if reuse_outputs(job, stage.name):
-        print(f"{stage.name} of {job.name}: its inputs are those of the project, so its outputs are, too")
+        echo(f"{stage.name} of {job.name}: its inputs are those of the project, so its outputs are, too")
         return Receipt.read(receipt_path(job.workspace, job.name, stage.name))
     with alone(job.workspace, job.name):
         key = input_key(stage, job)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from anelab.learning.config import WorkloadConfig
+from anelab.texts import notify
 from anelab.training.fit import Observer
 
 MOST_LINES = 6
@@ -27,7 +28,7 @@ def _lines(title: str, total: int, unit: str, names: tuple[str, ...]) -> Observe
     def observe(step: int, figures: dict[str, float]) -> None:
         if (step + 1) % every == 0 or step + 1 == total:
             values = ", ".join(f"{name} {figures[name]:.4f}" for name in names)
-            print(f"anelab: {title}: {unit} {step + 1} of {total}, {values}", file=sys.stderr, flush=True)
+            notify(f"anelab: {title}: {unit} {step + 1} of {total}, {values}")
 
     return observe
 

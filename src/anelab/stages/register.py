@@ -22,6 +22,7 @@ from anelab.stages.bench import HOST_PARITY
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.stages.verdicts import holders, print_verdicts
 from anelab.statistics import replicates
+from anelab.texts import echo
 from anelab.tracking import gates
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, write_promotions
 from anelab.tracking.receipt import Dataset
@@ -96,7 +97,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     held = {model: holders(store, model, promotions) for model, promotions in promotions_by_model.items()}
     print_verdicts(registry, promotions_by_model, applied.versions, held)
     if job.workspace.is_scratch:
-        print("This is a copy for an experiment: the registry's aliases move after `dvc exp apply` and `anelab sync`.")
+        echo("This is a copy for an experiment: the registry's aliases move after `dvc exp apply` and `anelab sync`.")
     datasets = [Dataset(job.name, registry["data_digest"], "test")]
     return Outcome(_figures(registry), datasets, reports=["registry.json", "champion.json"])
 

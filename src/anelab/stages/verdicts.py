@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from anelab.errors import warn
+from anelab.texts import echo
 from anelab.tracking.promotion_record import Promotion, PromotionRecord
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ def print_verdicts(
             number = versions[model].get(variant, "?")
             value = candidate["metrics"][metric]
             rank = _rank(candidate, number, held[model])
-            print(f"{model} version {number} ({variant}): {rank}, {metric} {value:.6g}")
+            echo(f"{model} version {number} ({variant}): {rank}, {metric} {value:.6g}")
             for one in candidate["gates"]:
                 if one["name"] == "rules" and one["verdict"] in ("pass", "no better"):
-                    print(f"  {one['reason']}")
+                    echo(f"  {one['reason']}")
 
 
 def _failed(registry: dict[str, Any]) -> dict[str, dict[str, str]]:

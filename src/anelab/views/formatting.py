@@ -9,7 +9,7 @@ import pandas as pd
 
 from anelab.bench.arms.placement import UNAVAILABLE
 from anelab.bench.results.schema import ArmResult, Report
-from anelab.texts import utc_time
+from anelab.texts import printable, utc_time
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views.tables import duration
@@ -31,6 +31,8 @@ VERDICT_SHAPES = {
 }
 
 
+MOST_CELL = 2000
+"""Characters of a cell or sentence."""
 THOUSANDS = 10_000
 """From here on digits are set apart by threes."""
 
@@ -76,11 +78,14 @@ def significant(value: float, digits: int = 4) -> float:
 
 
 def rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """For eyes: floats in four significant digits, in five where they are shares and scores of 1 at most."""
+    """For eyes: floats in four significant digits, in five where they are shares and scores of 1 at most; texts without
+    control characters."""
     shown = frame.copy()
     for name in shown.select_dtypes("float"):
         digits = 5 if shown[name].abs().max() <= 1 else 4
         shown[name] = [significant(value, digits) if math.isfinite(value) else value for value in shown[name]]
+    for name in shown.select_dtypes(["object", "string"]):
+        shown[name] = [printable(value, MOST_CELL) if isinstance(value, str) else value for value in shown[name]]
     return shown
 
 
@@ -103,7 +108,7 @@ def size_text(size_bytes: float | None) -> str:
 
 def host_name(report: Report) -> str:
     """A machine as a person knows it."""
-    return f"{report.host.model or report.host.processor}, {report.host.system}"
+    return printable(f"{report.host.model or report.host.processor}, {report.host.system}")
 
 
 def host_names(reports: Sequence[Report]) -> dict[str, str]:
@@ -177,7 +182,7 @@ MARKUP = re.compile(r"([\\`*_{}\[\]()$<>~|:#&!])")
 
 def plain(text: str) -> str:
     """For Markdown: as it is, on one line, without any markup or address that would become a link."""
-    return MARKUP.sub(r"\\\1", ADDRESS.sub(JOINER, " ".join(text.split())))
+    return MARKUP.sub(r"\\\1", ADDRESS.sub(JOINER, printable(" ".join(text.split()), MOST_CELL)))
 
 
 def prose(text: str) -> str:
@@ -195,8 +200,10 @@ def _spaced(piece: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """For Markdown: no link, picture, tag or column of its own, on one line. Texts come from stores and bundles."""
-    return " ".join(text.replace("](", "]\\(").replace("<", "&lt;").replace("|", "\\|").split())
+    """For Markdown: no link, picture, tag or column of its own, and no address that becomes a link, on one line. Texts
+    come from stores and bundles."""
+    line = printable(" ".join(text.split()), MOST_CELL)
+    return ADDRESS.sub(JOINER, line.replace("](", "]\\(").replace("<", "&lt;").replace("|", "\\|"))
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -221,7 +228,7 @@ def latex(frame: pd.DataFrame) -> str:
     rows = [
         [cell_text(value).translate(LATEX).strip() for value in row] for row in rounded(frame).itertuples(index=False)
     ]
-    header = [str(name).translate(LATEX) for name in frame.columns]
+    header = [cell_text(name).translate(LATEX) for name in frame.columns]
     lines = [f"{' & '.join(row)} \\\\" for row in (header, *rows)]
     columns = "l" + "r" * (len(header) - 1)
     parts = [
@@ -244,4 +251,4 @@ def cell_text(value: object) -> str:
         return f"{value:,.0f}" if abs(value) >= THOUSANDS else f"{value:g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if abs(value) >= THOUSANDS else str(value)
-    return str(value)
+    return printable(value, MOST_CELL)

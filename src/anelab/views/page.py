@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from anelab.views.formatting import cell_text, harmless, markdown, rounded
+from anelab.texts import printable
+from anelab.views.formatting import MOST_CELL, cell_text, harmless, markdown, rounded
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -74,7 +75,7 @@ def as_html(parts: Sequence[Part], made: str, title: str) -> str:
 
 
 def _html(part: Part) -> str:
-    pieces = [f"<h{part.level}>{html.escape(part.title)}</h{part.level}>"]
+    pieces = [f"<h{part.level}>{html.escape(printable(part.title))}</h{part.level}>"]
     pieces += [f"<p>{_code(text)}</p>" for text in part.text]
     if part.chart is not None:
         pieces.append(f"<figure>{_svg(part.chart)}</figure>")
@@ -86,12 +87,12 @@ def _html(part: Part) -> str:
 
 def _code(text: str) -> str:
     """Escaped, with what stands in backticks as code."""
-    pieces = html.escape(text).split("`")
+    pieces = html.escape(printable(text, MOST_CELL)).split("`")
     return "".join(f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
 
 
 def _table(frame: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
+    head = "".join(f"<th>{html.escape(printable(name))}</th>" for name in frame.columns)
     rows = "".join(
         f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in rounded(frame).itertuples(index=False)
     )

@@ -11,7 +11,7 @@ from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
 from anelab.bench.results.stats import LEAST_COUNTS
 from anelab.bench.scenario import Scenario
-from anelab.texts import utc_time
+from anelab.texts import printable, utc_time
 from anelab.tracking.timed_versions import TimedVersion
 
 Row = tuple[str, ...]
@@ -28,8 +28,9 @@ def duration(nanoseconds: float) -> str:
 
 def table(header: Row, rows: Sequence[Row]) -> str:
     """Columns as wide as they need, the first to the left, the last as it is."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    return "\n".join(_line(row, widths) for row in (header, *rows))
+    lines = [tuple(printable(cell) for cell in row) for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(header))]
+    return "\n".join(_line(row, widths) for row in lines)
 
 
 def _line(row: Row, widths: Sequence[int]) -> str:
@@ -54,7 +55,7 @@ def report_text(report: Report, versions: Sequence[TimedVersion]) -> str:
 def title(report: Report) -> str:
     """What it is of, when and where."""
     host, imported = report.host, ", imported" if report.imported else ""
-    return (
+    return printable(
         f"{report.subject.workload}, result {report.id[:12]}{imported}, measured {report.measured_at} on "
         f"{host.processor}, {host.cores} cores, {host.system} {host.release}"
     )
@@ -106,7 +107,7 @@ def _parts(report: Report, versions: Sequence[TimedVersion]) -> Iterator[str]:
     ]
     lines += [f"warning: {text}" for text in report.warnings]
     if lines:
-        yield "\n".join(lines)
+        yield "\n".join(map(printable, lines))
 
 
 def _metric_of(report: Report) -> str:
@@ -175,7 +176,7 @@ def _extras(report: Report) -> Iterator[str]:
     energies = [(name, arm.energy) for name, arm in report.arms.items() if arm.energy is not None]
     reasons = {one.reason for _, one in energies if one.mj_per_inference is None}
     if len(reasons) == 1 and not any(one.mj_per_inference for _, one in energies):
-        yield f"energy: unavailable: {reasons.pop()}"
+        yield f"energy: unavailable: {printable(reasons.pop())}"
     elif energies:
         rows: list[Row] = [
             (name, "unavailable" if one.mj_per_inference is None else f"{one.mj_per_inference:.3g} mJ", one.reason)
@@ -206,14 +207,18 @@ def differences_text(found: Differences) -> str:
         lines = [(name, f"{old:.4g}", f"{new:.4g}", f"{new - old:+.4g}") for name, (old, new) in found.quality.items()]
         parts.append(table((f"{found.metric}, examples", "old", "new", "change"), lines))
     if found.newly_failing:
-        parts.append("newly failing\n" + "\n".join(f"{name}: {why}" for name, why in found.newly_failing.items()))
+        parts.append(_listed("newly failing", found.newly_failing))
     fewer = ("too few blocks to compare", found.too_few)
     for name, names in (("missing in the new one", found.missing), fewer, ("only in the new one", found.added)):
         if names:
             parts.append(f"{name}\n" + "\n".join(names))
     if found.not_primary:
-        parts.append("NE not primary\n" + "\n".join(f"{name}: {where}" for name, where in found.not_primary.items()))
+        parts.append(_listed("NE not primary", found.not_primary))
     return "\n\n".join(parts) or "nothing to compare"
+
+
+def _listed(title: str, items: Mapping[str, str]) -> str:
+    return "\n".join([title, *(printable(f"{name}: {text}") for name, text in items.items())])
 
 
 def history_text(results: Sequence[Mapping[str, Any]], scenario: Scenario) -> str:
