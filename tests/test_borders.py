@@ -142,7 +142,7 @@ def test_a_receipt_names_reports_of_its_own_folder_only(change: dict[str, object
     Receipt("mnist", "search", "a" * 64, {}, reports=["search.json"]).write(path)
     Receipt.read(path)
     write_json(path, {**read_json(path), **change})
-    with pytest.raises(AnelabError, match="is not a receipt"):
+    with pytest.raises(AnelabError, match=r"receipts/search\.json: is damaged"):
         Receipt.read(path)
 
 

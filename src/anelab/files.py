@@ -89,10 +89,15 @@ def read_json(path: Path) -> Any:
     """The file's content. Raises DamagedFileError if it is no JSON, or beyond the bounds of `parse_json`; absence stays
     FileNotFoundError."""
     try:
-        with path.open("rb") as handle:
-            return parse_json(handle.read(MOST_BYTES + 1))
+        return load_json(path)
     except ValueError as error:
         raise DamagedFileError(f"{path}: is damaged, it holds no JSON ({error}); make it again or restore it") from None
+
+
+def load_json(path: Path) -> Any:
+    """As `read_json`, but for ValueError with the reason alone."""
+    with path.open("rb") as handle:
+        return parse_json(handle.read(MOST_BYTES + 1))
 
 
 def sha256_text(text: str) -> str:

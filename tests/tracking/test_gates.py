@@ -176,19 +176,26 @@ def promotion(name: str) -> Promotion:
 
 def test_promotions_are_recorded_and_rolled_back(tmp_path: Any) -> None:
     path = tmp_path / "champion.json"
-    promotions = PromotionRecord().promote(promotion("a")).promote(promotion("b"))
-    assert promotions.champion == promotion("b")
-    assert promotions.challenger == promotion("a")
+    first, second, other = (recorded(name) for name in "abc")
+    promotions = PromotionRecord().promote(first).promote(second)
+    assert promotions.champion == second
+    assert promotions.challenger == first
     write_promotions(path, "mnist-onnx", promotions)
-    write_promotions(path, "mnist-coreml", PromotionRecord().promote(promotion("x")))
+    write_promotions(path, "mnist-coreml", PromotionRecord().promote(other))
     assert read_promotions(path, "mnist-onnx") == promotions
     back = promotions.rollback("mnist-onnx")
     assert back.champion is not None
-    assert (back.champion.content, back.champion.by) == ("a", "rollback")
-    assert (back.demoted, back.challenger) == (("b",), None)
-    assert back.promote(promotion("b")).demoted == ()
+    assert (back.champion.content, back.champion.by) == (first.content, "rollback")
+    assert (back.demoted, back.challenger) == ((second.content,), None)
+    assert back.promote(second).demoted == ()
     with pytest.raises(AnelabError, match="has had no champion before"):
         back.rollback("mnist-onnx")
+
+
+def recorded(name: str) -> Promotion:
+    """With digests that a file may hold."""
+    digest = name * 64
+    return replace(promotion(name), sha256=digest, content=digest, input_key=digest, test_digest=digest)
 
 
 def test_a_model_rolled_back_to_is_no_longer_demoted() -> None:

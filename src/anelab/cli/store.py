@@ -82,4 +82,4 @@ def gc(
     back to comes from, and the files of every registered version."""
     from anelab.tracking.garbage import collect_garbage
 
-    echo(collect_garbage(ctx.obj.workspace(), older_than))
+    echo_lines(collect_garbage(ctx.obj.workspace(), older_than))

@@ -5,12 +5,13 @@ is the same if its `content` is, which leaves out the metadata: training again w
 code gives another file but no other model.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from anelab.errors import AnelabError
-from anelab.files import read_json, write_json
+from anelab.files import write_json
+from anelab.tracking.records import ChampionsJson, read_record
 
 SCHEMA = 1
 KEPT = 20
@@ -101,17 +102,15 @@ def read_promotions(path: Path, model: str) -> PromotionRecord:
     content = _content(path)["models"].get(model)
     if content is None:
         return PromotionRecord()
-    try:
-        return PromotionRecord(
-            champion=_promotion(content["champion"]),
-            challenger=_promotion(content["challenger"]),
-            former=tuple(Promotion(**item) for item in content["former"]),
-            demoted=tuple(content["demoted"]),
-            deleted=tuple(content["deleted"]),
-            comparisons=content["comparisons"],
-        )
-    except (KeyError, TypeError) as error:
-        raise AnelabError(f"{path}: the entry of {model} is damaged ({error}); restore it with git") from None
+    champion, challenger = content["champion"], content["challenger"]
+    return PromotionRecord(
+        champion=_promotion(champion) if champion else None,
+        challenger=_promotion(challenger) if challenger else None,
+        former=tuple(map(_promotion, content["former"])),
+        demoted=tuple(content["demoted"]),
+        deleted=tuple(content["deleted"]),
+        comparisons=content["comparisons"],
+    )
 
 
 def write_promotions(path: Path, model: str, promotions: PromotionRecord) -> None:
@@ -120,12 +119,10 @@ def write_promotions(path: Path, model: str, promotions: PromotionRecord) -> Non
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path) if path.is_file() else {"models": {}}
-        return {"models": {**content["models"]}}
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnelabError(f"{path}: is damaged ({error}); restore it with git") from None
+    if not path.is_file():
+        return {"models": {}}
+    return read_record(ChampionsJson, path, "restore it with git")
 
 
-def _promotion(content: dict[str, Any] | None) -> Promotion | None:
-    return Promotion(**content) if content else None
+def _promotion(content: dict[str, Any]) -> Promotion:
+    return Promotion(**{item.name: content[item.name] for item in fields(Promotion)})

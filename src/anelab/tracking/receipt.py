@@ -4,17 +4,17 @@ A receipt is a function of the stage's inputs alone: no time, no path, no run id
 made goes into an execution record beside the work in progress, which is not versioned.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from anelab.errors import AnelabError
-from anelab.files import read_json, write_json
-from anelab.names import FILE, SHA256, fits
-from anelab.texts import printable
+from anelab.errors import DamagedFileError
+from anelab.files import write_json
+from anelab.tracking.records import ReceiptJson, read_record
 from anelab.workspace import Workspace
 
 SCHEMA = 1
+REPAIR = "run `dvc repro -f`"
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,13 @@ class Receipt:
 
     @classmethod
     def read(cls, path: Path) -> "Receipt":
-        try:
-            content = read_json(path)
-            if content.pop("schema") != SCHEMA:
-                raise AnelabError(f"{path}: was written by another version of anelab; run `dvc repro -f`")
-            datasets = [Dataset(**item) for item in content.pop("datasets")]
-            receipt = cls(datasets=datasets, **content)
-            _check(receipt, path)
-            return receipt
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AnelabError(f"{path}: is not a receipt ({error}); run `dvc repro -f`") from None
-
-
-def _check(receipt: Receipt, path: Path) -> None:
-    """Raises ValueError for a receipt of elsewhere, and for names that lead elsewhere."""
-    place = (path.parent.parent.name, path.stem)
-    if (receipt.workload, receipt.stage) != place:
-        raise ValueError(f"it is of {printable(receipt.stage, 40)} of {printable(receipt.workload, 40)}")
-    if not fits(SHA256, receipt.input_key):
-        raise ValueError("its input_key is no sha256")
-    if wrong := [name for name in receipt.reports if not fits(FILE, name)]:
-        raise ValueError(f"it names the report {printable(wrong[0], 80)!r}, which is not a plain file name")
+        """Raises DamagedFileError for what is no receipt, or not of the workload and stage that the path names."""
+        content = read_record(ReceiptJson, path, REPAIR)
+        datasets = [Dataset(item["name"], item["digest"], item["context"]) for item in content["datasets"]]
+        receipt = cls(**{item.name: content[item.name] for item in fields(cls)} | {"datasets": datasets})
+        if (receipt.workload, receipt.stage) != (path.parent.parent.name, path.stem):
+            raise DamagedFileError(f"{path}: is damaged (it is of {receipt.stage} of {receipt.workload}); {REPAIR}")
+        return receipt
 
 
 def receipt_path(workspace: Workspace, workload: str, stage: str) -> Path:

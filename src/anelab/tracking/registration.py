@@ -14,9 +14,8 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from anelab import workloads
-from anelab.errors import AnelabError
 from anelab.export.manifest_file import read_manifest
-from anelab.files import copy_path, damaged_files, read_json, write_json
+from anelab.files import copy_path, damaged_files, write_json
 from anelab.tracking.models import (
     ALIASES,
     MAIN_FILES,
@@ -32,6 +31,7 @@ from anelab.tracking.models import (
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, read_promotions
 from anelab.tracking.query import named
 from anelab.tracking.receipt import Receipt, receipt_path
+from anelab.tracking.records import RegistryJson, read_record
 from anelab.tracking.recovery import recover_version, restore_logged_models
 from anelab.tracking.replicates import REPLICATES, Replicates
 from anelab.tracking.runs import find_run
@@ -130,17 +130,7 @@ def _apply_model(
 def read_registry(workspace: Workspace, workload: str) -> dict[str, Any]:
     """What `register` decided. Raises AnelabError if the file is damaged."""
     path = workspace.reports(workload) / "registry.json"
-    try:
-        registry: dict[str, Any] = read_json(path)
-        if registry["schema"] != SCHEMA:
-            raise ValueError(f"schema {registry['schema']}")
-        for model in registry["models"].values():
-            _ = model["format"]
-            for judged in model["candidates"].values():
-                _ = judged["sha256"], judged["content"], judged["file"], judged["gates"], judged["metrics"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnelabError(f"{path}: cannot be read ({error}); run `anelab register {workload}` again") from None
-    return registry
+    return read_record(RegistryJson, path, f"run `anelab register {workload}` again")
 
 
 def apply_aliases(store: Store, workspace: Workspace, workload: str, model: str) -> list[str]:

@@ -9,9 +9,10 @@ from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, ViewType
 from mlflow.entities import Run as MlflowRun
 
-from anelab.files import inside, read_json
+from anelab.files import inside
 from anelab.tracking.query import tagged
 from anelab.tracking.receipt import Receipt, execution_path, receipt_path
+from anelab.tracking.records import ExecutionJson, read_record
 from anelab.tracking.recovery import restore_run, search_runs
 from anelab.tracking.store import DELETED, Store
 from anelab.workspace import Workspace
@@ -93,7 +94,7 @@ def publish_all(store: Store, workspace: Workspace, workload: str) -> list[bool]
 def _execution(workspace: Workspace, receipt: Receipt) -> dict[str, Any]:
     """When and where the stage ran; a result that DVC restored from its cache says so."""
     with suppress(OSError, ValueError):
-        return dict(read_json(execution_path(workspace, receipt)))
+        return read_record(ExecutionJson, execution_path(workspace, receipt), "delete it")
     now = int(time.time() * 1000)
     return {"tags": {"anelab.restored": "true"}, "started_ms": now, "ended_ms": now}
 
