@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro dashboard test browser coreai lint lock clean
+.PHONY: help setup repro dashboard test fuzz browser coreai lint lock clean
 
 help:  ## show this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ dashboard: $(READY)  ## open the dashboard's server on this machine
 
 test: $(READY) $(MULTIQC)  ## run the tests, a file at a time on each core
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/browser
+
+fuzz: $(READY)  ## give 10,000 damaged files to the commands that read them
+	python -m tests.fuzz
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
 	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser

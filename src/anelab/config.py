@@ -130,10 +130,14 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
 def _hint(name: str, allowed: Iterable[str]) -> str:
     allowed = sorted(allowed)
     near = difflib.get_close_matches(name, allowed, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}"
+    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}" if allowed else ""
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """What may be there; nothing where that depends on what is."""
     for part in path:
-        model = model.model_fields[part].annotation  # type: ignore[assignment]
+        field = model.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
     return list(model.model_fields)

@@ -2,7 +2,8 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,24 @@ def open_session(path: Path, plan: SessionPlan) -> Any:
     if plan.observe:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     chosen = [(plan.provider, dict(plan.options))] + ([(CPU, {})] if plan.provider != CPU else [])
-    try:
-        with warnings.catch_warnings(), watched(f"{path}: ONNX Runtime, which opens it,", plan.timeout_s):
-            warnings.simplefilter("ignore")
-            session = onnxruntime.InferenceSession(path, options, providers=chosen)
-    except AnelabError:
-        raise
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise AnelabError(f"{path}: ONNX Runtime cannot load it: {printable(error, MOST_REASON)}") from None
+    opening = watched(f"{path}: ONNX Runtime, which opens it,", plan.timeout_s)
+    with _errors_of(path, "load it"), warnings.catch_warnings(), opening:
+        warnings.simplefilter("ignore")
+        session = onnxruntime.InferenceSession(path, options, providers=chosen)
     if session.get_providers()[0] != plan.provider:
         raise AnelabError(f"{path}: ONNX Runtime fell back from {plan.provider} to {session.get_providers()[0]}")
     return session
+
+
+@contextmanager
+def _errors_of(path: Path, doing: str) -> Iterator[None]:
+    """Whatever ONNX Runtime raises, as an AnelabError that names the file."""
+    try:
+        yield
+    except AnelabError:
+        raise
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise AnelabError(f"{path}: ONNX Runtime cannot {doing}: {printable(error, MOST_REASON)}") from None
 
 
 def assignment_of(session: Any) -> Assignment:
@@ -101,14 +109,9 @@ def session_predictor(
     def run(arrays: Arrays) -> Arrays:
         options = onnxruntime.RunOptions()
         options.log_severity_level = SILENT
-        try:
-            with watched(f"{path}: the model", timeout_s, lambda: setattr(options, "terminate", True)):
-                answers = dict(zip(outputs, session.run(outputs, dict(arrays), options), strict=True))
-        except AnelabError:
-            raise
-        except Exception as error:  # onnxruntime's own exceptions have no common base
-            reason = printable(error, MOST_REASON)
-            raise AnelabError(f"{path}: ONNX Runtime cannot run it on these rows: {reason}") from None
+        running = watched(f"{path}: the model", timeout_s, lambda: setattr(options, "terminate", True))
+        with _errors_of(path, "run it on these rows"), running:
+            answers = dict(zip(outputs, session.run(outputs, dict(arrays), options), strict=True))
         _check_answers(path, answers, len(arrays[next(iter(shapes))]))
         return answers
 
@@ -140,8 +143,15 @@ def _check_answers(path: Path, answers: Mapping[str, Any], rows: int) -> None:
 
 def session_ports(session: Any, path: Path) -> tuple[list[PortFacts], list[PortFacts]]:
     """Name, NumPy dtype and shape of every input and output. Raises AnelabError for what is no array of numbers."""
-    sides = [[(item.name, _dtype(item, path), _shape(item)) for item in side] for side in _sides(session)]
+    with _errors_of(path, "tell its inputs and outputs"):
+        sides = [[(item.name, _dtype(item, path), _shape(item)) for item in side] for side in _sides(session)]
     return sides[0], sides[1]
+
+
+def session_metadata(session: Any, path: Path) -> dict[str, str]:
+    """What the model says of itself. Raises AnelabError if that is no text."""
+    with _errors_of(path, "tell its metadata"):
+        return dict(session.get_modelmeta().custom_metadata_map)
 
 
 def _sides(session: Any) -> tuple[Any, Any]:

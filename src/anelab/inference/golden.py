@@ -39,7 +39,7 @@ def check_golden(model: Model, tolerance: float | None = None) -> Iterator[Golde
         try:
             inputs = {name: _array(item, dtypes[name]) for name, item in case["inputs"][entry["graph"]].items()}
             expected = {name: _array(item, dtypes[name]) for name, item in case["outputs"][model.path.name].items()}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AnelabError(f"{model.name}: golden case {number} of its manifest.json is damaged ({error})") from None
         yield _checked(number, case["given"], expected, model.predict(inputs), allowed)
 

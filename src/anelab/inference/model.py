@@ -118,12 +118,12 @@ def open_model(
 
 
 def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
-    from anelab.export.runtime import CPU, SessionPlan, open_session, session_ports, session_predictor
+    from anelab.export.runtime import CPU, SessionPlan, open_session, session_metadata, session_ports, session_predictor
 
     provider = plan.provider or CPU
     session = open_session(path, SessionPlan(provider, threads=plan.threads, timeout_s=plan.timeout_s))
     inputs, outputs = (tuple(Port(*port) for port in side) for side in session_ports(session, path))
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    metadata = session_metadata(session, path)
     predict = session_predictor(session, path, plan.batch_rows, plan.timeout_s)
     return Model(place.name, path, inputs, outputs, metadata, place.manifest, provider, predict)
 

@@ -72,6 +72,13 @@ class Split:
     groups: Array
     context: Any = None
 
+    def __post_init__(self) -> None:
+        """Raises AnelabError unless all arrays have as many rows."""
+        inputs = (array for arrays in self.inputs.values() for array in arrays.values())
+        counts = sorted({len(array) for array in (self.groups, *self.targets.values(), *inputs)})
+        if len(counts) > 1:
+            raise AnelabError(f"arrays of a split have different numbers of rows ({', '.join(map(str, counts))})")
+
     def __len__(self) -> int:
         return len(self.groups)
 

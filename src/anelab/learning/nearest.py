@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from anelab.errors import AnelabError
+from anelab.learning.arrays import load_array
 from anelab.learning.base import Array, Arrays, Rule, Split
 from anelab.learning.config import WorkloadConfig
 
@@ -36,10 +37,9 @@ def nearest_mean_rules(config: WorkloadConfig, prepared: Path) -> Mapping[str, R
 
 def _loaded(path: Path) -> Array:
     try:
-        found: Array = np.load(path, allow_pickle=False)
+        return load_array(path)
     except FileNotFoundError:
         raise AnelabError(
             f"{path}: is not there. nearest_mean_rules needs train.image.npy (uint8 [n, ...]) and train.label.npy "
             "(integers [n]), which `prepare` must write; for other data write rules of your own, or delete rules.py"
         ) from None
-    return found

@@ -1,6 +1,7 @@
 """Checkpoints that load with `weights_only=True`: tensors and plain values, nothing to unpickle."""
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise AnelabError(f"{path} does not exist; train first") from None
+    except pickle.UnpicklingError:  # torch's own message says how to load it all the same
+        raise AnelabError(
+            f"{path}: is damaged, or holds more than weights and plain values; it is not loaded"
+        ) from None
     except Exception as error:  # torch raises half a dozen kinds for a damaged archive
         summary = str(error).partition("\n")[0]
         raise AnelabError(f"{path}: is not a checkpoint that can be loaded safely: {summary}") from None

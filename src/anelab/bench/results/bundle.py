@@ -4,6 +4,7 @@ The signature is a digest of the contents, not of a person: it shows that nothin
 also makes every figure again from the samples. Who measured is for the sender to say.
 """
 
+import errno
 import math
 import shutil
 import zipfile
@@ -99,7 +100,9 @@ def _extract(path: Path, folder: Path) -> dict[str, Any]:
                     shutil.copyfileobj(source, target)
     except FileNotFoundError:
         raise AnelabError(f"{path}: there is no such bundle") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is an address before the file's beginning
+            raise
         raise AnelabError(f"{path}: is not a bundle, or is truncated ({error}); ask the sender for it again") from None
     found = _json(path, (folder / CONTENTS).read_bytes())
     if not isinstance(found, dict) or not isinstance(found.get("files"), dict):

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from anelab.errors import AnelabError
 from anelab.learning.affine import ToFloat, fold_into_first
+from anelab.learning.arrays import load_array
 from anelab.learning.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
 from anelab.learning.classifier import Classifier
 from anelab.learning.splits import stratified_split
@@ -58,7 +59,8 @@ class Mnist(Classifier[Config]):
         return DataCard(origin, rows_of, classes, warnings=[origin] if config.data.simulated else [])
 
     def load(self, config: Config, prepared: Path, split: str) -> Split:
-        image, label = np.load(prepared / f"{split}.image.npy"), np.load(prepared / f"{split}.label.npy")
+        image = load_array(prepared / f"{split}.image.npy", (None, 1, 28, 28))
+        label = load_array(prepared / f"{split}.label.npy", (None,))
         inputs = {"model": {"input": image.astype(np.float32) / 255}, "raw": {"input": image}}
         return Split(inputs, {"label": label.astype(np.int64)}, np.arange(len(label)))
 
@@ -100,10 +102,7 @@ class Mnist(Classifier[Config]):
 
     def golden(self, config: Config) -> Sequence[GoldenCase]:
         ramp = (np.arange(784) % 256).astype(np.uint8).reshape(1, 1, 28, 28)
-        inputs: dict[str, dict[str, Any]] = {
-            "raw": {"input": ramp},
-            "model": {"input": ramp.astype(np.float32) / 255},
-        }
+        inputs: dict[str, dict[str, Any]] = {"raw": {"input": ramp}, "model": {"input": ramp.astype(np.float32) / 255}}
         return [GoldenCase({"pixels": "byte i of 784, row by row, is i modulo 256"}, inputs)]
 
 

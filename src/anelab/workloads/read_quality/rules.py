@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.learning.arrays import load_array
 from anelab.learning.base import Arrays, Rule, Split
 from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.read_quality.config import Config
@@ -28,7 +29,7 @@ def rules(config: Config, prepared: Path) -> Mapping[str, Rule]:
                 lambda raw: data.max_expected_errors + ROUNDING - expected_errors(raw), data.min_length
             ),
         }
-    raw, label = (np.load(prepared / f"train.{part}.npy") for part in ("raw", "label"))
+    raw, label = (load_array(prepared / f"train.{part}.npy") for part in ("raw", "label"))
     worse: Mapping[str, Score] = {"mean_quality": lambda raw: -phred_scores(raw)[0], "expected_errors": expected_errors}
     return {name: _below(score, best_threshold(score(raw), ~label)) for name, score in worse.items()}
 

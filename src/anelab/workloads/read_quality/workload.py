@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from anelab.errors import AnelabError
+from anelab.learning.arrays import load_array
 from anelab.learning.base import (
     Array,
     Arrays,
@@ -53,8 +54,10 @@ class ReadQuality(Workload[Config]):
         return prepare(config, files, out)
 
     def load(self, config: Config, prepared: Path, split: str) -> Split:
-        arrays = {path.name.split(".")[1]: np.load(path) for path in sorted(prepared.glob(f"{split}.*.npy"))}
-        raw, group = arrays.pop("raw"), arrays.pop("group")
+        paths = {path.name.split(".")[1]: path for path in sorted(prepared.glob(f"{split}.*.npy"))}
+        raw_path, group_path = (paths.pop(name, prepared / f"{split}.{name}.npy") for name in ("raw", "group"))
+        raw, group = load_array(raw_path, (None, 2 * encode.WIDTH)), load_array(group_path, (None,))
+        arrays = {name: load_array(path) for name, path in paths.items()}
         if config.data.label == "overlap" and config.model.architecture == "mlp":
             raw, arrays["wrong"] = flush_left(raw, arrays["wrong"])
         if "wrong" in arrays:
