@@ -3,7 +3,7 @@
 import io
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,9 @@ import loading
 import pandas as pd
 import streamlit as st
 
+from anelab.bench.results.schema import Report
 from anelab.errors import AnelabError
+from anelab.tracking.reading import RunRow
 from anelab.views import overview
 from anelab.views.formatting import DEVICE_NAMES, THOUSANDS, cell_text, plain, prose, rounded
 
@@ -43,6 +45,17 @@ def sentence(text: str) -> str:
 def escaped(text: str) -> str:
     """Text with names and reasons from a store or a bundle, which must bring no markup, link or picture along."""
     return prose(text)
+
+
+def readable(runs: Iterable[RunRow]) -> list[tuple[RunRow, Report]]:
+    """Benchmarks with their results; what one is that cannot be read is said, and does not keep the others out."""
+    found = []
+    for run in runs:
+        try:
+            found.append((run, loading.report(run.id)))
+        except AnelabError as error:
+            st.warning(escaped(f"Not shown: {error}."), icon=":material/warning:")
+    return found
 
 
 def choose_workload() -> str:

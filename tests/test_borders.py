@@ -10,13 +10,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from anelab.errors import AnelabError, DamagedFileError
+from anelab.cli.packages import read_rows
+from anelab.errors import AnelabError, DamagedFileError, UsageError
 from anelab.export.manifest_file import read_manifest
 from anelab.export.mlpackage import read_spec
 from anelab.files import canonical_json, damaged_files, file_digest, inside, read_json, write_json
 from anelab.inference.reads.run import Outputs, Reading, score_reads
 from anelab.inference.reads.scorer import model_scorer
-from anelab.texts import MOST_BYTES, parse_json, printable, printable_lines, utc_time
+from anelab.learning.arrays import load_array
+from anelab.learning.base import Split
+from anelab.texts import MOST_BYTES, parse_json, printable, printable_lines, utc_time, value_text
 from anelab.tracking.benchmarks import import_bundle
 from anelab.tracking.query import named, tagged
 from anelab.tracking.receipt import Receipt, receipt_path
@@ -24,6 +27,7 @@ from anelab.tracking.runs import publish
 from anelab.tracking.store import open_store
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workspace import Workspace
+from tests.commands import anelab
 
 OUTSIDE = ("../x", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "x\n", "\x1b", ".hidden", "n" * 300)
 ENTRY = {"format": "onnx", "graph": "model", "primary": True, "sha256": "0" * 64, "size_bytes": 1, "variant": "fp32"}
@@ -183,6 +187,7 @@ def test_a_refused_bundle_leaves_nothing_behind(name: str, workspace: Workspace,
         ('["\\ud800"]', "control character \\\\ud800"),
         (" " * (MOST_BYTES + 1), "bytes, at most"),
         ('["' + "a" * 100_001 + '"]', "100,001 characters"),
+        ("[" + "[]," * 500_000 + "0]", "more than 1,000,000 values"),
     ],
 )
 def test_json_is_bounded(text: str, why: str) -> None:
@@ -210,6 +215,12 @@ def test_text_is_shown_without_control_characters() -> None:
     assert printable("x" * 400) == "x" * 297 + "..."
     assert printable_lines("a\tb\n\x1bc") == "a\tb\n\\x1bc"
     assert printable("Grüße, 漢字") == "Grüße, 漢字"
+
+
+def test_a_value_of_any_size_is_shown_by_its_beginning() -> None:
+    assert value_text([[]] * 1_000_000) == "[[], [], [], [], [], [], ...]"
+    assert value_text("x" * 10**6, 20) == "'xxxxxxx...xxxxxxxx'"
+    assert value_text({"a": 1, "b": [2.5, None]}) == "{'a': 1, 'b': [2.5, None]}"
 
 
 def test_a_time_that_no_calendar_has_is_shown_as_unknown() -> None:
@@ -293,3 +304,72 @@ def test_an_answer_that_is_no_probability_is_counted_and_fails(
     assert out.read_text().splitlines()[1:] == ["A\tnan\tFAIL", "C\t0.750000\tPASS", "G\t0.250000\tFAIL"]
     assert found.as_json()["invalid"] == 1
     assert set(found.thresholds().values()) <= {0.24, 0.74}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "says"),
+    [
+        ("one_out", 1, "the model answers 3 rows with an array of shape [1, 1] as output"),
+        ("scalar_out", 1, "is no model of reads"),
+        ("nan", 0, "3 reads FAIL: the model's answer is no probability"),
+        ("huge_const", 1, "ONNX Runtime cannot run it on these rows"),
+        ("ansi_meta", 1, "name one of read_quality"),
+    ],
+)
+def test_hostile_models_are_answered_by_a_sentence(
+    name: str, status: int, says: str, hostile: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(hostile / f"{name}.onnx")
+    onnx.helper.set_model_props(
+        model, {**{one.key: one.value for one in model.metadata_props}, "label": "mean_quality"}
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    (tmp_path / "r.fq").write_text("".join(f"@r{row}\nACGT\n+\nIIII\n" for row in range(3)))
+    paths = [str(tmp_path / file) for file in ("r.fq", "m.onnx", "o.tsv")]
+    done = anelab(tmp_path, "score", paths[0], "--phred", "33", "--model", paths[1], "-o", paths[2])
+    assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done
+    assert (tmp_path / "o.tsv").exists() == (status == 0)
+
+
+def test_rows_that_unpack_to_more_than_is_taken_are_refused_by_their_declared_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "rows.npz", input=np.zeros((100, 300), np.uint8))
+    read_rows(tmp_path / "rows.npz", ["input"])
+    monkeypatch.setattr("anelab.learning.arrays.MOST_UNPACKED", 30_000)
+    with pytest.raises(UsageError, match=r"it unpacks to 30,128 bytes; at most 30,000 are taken"):
+        read_rows(tmp_path / "rows.npz", ["input"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\0v\0{'descr': 'O', 'fortran_order': False, 'shape': (1,), }",
+        b"PK\3\4",
+        b"x" * 99,
+    ],
+)
+def test_damaged_prepared_arrays_are_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "test.image.npy").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"test\.image\.npy: is damaged"):
+        load_array(tmp_path / "test.image.npy")
+    np.save(tmp_path / "test.image.npy", np.zeros((3, 1, 28, 27), np.uint8))
+    with pytest.raises(DamagedFileError, match=r"holds uint8 \[3, 1, 28, 27\], not numbers \[n, 1, 28, 28\]"):
+        load_array(tmp_path / "test.image.npy", (None, 1, 28, 28))
+
+
+def test_a_split_has_as_many_rows_in_each_array() -> None:
+    with pytest.raises(AnelabError, match=r"different numbers of rows \(3, 4\)"):
+        Split({"model": {"input": np.zeros((3, 2))}}, {"label": np.zeros(4)}, np.zeros(3))
+
+
+def test_a_spec_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    package = tmp_path / "model.mlpackage"
+    (package / "Data/com.apple.CoreML").mkdir(parents=True)
+    (package / "Manifest.json").write_text(json.dumps({"itemInfoEntries": {}}))
+    with (package / "Data/com.apple.CoreML/model.mlmodel").open("wb") as handle:
+        handle.truncate((128 << 20) + 1)
+    with pytest.raises(AnelabError, match=r"has 134,217,729 bytes; at most 134,217,728 are taken"):
+        read_spec(package)

@@ -114,7 +114,7 @@ def same_kind(versions: list[VersionRow]) -> list[str]:
 
 def devices(workload: str, with_noise: bool) -> pd.DataFrame:
     result_names(workload)
-    latest = [loading.report(one.id) for one in loading.latest_benchmarks(workload)]
+    latest = [report for _, report in components.readable(loading.latest_benchmarks(workload))]
     cells = {engine.cell_name(cell): cell for cell in engine.cells_of(latest)}
     st.caption("Median of a call with its 95 % interval over processes. Machines are shown side by side, not divided.")
     return compare.pivot(latest, cells[components.pick("Batch or scenario", list(cells), "scenario")])

@@ -36,8 +36,11 @@ if not runs:
     st.info(text, title="Not measured yet")
     st.stop()
 THOROUGH = f"`anelab bench run {workload} --thorough`"
-there = named([loading.report(one.id) for one in runs], [one for one in versions if one.title in titles])
-run_ids = dict(zip(there, (one.id for one in runs), strict=True))
+found = components.readable(runs)
+if not found:
+    st.stop()
+there = named([report for _, report in found], [one for one in versions if one.title in titles])
+run_ids = dict(zip(there, (run.id for run, _ in found), strict=True))
 with st.container(horizontal=True, vertical_alignment="bottom"):
     hosts = components.pick_some("Machines", list(there), "host") or list(there)
     results = {host: there[host] for host in hosts}
@@ -49,7 +52,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     precision = components.pick_some("Precision", variants, "precision")
 
 answers = engine.answer(results, versions, arms, precision)
-every = named([loading.report(one.id) for one in loading.latest_benchmarks(workload)])
+every = named(loading.latest_reports(workload))
 if not answers:
     answers = [engine.UNCHOSEN, *engine.answer(every, versions)] if engine.answer(every) else [engine.UNKNOWN]
 for text in answers:

@@ -20,7 +20,7 @@ LAST = 30
 def show(workload: str) -> None:
     versions = loading.versions(workload)
     trained = loading.runs(workload, "train", LAST)
-    reports = [loading.report(one.id) for one in loading.latest_benchmarks(workload)]
+    reports = [report for _, report in components.readable(loading.latest_benchmarks(workload))]
     champions = [one for one in versions if "champion" in one.aliases]
     st.subheader(workload)
     with st.container(horizontal=True):

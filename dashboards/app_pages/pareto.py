@@ -22,8 +22,8 @@ versions = loading.versions(workload)
 test_sets = list(dict.fromkeys((one.test_digest, one.metric) for one in versions))
 versions = [one for one in versions if (one.test_digest, one.metric) == test_sets[0]] if versions else []
 wanted = {run for one in versions for run in one.results.values()}
-newest = [one.id for one in reversed(loading.runs(workload, "bench")) if one.id in wanted][:MOST_RESULTS]
-frame = pareto.points(versions, {run: loading.report(run) for run in newest})
+newest = [one for one in reversed(loading.runs(workload, "bench")) if one.id in wanted][:MOST_RESULTS]
+frame = pareto.points(versions, {run.id: report for run, report in components.readable(newest)})
 if frame.empty:
     st.info(
         f"No registered version of {workload} was measured yet. Run `anelab bench run {workload}`, then `anelab sync`.",

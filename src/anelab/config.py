@@ -12,7 +12,11 @@ from anelab import workloads
 from anelab.bench.arms.catalog import parse_arm
 from anelab.errors import UsageError
 from anelab.learning.config import Section, WorkloadConfig
+from anelab.texts import value_text
 from anelab.yaml_text import parse_yaml
+
+MOST_GOT = 200
+"""Characters of a wrong value in a message."""
 
 
 class Params(Section):
@@ -123,7 +127,7 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{key}: missing; add it"
     message = item["msg"].removeprefix("Value error, ")
-    got = "" if isinstance(item["input"], dict) else f", but got {item['input']!r}"
+    got = "" if isinstance(item["input"], dict) else f", but got {value_text(item['input'], MOST_GOT)}"
     return f"{key}: {message[:1].lower()}{message[1:]}{got}"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 MOST_BYTES = 16 << 20
 """Of JSON. A list in three bytes takes 64 in memory."""
 MOST_DEPTH = 64
+MOST_VALUES = 1_000_000
 MOST_TEXT = 100_000
 """Characters of one text in a record."""
 MOST_NUMBER = 2**63
@@ -71,12 +73,28 @@ def parse_json(data: bytes | str, control: bool = True) -> Any:
     ValueError that says what it is instead."""
     if len(data) > MOST_BYTES:
         raise ValueError(f"{len(data):,} bytes, at most {MOST_BYTES:,} are taken")
+    if _values(data) > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
     try:
         value = json.loads(data, parse_constant=_no_number)
     except RecursionError:
         raise ValueError(f"lists in lists, more than {MOST_DEPTH} deep") from None
     _check_values(value, SURROGATES if control else UNPRINTABLE)
     return value
+
+
+def _values(data: bytes | str) -> int:
+    """As many as there are at most: there is a sign before each but the first."""
+    if isinstance(data, str):
+        return sum(map(data.count, ",[{"))
+    return sum(map(data.count, (b",", b"[", b"{")))
+
+
+def value_text(value: object, most: int = 80) -> str:
+    """A value of any size as a few characters of code."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = most
+    return printable(short.repr(value), most)
 
 
 def _no_number(name: str) -> None:

@@ -43,7 +43,7 @@ def main(seed: int = 16) -> int:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.imported"])
     with tempfile.TemporaryDirectory() as scratch:
-        sample = Path(scratch, "sample")
+        sample, problems = Path(scratch, "sample"), list[str]()
         sample.mkdir()
         made = anelab(sample, "run", "mnist", *SETTINGS, *WIDE)
         if made.returncode:
@@ -52,15 +52,17 @@ def main(seed: int = 16) -> int:
         print(LINE.format("", "inputs", "exit 0", "1", "2", "slowest, s", "memory, MB", "largest, bytes"))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             ran = pool.map(lambda item: _run(context, *item, seed, sample, Path(scratch)), COUNTS.items())
-            problems = [problem for found in ran for problem in found]
+            for line, found in ran:
+                print(line, flush=True)
+                problems += found
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{sum(COUNTS.values()):,} inputs, {len(problems)} problems")
     return 1 if problems else 0
 
 
-def _run(context: Any, target: str, count: int, seed: int, sample: Path, scratch: Path) -> list[str]:
-    """A target's inputs in a process of their own; prints a line of figures, returns problems."""
+def _run(context: Any, target: str, count: int, seed: int, sample: Path, scratch: Path) -> tuple[str, list[str]]:
+    """A target's inputs in a process of their own: a line of figures, and the problems."""
     base, results = scratch / target, scratch / f"{target}.jsonl"
     process = context.Process(target=work, args=(target, sample, base, seed, range(count), results))
     process.start()
@@ -76,12 +78,10 @@ def _run(context: Any, target: str, count: int, seed: int, sample: Path, scratch
     if hung or process.exitcode or len(done) < count:
         log = (base / "log").read_text(errors="replace")[-2000:] if (base / "log").is_file() else ""
         problems.append(f"{target}: ended at {rows[-1]['number'] if rows else 'its start'}, {process.exitcode}: {log}")
-    if done:
-        exits = [sum(row["exit"] == code for row in done) for code in (0, 1, 2)]
-        slowest, memory, largest = (max(row[name] for row in done) for name in ("seconds", "peak_mb", "size"))
-        print(LINE.format(target, len(done), *exits, f"{slowest:.2f}", f"{memory:.0f}", largest), flush=True)
     shutil.rmtree(base, ignore_errors=True)
-    return problems
+    exits = [sum(row["exit"] == code for row in done) for code in (0, 1, 2)]
+    slowest, memory, largest = (max((row[name] for row in done), default=0) for name in ("seconds", "peak_mb", "size"))
+    return LINE.format(target, len(done), *exits, f"{slowest:.2f}", f"{memory:.0f}", largest), problems
 
 
 if __name__ == "__main__":

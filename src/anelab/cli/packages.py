@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
+from anelab.texts import printable
 
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
@@ -22,16 +23,21 @@ def read_rows(path: Path | str, inputs: Sequence[str], option: str = "--input") 
     """
     import numpy as np
 
+    from anelab.learning.arrays import check_unpacked
+
     where = f"{option} {path}"
     try:
-        loaded = np.load(_opened(path), allow_pickle=False)
+        source = _opened(path)
+        check_unpacked(source)
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        loaded = np.load(source, allow_pickle=False)
         arrays = {inputs[0]: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
         raise UsageError(f"{where}: there is no such file") from None
     except Exception as error:  # NumPy lets through what zipfile, zlib and tokenize raise
-        raise UsageError(
-            f"{where}: is not an .npz or .npy of numbers, or is damaged ({type(error).__name__})"
-        ) from None
+        reason = f"{type(error).__name__}: {printable(error, 100)}"
+        raise UsageError(f"{where}: is not an .npz or .npy of numbers, or is damaged ({reason})") from None
     if sorted(arrays) != sorted(inputs):
         asked = f"np.savez('rows', {', '.join(f'{name}=...' for name in inputs)}) writes one"
         raise UsageError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from anelab.errors import AnelabError
 from anelab.files import replacing
+from anelab.learning.arrays import check_unpacked
 from anelab.learning.base import Array, Arrays, Graph, Split
 
 EXAMPLES = "examples.npz"
@@ -49,6 +50,7 @@ def read_examples(path: Path) -> Examples:
     expected: dict[str, dict[str, Array]] = {}
     targets: dict[str, Array] = {}
     try:
+        check_unpacked(path)
         with np.load(path, allow_pickle=False) as loaded:
             for key in loaded.files:
                 kind, *where = key.split("/")

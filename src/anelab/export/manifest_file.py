@@ -37,6 +37,8 @@ def _check(content: Any) -> None:
                 raise ValueError(f"{key} of {printable(name, 80)} must be of type {kind.__name__}")
     for name, entry in content.get("companions", {}).items():
         _check_name(name, entry)
+    if not isinstance(content.get("golden", []), list):
+        raise ValueError("golden is no list")
 
 
 def _check_name(name: str, entry: Any) -> None:

@@ -27,6 +27,8 @@ FLOATS = (10, 11)
 """MIL's FLOAT16 and FLOAT32."""
 LEAST_ELEMENTS = 10
 """coremltools writes smaller weights into the program itself, and compresses none of them."""
+MOST_SPEC_BYTES = 128 << 20
+"""Weights of a program lie beside its spec."""
 ITEMS = {
     "model.mlmodel": ("CoreML Model Specification", "com.apple.CoreML/model.mlmodel"),
     "weights": ("CoreML Model Weights", "com.apple.CoreML/weights"),
@@ -113,7 +115,12 @@ def read_spec(path: Path) -> Any:
     with toolkit() as ct:
         spec = ct.proto.Model_pb2.Model()
     try:
+        size = (path / MODEL).stat().st_size
+        if size > MOST_SPEC_BYTES:
+            raise AnelabError(f"{path}: {MODEL} has {size:,} bytes; at most {MOST_SPEC_BYTES:,} are taken")
         spec.ParseFromString((path / MODEL).read_bytes())
+    except AnelabError:
+        raise
     except OSError as error:
         raise AnelabError(f"{path}: is not a Core ML package ({MODEL} cannot be read: {error.strerror})") from None
     except Exception as error:  # protobuf's DecodeError differs between its implementations

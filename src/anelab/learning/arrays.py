@@ -1,11 +1,15 @@
 """Arrays as `prepare` left them."""
 
+import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from anelab.errors import DamagedFileError
 from anelab.learning.base import Array
+
+MOST_UNPACKED = 4 << 30
 
 
 def load_array(path: Path, shape: tuple[int | None, ...] | None = None) -> Array:
@@ -25,6 +29,15 @@ def load_array(path: Path, shape: tuple[int | None, ...] | None = None) -> Array
         raise DamagedFileError(f"{path}: is damaged (it holds {given}, not {wanted}); make it again")
     array: Array = found
     return array
+
+
+def check_unpacked(file: Path | IO[bytes]) -> None:
+    """Raises ValueError for an .npz that unpacks to more than MOST_UNPACKED bytes; other files are left alone."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to {size:,} bytes; at most {MOST_UNPACKED:,} are taken")
 
 
 def _fits(found: tuple[int, ...], shape: tuple[int | None, ...] | None) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from anelab.bench.results.fields import DataDigest, FileName, ModelName, Sha256, WorkloadName
 from anelab.errors import DamagedFileError
 from anelab.files import load_json
-from anelab.texts import printable
+from anelab.texts import printable, value_text
 
 LATEST_MS = 7_258_118_400_000
 """The year 2200."""
@@ -126,7 +126,7 @@ def read_record(kind: type[Record], path: Path, fix: str) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         place = printable(".".join(map(str, first["loc"])), 100) or "the whole"
-        problem = f"{place}: {first['msg']}, but got {printable(repr(first['input']), 80)}"
+        problem = f"{place}: {first['msg']}, but got {value_text(first['input'])}"
     except ValueError as error:
         problem = f"it holds no JSON: {error}"
     raise DamagedFileError(f"{path}: is damaged ({problem}); {fix}")

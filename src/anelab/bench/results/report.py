@@ -13,7 +13,7 @@ from anelab.bench.results.summary import Timed, not_on_ne
 from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
 from anelab.files import canonical_json, read_json, sha256_text
-from anelab.texts import printable
+from anelab.texts import printable, value_text
 
 UNITS = re.compile("/(cpu_and_ne|cpu_and_gpu|all)")
 """Core ML's sets of units but the CPU alone, in an arm's name."""
@@ -79,7 +79,7 @@ def parse_report(content: object, where: str) -> Report:
         place, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
         raise AnelabError(
             f"{where}: is not a benchmark result that this anelab reads: {printable(place)}: {message}, "
-            f"but got {printable(repr(first['input']), 80)}"
+            f"but got {value_text(first['input'])}"
         ) from None
     if report.id != identity(report):
         raise AnelabError(f"{where}: was changed after it was written: its content does not match its id")
