@@ -254,7 +254,12 @@ MEAN_OF_EACH = helper.make_node("ReduceMean", ["f"], ["output"], axes=[1])
     ("node", "shape", "kind", "why"),
     [
         (MEAN_OF_ALL, ["n", 1], TensorProto.FLOAT, r"answers 3 rows with an array of shape \[1, 1\] as output"),
-        (helper.make_node("ReduceMean", ["f"], ["output"], keepdims=0), [], TensorProto.FLOAT, "is no model of reads"),
+        (
+            helper.make_node("ReduceMean", ["f"], ["output"], keepdims=0),
+            [],
+            TensorProto.FLOAT,
+            r"gives output float32 \[\] for n rows",
+        ),
         (MEAN_OF_EACH, ["n", 1], TensorProto.DOUBLE, "is no model of reads: .*output float64"),
         (helper.make_node("Identity", ["f"], ["output"]), ["n", 300], TensorProto.FLOAT, "is no model of reads"),
     ],
@@ -309,8 +314,8 @@ def test_an_answer_that_is_no_probability_is_counted_and_fails(
 @pytest.mark.parametrize(
     ("name", "status", "says"),
     [
-        ("one_out", 1, "the model answers 3 rows with an array of shape [1, 1] as output"),
-        ("scalar_out", 1, "is no model of reads"),
+        ("one_out", 1, "gives output float32 [1, 1] for n rows; the first axis of an output must be the rows"),
+        ("scalar_out", 1, "gives output float32 [] for n rows"),
         ("nan", 0, "3 reads FAIL: the model's answer is no probability"),
         ("huge_const", 1, "ONNX Runtime cannot run it on these rows"),
         ("ansi_meta", 1, "name one of read_quality"),

@@ -55,12 +55,11 @@ class _Watch:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.exits = False
-        self._lock, self._busy, self._thread = threading.Lock(), threading.Event(), None
+        self._lock, self._busy = threading.Lock(), threading.Event()
+        self._thread: threading.Thread | None = None
         self._reader, self.writer = socket.socketpair()
         self._reader.setblocking(False)
         self.writer.setblocking(False)
-
-    _thread: threading.Thread | None
 
     def add(self, call: Call) -> None:
         with self._lock:

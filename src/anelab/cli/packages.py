@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
-from anelab.texts import printable
+from anelab.texts import MOST_LINE, printable
 
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
@@ -104,7 +104,7 @@ def outputs_as_text(outputs: "Arrays", classes: Classes) -> str:
     lines = []
     for name, array in outputs.items():
         named = f": {', '.join(classes[name])}" if name in classes else ""
-        lines += [f"{name} {array.dtype} {array.shape}{named}", str(array)]
+        lines += [printable(f"{name} {array.dtype} {array.shape}{named}", MOST_LINE), str(array)]
     return "\n".join(lines)
 
 

@@ -71,6 +71,7 @@ def _predict(model: "Model", rows: str, out: Path, as_json: bool) -> None:
         raise UsageError(f"--out {out}: is the file of the rows; give another")
     arrays = read_rows(rows, [port.name for port in model.inputs], "ROWS")
     if model.format == "onnx":  # the evaluator and Core ML name themselves what a package takes
+        model.check_outputs()
         model.check_rows(arrays)
     started = time.perf_counter()
     outputs = model.predict(arrays)

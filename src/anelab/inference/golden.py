@@ -29,6 +29,8 @@ class GoldenCheck:
 
 def check_golden(model: Model, tolerance: float | None = None) -> Iterator[GoldenCheck]:
     """Every case that the model's manifest has for its file. Raises UsageError if there is none."""
+    if model.format == "onnx":  # the evaluator and Core ML name themselves what a package takes and gives
+        model.check_outputs()
     cases = model.manifest.get("golden") or []
     entry = model.manifest.get("files", {}).get(model.path.name)
     if not cases or entry is None:
@@ -42,7 +44,7 @@ def check_golden(model: Model, tolerance: float | None = None) -> Iterator[Golde
             given = dict(case["given"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AnelabError(f"{model.name}: golden case {number} of its manifest.json is damaged ({error})") from None
-        if model.format == "onnx":  # the evaluator and Core ML name themselves what a package takes
+        if model.format == "onnx":
             model.check_rows(inputs)
         yield _checked(number, given, expected, model.predict(inputs), allowed)
 

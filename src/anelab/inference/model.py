@@ -14,6 +14,7 @@ from anelab.export.formats import format_of
 from anelab.inference.location import Location, located
 from anelab.interruption import TIMEOUT_S
 from anelab.learning.base import Array, Arrays, Predictor
+from anelab.texts import printable
 from anelab.tracking.gate_tags import reasons_text
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ class Model:
                 f"{self.path}: is of workload {found[0]} with preprocessing {found[1]}, but it must be {preprocessing} "
                 f"of {workload}; train and export it again (`anelab run {workload}`)"
             )
+
+    def check_outputs(self) -> None:
+        """Raises AnelabError unless the first axis of every output is the rows, as far as the file tells."""
+        given = {port.shape[:1] for port in self.inputs}
+        for port in self.outputs:
+            if not port.shape or (port.shape[0] is not None and (port.shape[0],) not in given):
+                raise AnelabError(
+                    f"{self.path}: gives {printable(port, 80)} for n rows; the first axis of an output must be the rows"
+                )
 
     def check_rows(self, arrays: Arrays) -> None:
         """Raises UsageError unless names, dtypes and shapes are those of the inputs, with as many rows in each."""

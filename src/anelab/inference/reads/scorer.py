@@ -121,6 +121,7 @@ def model_scorer(
 
 def _check_ports(model: Model) -> None:
     """Raises AnelabError unless it takes reads and answers with one number each."""
+    model.check_outputs()
     sides = [(port.dtype, port.shape[1:]) for port in (*model.inputs, *model.outputs)]
     if sides not in [[(dtype, (2 * WIDTH,)), ("float32", (1,))] for dtype in ("uint8", "float32")]:
         ports = "; ".join(map(str, (*model.inputs, *model.outputs)))
