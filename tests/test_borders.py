@@ -248,27 +248,45 @@ def reads_model(
 
 MEAN_OF_ALL = helper.make_node("ReduceMean", ["f"], ["output"], axes=[0, 1])
 MEAN_OF_EACH = helper.make_node("ReduceMean", ["f"], ["output"], axes=[1])
+SCALAR = helper.make_node("ReduceMean", ["f"], ["output"], keepdims=0)
+SAME = helper.make_node("Identity", ["f"], ["output"])
+
+
+def first_alone() -> list[onnx.NodeProto]:
+    """The first row's answer, by a slice whose end only the values tell."""
+    ends = {"zero": (TensorProto.FLOAT, 0.0), "one": (TensorProto.FLOAT, 1.0), "size": (TensorProto.INT64, 1)}
+    constants = [
+        helper.make_node("Constant", [], [name], value=helper.make_tensor(name, kind, [1], [value]))
+        for name, (kind, value) in ends.items()
+    ]
+    return [
+        *constants,
+        helper.make_node("ReduceMean", ["f"], ["each"], axes=[1]),
+        helper.make_node("ReduceMax", ["each"], ["largest"], keepdims=0),
+        helper.make_node("Reshape", ["largest", "size"], ["vector"]),
+        helper.make_node("Mul", ["vector", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "one"], ["more"]),
+        helper.make_node("Cast", ["nothing"], ["start"], to=TensorProto.INT64),
+        helper.make_node("Cast", ["more"], ["end"], to=TensorProto.INT64),
+        helper.make_node("Slice", ["each", "start", "end"], ["output"]),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("node", "shape", "kind", "why"),
+    ("nodes", "shape", "kind", "why"),
     [
-        (MEAN_OF_ALL, ["n", 1], TensorProto.FLOAT, r"answers 3 rows with an array of shape \[1, 1\] as output"),
-        (
-            helper.make_node("ReduceMean", ["f"], ["output"], keepdims=0),
-            [],
-            TensorProto.FLOAT,
-            r"gives output float32 \[\] for n rows",
-        ),
-        (MEAN_OF_EACH, ["n", 1], TensorProto.DOUBLE, "is no model of reads: .*output float64"),
-        (helper.make_node("Identity", ["f"], ["output"]), ["n", 300], TensorProto.FLOAT, "is no model of reads"),
+        ([MEAN_OF_ALL], ["n", 1], TensorProto.FLOAT, r"gives output float32 \[1, 1\] for n rows"),
+        ([SCALAR], [], TensorProto.FLOAT, r"gives output float32 \[\] for n rows"),
+        ([MEAN_OF_EACH], ["n", 1], TensorProto.DOUBLE, "is no model of reads: .*output float64"),
+        ([SAME], ["n", 300], TensorProto.FLOAT, "is no model of reads"),
+        (first_alone(), ["n", 1], TensorProto.FLOAT, r"answers 3 rows with an array of shape \[1, 1\] as output"),
     ],
 )
 def test_a_model_that_lies_is_not_believed(
-    node: onnx.NodeProto, shape: list[object], kind: int, why: str, tmp_path: Path
+    nodes: list[onnx.NodeProto], shape: list[object], kind: int, why: str, tmp_path: Path
 ) -> None:
     (tmp_path / "r.fq").write_text("".join(f"@r{row}\nACGT\n+\nIIII\n" for row in range(3)))
-    model = reads_model(tmp_path / "lie.onnx", [node], shape, kind)
+    model = reads_model(tmp_path / "lie.onnx", nodes, shape, kind)
     parts = list(read_reads(tmp_path / "r.fq", 33, "--phred "))
     with pytest.raises(AnelabError, match=why), model_scorer(Workspace.anywhere, str(model)) as scorer:
         scorer.score(parts[0])
