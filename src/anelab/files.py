@@ -20,19 +20,33 @@ from anelab.texts import MOST_BYTES, parse_json, printable
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
 """An object of DVC's cache, which may be set to link files instead of copying them."""
 
+_drafts = set[Path]()
+os.register_at_fork(after_in_child=_drafts.clear)
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that takes its place, file or folder, if the block succeeds.
 
-    Raises IsADirectoryError if a file would take a folder's place: nobody means that."""
+    Raises IsADirectoryError if a file would take a folder's place, and OSError if anything would take that of a device
+    or a pipe: nobody means that."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, "is a device or a pipe; name a file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    _drafts.add(holder)
     try:
         draft = holder / target.name
         yield draft
         _swap(draft, target, holder / "old")
     finally:
+        shutil.rmtree(holder, ignore_errors=True)
+        _drafts.discard(holder)
+
+
+def remove_drafts() -> None:
+    """What is half written, by a process that ends at once."""
+    for holder in list(_drafts):
         shutil.rmtree(holder, ignore_errors=True)
 
 

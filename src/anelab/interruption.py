@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from anelab.errors import AnelabError
+from anelab.files import remove_drafts
 from anelab.texts import printable
 
 TIMEOUT_S = 120.0
 """For one call of a model that may be anybody's."""
-GRACE_S = 10.0
+GRACE_S = 3.0
 """After which a process that `exit_if_stuck` allows to ends, if the call has not."""
 POLL_S = 0.2
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -154,4 +155,5 @@ def _signal_numbers_to(watch: _Watch) -> Iterator[None]:
 def _exit(call: Call) -> NoReturn:
     print("anelab: interrupted" if call.reason == "signal" else f"anelab: {printable(call.error())}", file=sys.stderr)
     sys.stderr.flush()
+    remove_drafts()
     os._exit(130 if call.reason == "signal" else 1)

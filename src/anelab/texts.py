@@ -1,5 +1,6 @@
 """Text and JSON that come from elsewhere: bounded before they are worked on, and shown without control characters."""
 
+import errno
 import json
 import re
 import reprlib
@@ -47,6 +48,12 @@ def echo(text: object) -> None:
 def echo_lines(text: object) -> None:
     """Print lines whose values are `printable` already."""
     print(printable_lines(text, None), flush=True)
+
+
+def check_standard_output() -> None:
+    """Raises OSError if it is closed, in which case Python has none."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "is closed", "standard output")
 
 
 def notify(text: object) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 
 from anelab.errors import DamagedFileError
-from anelab.texts import MOST_BYTES, MOST_DEPTH
+from anelab.texts import MOST_BYTES, MOST_DEPTH, MOST_TEXT
 
+MOST_DIGITS = 400
 MOST_VALUES = 200_000
 """Keys and values of a file; what an alias stands for counts each time."""
 _BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -25,7 +26,16 @@ class _Loader(_BASE_LOADER):  # type: ignore[misc]  # its base is chosen at run 
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: Any) -> Any:
+        """Numbers in base 60, with a colon for each digit, take quadratic time."""
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_DIGITS:
+            raise yaml.YAMLError(f"a number has {len(node.value):,} characters, at most {MOST_DIGITS} are taken")
+        is_int = str(node.tag).endswith(":int")
+        return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
 
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
@@ -38,8 +48,12 @@ def parse_yaml(text: str) -> Any:
     try:
         _check_bounds(text)
         return yaml.load(text, Loader=_Loader)
+    except ValueError:
+        raise
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # a tag on what is none of its kind
+        raise ValueError(f"a value is not of the type of its tag ({type(error).__name__}: {error})") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -62,6 +76,8 @@ def _check_bounds(text: str) -> None:
             size, anchor = sizes.pop(), opened.pop()
             sizes[-1] += size
             anchors |= {anchor: size} if anchor else {}
+        elif isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_TEXT:
+            raise ValueError(f"a text has {len(event.value):,} characters, at most {MOST_TEXT:,} are taken")
         elif isinstance(event, yaml.ScalarEvent):
             sizes[-1] += 1
             anchors |= {event.anchor: 1} if event.anchor else {}

@@ -23,6 +23,7 @@ run (the value is YAML; repeat -S for more keys). --workspace DIR names the fold
 reports/ and mlruns/ (default: the folder of params.yaml). -v also prints the messages of the libraries.
 """
 
+MOST_TIMEOUT_S = 10**7
 MOST_VALUE = 2000
 """Characters of a value in a list of them."""
 OPTIONS: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
@@ -45,8 +46,17 @@ NamedModel = Annotated[
 Version = Annotated[
     str | None, typer.Argument(metavar="VERSION", help="A version number or an alias. Not needed if MODEL names one.")
 ]
+
+
+def _seconds(value: float) -> float:
+    if not 0.1 <= value <= MOST_TIMEOUT_S:  # NaN is neither
+        raise UsageError(f"--timeout must be from 0.1 to {MOST_TIMEOUT_S:,} seconds but got {value:g}")
+    return value
+
+
 Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0.1, help="The longest that the model may take for one call.")
+    float,
+    typer.Option(metavar="SECONDS", callback=_seconds, help="The longest that the model may take for one call."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from anelab.errors import AnelabError, UsageError
-from anelab.texts import MOST_LINE, printable
+from anelab.texts import MOST_LINE, check_standard_output, printable
 
 if TYPE_CHECKING:
     from anelab.learning.base import Array, Arrays
@@ -117,13 +117,29 @@ def write_outputs(path: Path, arrays: "Arrays") -> None:
     if path.suffix == ".npy":
         _write(path, lambda handle: np.save(handle, next(iter(arrays.values()))))
     else:
-        _write(path, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]  # takes a name for an option
+        _write(path, lambda handle: _save_all(handle, arrays))
+
+
+def _save_all(handle: IO[bytes], arrays: "Arrays") -> None:
+    """As np.savez does, which takes some names for its own options. Raises AnelabError for a name that leads elsewhere
+    when somebody unpacks the file."""
+    import zipfile
+
+    import numpy as np
+
+    with zipfile.ZipFile(handle, "w") as archive:
+        for name, array in arrays.items():
+            if ".." in name.split("/") or "\\" in name or "\0" in name:
+                raise AnelabError(f"the output {printable(name, 80)} cannot be the name of an array in an .npz")
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
     if str(path) == STANDARD_STREAM:
         buffer = io.BytesIO()
         save(buffer)
+        check_standard_output()
         sys.stdout.buffer.write(buffer.getvalue())
         sys.stdout.buffer.flush()
         return

@@ -135,7 +135,7 @@ def _planned(
         warn_if_held_back(place)
         path = place.file("onnx", GRAPHS)
         limit = THRESHOLD if threshold is None else threshold
-        yield ScorerPlan(f"{place.name} ({path.name})", limit, whole, model=path)
+        yield ScorerPlan(printable(f"{place.name} ({path.name})"), limit, whole, model=path)
 
 
 def _check_judge(model: str, rule: str | None, threshold: float | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from anelab.errors import AnelabError
-from anelab.export.slabs import Bucket, in_slabs
+from anelab.export.slabs import Bucket, check_slab_size, in_slabs
 from anelab.interruption import watched
 from anelab.learning.base import Arrays, Predictor
 from anelab.texts import printable
@@ -116,6 +116,7 @@ def session_predictor(
         return answers
 
     if any(shape and shape[0] is not None for shape in shapes.values()):
+        check_slab_size(shapes.values(), 8, f"{path}: the model")
         return in_slabs([Bucket(run, shapes)], f"{path}: the model")
 
     def predict(arrays: Arrays) -> Arrays:

@@ -1,8 +1,9 @@
 """Any number of rows through functions that take a fixed number each; whole inputs, whatever their first axes
 mean, through a function that takes just them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from anelab.errors import AnelabError
 from anelab.learning.base import Array, Arrays, Predictor
 
 Shape = tuple[int | None, ...]
+MOST_SLAB_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Bucket:
     def takes_whole(self, arrays: Arrays) -> bool:
         """Whether all axes agree, so that one call takes everything."""
         return self.takes(arrays) and all(_fits(shape, arrays[name].shape) for name, shape in self.shapes.items())
+
+
+def check_slab_size(shapes: Iterable[Shape], item_bytes: int, what: str) -> None:
+    """Raises AnelabError for a model that takes more at once than is filled up for a single row."""
+    size = item_bytes * sum(prod(one or 1 for one in shape) for shape in shapes)
+    if size > MOST_SLAB_BYTES:
+        raise AnelabError(f"{what}: takes {size:,} bytes in each call; at most {MOST_SLAB_BYTES:,} are filled up")
 
 
 def _fits(shape: Shape, given: Sequence[int]) -> bool:

@@ -42,7 +42,9 @@ def check_golden(model: Model, tolerance: float | None = None) -> Iterator[Golde
             inputs = {name: _array(item, dtypes[name]) for name, item in case["inputs"][entry["graph"]].items()}
             expected = {name: _array(item, dtypes[name]) for name, item in case["outputs"][model.path.name].items()}
             given = dict(case["given"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if set(expected) != {port.name for port in model.outputs} or not all(one.size for one in expected.values()):
+                raise ValueError("it has no values for some outputs")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnelabError(f"{model.name}: golden case {number} of its manifest.json is damaged ({error})") from None
         if model.format == "onnx":
             model.check_rows(inputs)

@@ -85,8 +85,10 @@ def read_bytes(source: Source) -> Iterator[bytes]:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
+    if str(source) == STANDARD_INPUT and sys.stdin is None:  # its number may be another file's by now
+        raise AnelabError("standard input: is closed; name a file")
     if str(source) == STANDARD_INPUT:  # unbuffered: a lock held by a read that waits would abort Python's end
-        with os.fdopen(os.dup(sys.stdin.fileno() if sys.stdin else 0), "rb", buffering=0) as handle:
+        with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as handle:
             yield handle
     else:
         with Path(source).open("rb") as handle:

@@ -10,7 +10,7 @@ from typing import Any
 
 from anelab.errors import DamagedFileError
 from anelab.files import write_json
-from anelab.tracking.records import ReceiptJson, read_record
+from anelab.tracking.records import ExecutionJson, ReceiptJson, read_record
 from anelab.workspace import Workspace
 
 SCHEMA = 1
@@ -72,4 +72,6 @@ def write_execution(
     workspace: Workspace, receipt: Receipt, tags: dict[str, str], started_ms: int, ended_ms: int
 ) -> None:
     """When and where what the receipt tells of was done."""
-    write_json(execution_path(workspace, receipt), {"tags": tags, "started_ms": started_ms, "ended_ms": ended_ms})
+    content = {"tags": tags, "started_ms": started_ms, "ended_ms": ended_ms}
+    ExecutionJson.model_validate(content)  # what could not be read again would be of here and now
+    write_json(execution_path(workspace, receipt), content)

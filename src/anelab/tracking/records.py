@@ -11,8 +11,8 @@ from anelab.errors import DamagedFileError
 from anelab.files import load_json
 from anelab.texts import printable, value_text
 
-LATEST_MS = 7_258_118_400_000
-"""The year 2200."""
+LATEST_MS = 7_573_737_600_000
+"""The year 2210: a result of the last year that is taken, and what it took."""
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./ -]{1,250}$")]
 """Of a metric or parameter, as MLflow takes it."""
 Variant = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_]{1,40}$")]

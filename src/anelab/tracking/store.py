@@ -1,6 +1,7 @@
 """Which MLflow store is used, and a client of it."""
 
 import fcntl
+import http.client
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from anelab.errors import AnelabError, warn
 from anelab.files import replacing
+from anelab.texts import printable
 from anelab.tracking.relocate import relocate
 from anelab.workspace import Workspace
 
@@ -160,6 +162,8 @@ def open_store(workspace: Workspace, patience_s: float = math.inf) -> Store:
     _silence()
     try:
         return _open(uri, workspace, patience_s)
+    except StoreUnreachableError:
+        raise
     except Exception as error:  # SQLAlchemy's and drivers' own, besides MLflow's
         reason = str(error).strip().partition("\n")[0]
         raise StoreUnreachableError(
@@ -190,6 +194,7 @@ def _open(uri: str, workspace: Workspace, patience_s: float) -> Store:
     moved = 0
     if root:
         database = Path(uri.removeprefix(SQLITE))
+        _check_database(database)
         with _locked(lock, patience_s):
             _create(database)
             here = f"{(root / 'artifacts').as_uri()}/"
@@ -197,6 +202,14 @@ def _open(uri: str, workspace: Workspace, patience_s: float) -> Store:
     store = Store(uri, root, lock, moved)
     store.client.search_experiments(max_results=1)
     return store
+
+
+def _check_database(database: Path) -> None:
+    """Raises StoreUnreachableError for what is no file, before anything is written beside it."""
+    if not database.name:
+        raise StoreUnreachableError(f"{SQLITE} names no file; give {SQLITE}/path/to/mlflow.db in MLFLOW_TRACKING_URI")
+    if database.exists() and not database.is_file():
+        raise StoreUnreachableError(f"{database}: is no file, so it cannot be an MLflow store")
 
 
 def _create(database: Path) -> None:
@@ -223,13 +236,13 @@ def _make_default(uri: str) -> None:
 
 def _probe(uri: str) -> None:
     """Raise StoreUnreachableError unless something answers there, whatever it says."""
-    address = re.sub(r"//[^/@]*@", "//", uri).rstrip("/")
+    address = re.sub(r"//.*@", "//", uri).rstrip("/")
     try:
         urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # none of an address, or no HTTP behind it
+        reason = printable(getattr(error, "reason", error) or type(error).__name__)
         raise StoreUnreachableError(
             f"the MLflow server {without_password(uri)} does not answer ({reason}); "
             "results are in data/, models/ and reports/: start it or unset MLFLOW_TRACKING_URI, then run `anelab sync`"
@@ -237,7 +250,8 @@ def _probe(uri: str) -> None:
 
 
 def without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    """As it may be shown: a password may have a slash, too."""
+    return printable(re.sub(r"//.*@", "//***@", uri))
 
 
 def _silence() -> None:

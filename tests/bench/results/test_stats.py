@@ -162,8 +162,8 @@ def test_samples_come_back_from_parquet_as_they_were(tmp_path: object) -> None:
 
     path = Path(str(tmp_path)) / "samples.parquet"
     slices = slices_of(1.0, blocks=2)
-    slices.append(Slice("b", Scenario("server"), 0, 0, 0, "measured", 5, np.arange(70), None, 123.5, False))
-    slices.append(Slice("b", SINGLE, 0, -1, -1, "warm-up", 6, np.arange(8), True))
+    slices.append(Slice("b", Scenario("server"), 0, 0, 0, "measured", 5, np.arange(1, 71), None, 123.5, False))
+    slices.append(Slice("b", SINGLE, 0, -1, -1, "warm-up", 6, np.arange(1, 9), True))
     assert write_samples(path, slices) == sum(len(one.ns) for one in slices)
     again = read_samples(path)
     assert len(again) == len(slices)

@@ -114,11 +114,13 @@ def _check_end(path: Path) -> None:
     """Raises AnelabError for a file that is too large, or has more files in it than a bundle: before their names are
     read."""
     size = path.stat().st_size
+    if not path.is_file():
+        raise _changed(path, "it is no file")
     if size > MOST_BYTES:
         raise _changed(path, f"it has more than {MOST_BYTES >> 20} MiB")
     with path.open("rb") as handle:
         handle.seek(max(size - MOST_TAIL, 0))
-        data = handle.read()
+        data = handle.read(MOST_TAIL)
     place = data.rfind(END)
     if place < 0 or len(data) < place + END_AT:
         raise zipfile.BadZipFile("the end of a ZIP file is missing")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.bench.results.fields import MOST_NS
 from anelab.bench.results.stats import outlier_labels
 from anelab.bench.scenario import Scenario
 from anelab.errors import AnelabError
@@ -141,6 +142,8 @@ def _slices(batch: "pa.RecordBatch") -> Iterator[Slice]:
     ns = batch["ns"].to_numpy().copy()  # without the rest of the batch
     if not len(ns):
         return
+    if ns.min() < 1 or ns.max() > MOST_NS:
+        raise AnelabError(f"its times go from {ns.min():,} to {ns.max():,} ns; a time is from 1 to {MOST_NS:,} ns")
     changes = np.zeros(len(ns) - 1, bool)
     for name in BELONG_TOGETHER:
         values = columns[name]

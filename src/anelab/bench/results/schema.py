@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
-from anelab.bench.results.fields import ArmName, FileName, Sha256
+from anelab.bench.results.fields import ArmName, Count, Duration, FileName, Nanoseconds, Positive, Sha256
 from anelab.bench.results.subject import CLOSED, MAIN_FILES, Network, Subject
 from anelab.bench.scenario import Scenario
 
@@ -61,16 +61,16 @@ class Opening(Record):
 
     block: int | None
     first: bool
-    compile_ns: int | None
-    load_ns: int
-    first_predict_ns: int
+    compile_ns: Nanoseconds | None
+    load_ns: Nanoseconds
+    first_predict_ns: Nanoseconds
 
 
 class Memory(Record):
     """Medians over processes. The peak counts the interpreter and libraries, which `before_bytes` had already."""
 
-    before_bytes: int
-    peak_bytes: int
+    before_bytes: Count
+    peak_bytes: Count
 
 
 class Cell(Record):
@@ -78,23 +78,23 @@ class Cell(Record):
 
     scenario: str
     """Its kind."""
-    rows: int
+    rows: Count
     """Rows a sample stands for."""
-    samples: int
-    processes: int
-    median_ns: float
-    mad_ns: float
-    mean_ns: float
-    min_ns: int
-    max_ns: int
-    percentiles_ns: dict[str, float]
-    outliers: dict[str, int]
+    samples: Count
+    processes: Count
+    median_ns: Duration
+    mad_ns: Duration
+    mean_ns: Duration
+    min_ns: Nanoseconds
+    max_ns: Nanoseconds
+    percentiles_ns: dict[str, Duration]
+    outliers: dict[str, Count]
     """Samples beyond 1.5 (mild) and 3 (far) interquartile ranges of their process; none is dropped."""
-    steady_processes: int
-    process_medians_ns: dict[int, float]
-    rows_per_s: float | None
+    steady_processes: Count
+    process_medians_ns: dict[int, Duration]
+    rows_per_s: Positive | None
     """Of calls one after the other; null where calls wait for something else."""
-    rate_hz: float | None = None
+    rate_hz: Positive | None = None
     """Of arrivals, in the scenario `server`."""
     kept_up: bool | None = None
 
@@ -177,18 +177,18 @@ class Conditions(Record):
 class Host(Record):
     """The machine and what runs on it. `neural_engine_cores` is null where there is none, or none was seen."""
 
-    fingerprint: str = Field(pattern="^[0-9a-f]+$")
+    fingerprint: str = Field(pattern="^[0-9a-f]{1,64}$")
     system: str
     release: str
     build: str | None
     machine: str
     processor: str
     model: str | None
-    cores: int
-    performance_cores: int | None
-    efficiency_cores: int | None
-    neural_engine_cores: int | None
-    memory_bytes: int
+    cores: Count
+    performance_cores: Count | None
+    efficiency_cores: Count | None
+    neural_engine_cores: Count | None
+    memory_bytes: Count
     python: str
     translated: bool
     governor: str | None
@@ -223,8 +223,8 @@ class Settings(Record):
 
 
 class Bound(Record):
-    low: float
-    high: float
+    low: Positive
+    high: Positive
 
 
 class Estimate(Record):
@@ -233,9 +233,9 @@ class Estimate(Record):
     estimate: Literal[True] = True
     file: str
     rows: int
-    macs: int
-    bytes_moved: int
-    operators: int
+    macs: Count
+    bytes_moved: Count
+    operators: Count
     cpu_ms: Bound
     neural_engine_ms: Bound
     winner: Literal["CPU", "NE", "too close to tell"]
@@ -264,7 +264,7 @@ class Report(Record):
     warnings: list[str]
     estimates: list[Estimate] = []
     samples_sha256: Sha256 | Literal[""] = ""
-    samples: int = Field(0, ge=0)
+    samples: Count = 0
 
     @field_validator("measured_at")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from anelab.bench.results.fields import DataDigest, FileName, ModelName, Sha256, VersionNumber, WorkloadName
+from anelab.bench.results.fields import Count, DataDigest, FileName, ModelName, Sha256, VersionNumber, WorkloadName
 
 MAIN_FILES = ("model.onnx", "model.mlpackage")
 """Of an export: the trained module in two formats."""
@@ -17,9 +17,9 @@ class Network(BaseModel):
 
     model_config = CLOSED
 
-    operators: dict[str, int]
-    parameters: int | None = None
-    macs: int | None = None
+    operators: dict[str, Count]
+    parameters: Count | None = None
+    macs: Count | None = None
 
     def differs(self, other: "Network") -> bool:
         """By what both of them know."""

@@ -29,10 +29,14 @@ class Point:
     change: Change
 
 
+LEAST = 1e-3
+"""Of a time in any unit. A store may hold one that is none, from before results were checked for it."""
+
+
 def times(values: Sequence[float]) -> list[Point]:
     """Of positive values of which less is better and which vary by ratios, such as times in any unit: 5 % at least is
     noise between runs."""
-    found = _trend([math.log(value) for value in values], math.log1p(BETWEEN_RUNS), -1)
+    found = _trend([math.log(max(value, LEAST)) for value in values], math.log1p(BETWEEN_RUNS), -1)
     return [Point(value, _exp(one.low), _exp(one.high), one.change) for value, one in zip(values, found, strict=True)]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from anelab.errors import UsageError
 from anelab.files import replacing
 from anelab.sequences.fastq import Block
+from anelab.texts import check_standard_output
 
 MATE = "{}"
 LEVEL = 1
@@ -47,6 +48,7 @@ def opened(path: Path, names: ExitStack) -> Iterator[IO[bytes]]:
     written as they are."""
     with ExitStack() as stack:
         if str(path) == STANDARD_OUTPUT:
+            check_standard_output()
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
             return

@@ -1,9 +1,10 @@
 """What `anelab score` hands to others of a run: a report as JSON, and MultiQC's custom content."""
 
+import html
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 from anelab.files import write_json
 from anelab.inference.reads.statistics import ReadStatistics
 from anelab.sequences.streams import STANDARD_INPUT, Source
+from anelab.texts import printable
 
 SCHEMA = "anelab.score/1"
 SUFFIXES = re.compile(r"(\.(fastq|fq))?(\.(gz|bgz|bz2|xz|zst|zstd))?$", re.IGNORECASE)
 ODD = re.compile(r"[^A-Za-z0-9._-]+")
+HTML = re.compile(r"[<>&\"']")
+"""MultiQC puts names and descriptions into its page."""
 MOST_NAME = 100
 """Characters of a sample in the name of a file."""
 
@@ -40,9 +44,10 @@ class ScoreReport:
 
 def sample_names(sources: Sequence[Source]) -> list[str]:
     """A name for each file: without its suffixes; files of one name by their folders' names, too, or by a number."""
-    plain = [SUFFIXES.sub("", _base(source)) or _base(source) for source in sources]
+    plain = [printable(SUFFIXES.sub("", _base(source)) or _base(source)) for source in sources]
     folders = [
-        f"{Path(str(source)).absolute().parent.name}_{name}" for source, name in zip(sources, plain, strict=True)
+        f"{printable(Path(str(source)).absolute().parent.name)}_{name}"
+        for source, name in zip(sources, plain, strict=True)
     ]
     alike = Counter(plain)
     return _unique([folder if alike[name] > 1 else name for folder, name in zip(folders, plain, strict=True)])
@@ -69,7 +74,8 @@ def write_multiqc(report: ScoreReport, folder: Path) -> list[Path]:
     files = _unique([ODD.sub("_", sample.name)[:MOST_NAME] for sample in report.samples])
     paths = []
     for file, sample in zip(files, report.samples, strict=True):
-        for section, content in multiqc_sections(sample, report.scorer).items():
+        plain = replace(sample, name=HTML.sub("_", sample.name), file=HTML.sub("_", sample.file))
+        for section, content in multiqc_sections(plain, html.escape(report.scorer)).items():
             paths.append(folder / f"{file}_anelab_{section}_mqc.json")
             write_json(paths[-1], content)
     return paths

@@ -31,6 +31,7 @@ from anelab.inference.reads.scorer import Scorer
 from anelab.inference.reads.statistics import KEPT, ProbabilityCounts, ReadStatistics
 from anelab.sequences.phred import Phred
 from anelab.sequences.streams import STANDARD_INPUT, Source
+from anelab.texts import printable
 from anelab.workloads.read_quality.encode import WIDTH
 
 Layout = Literal["single", "paired", "interleaved"]
@@ -199,7 +200,7 @@ def score_units(
 
 def _statistics(unit: Unit) -> list[ReadStatistics]:
     files = unit.sources if len(unit.sources) == len(unit.mates) else unit.sources * len(unit.mates)
-    return [ReadStatistics(name, Path(str(file)).name) for name, file in zip(unit.mates, files, strict=True)]
+    return [ReadStatistics(name, printable(Path(str(file)).name)) for name, file in zip(unit.mates, files, strict=True)]
 
 
 def _score_group(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.sequences.streams import read_bytes
 
-UINT8, MOST_VALUES = 8, 400 << 20
+UINT8, MOST_VALUES = 8, 200 << 20
 
 
 def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
