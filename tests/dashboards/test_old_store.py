@@ -9,6 +9,7 @@ from anelab.bench.results.report import identity, read_report
 from anelab.tracking import runs
 from anelab.tracking.benchmarks import attach_result
 from anelab.tracking.receipt import Receipt, execution_path
+from anelab.tracking.records import ExecutionJson
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
 from tests.commands import anelab
@@ -34,6 +35,7 @@ def old_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = open_store(workspace)
     with pytest.MonkeyPatch.context() as patched, store.writing():
         patched.setattr(runs, "_execution", unchecked)
+        patched.setattr(ExecutionJson, "model_validate", lambda content: None)
         attach_result(store, workspace, odd, home / "models/mnist/bench/samples.parquet")
     return home
 

@@ -143,7 +143,7 @@ from anelab.bench.results.samples import Slice, write_samples
 from anelab.bench.scenario import SINGLE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 target = Path({str(samples)!r})
-small = Slice("a", SINGLE, 0, 0, 0, "measured", 1, np.arange(10))
+small = Slice("a", SINGLE, 0, 0, 0, "measured", 1, np.arange(1, 11))
 write_samples(target, [small])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 big = Slice("a", SINGLE, 0, 0, 0, "measured", 1, np.random.default_rng(0).integers(0, 1 << 40, 100_000))
