@@ -46,14 +46,14 @@ def _check_model(name: str) -> None:
 def _run_stage(common: Common, workload: str, arms: list[str], thorough: bool, url: str | None) -> "Report":
     from anelab.bench.results.report import read_report
     from anelab.stages import bench
-    from anelab.stages.job import execute
+    from anelab.stages.job import execute_and_publish
 
     overrides = [*common.overrides]
     overrides += [f"{workload}.bench.arms=[{', '.join(arms)}]"] if arms else []
     overrides += [f"{workload}.bench.thorough=true"] if thorough else []
     overrides += [f"{workload}.bench.url={url}"] if url else []
     job = Common(tuple(overrides), common.folder, common.verbose).job(workload)
-    execute(bench.STAGE, job)
+    execute_and_publish(bench.STAGE, job)
     return read_report(job.reports / "bench.json")
 
 

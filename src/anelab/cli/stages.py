@@ -1,9 +1,14 @@
 """The stages of the pipeline, as DVC calls them, and all of them in order."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from anelab.cli.console import EVERYWHERE, Common, Workload, commands
 from anelab.texts import echo, notify
+
+if TYPE_CHECKING:
+    from anelab.stages.job import Stage
 
 COMMANDS = commands()
 
@@ -66,21 +71,32 @@ def register(ctx: typer.Context, workload: Workload) -> None:
 
 
 def _execute(common: Common, stage: str, workload: str) -> None:
+    from anelab.stages.job import execute_and_publish
+
+    execute_and_publish(_stage(stage), common.job(workload))
+
+
+def _stage(name: str) -> "Stage":
     from importlib import import_module
 
-    from anelab.stages.job import execute
-
-    job = common.job(workload)
-    execute(import_module(f"anelab.stages.{stage}").STAGE, job)
+    found: Stage = import_module(f"anelab.stages.{name}").STAGE
+    return found
 
 
 @COMMANDS.command(epilog=f"Example: anelab run mnist -S 'mnist.data.source=[../mnist]' --workspace out. {EVERYWHERE}")
 def run(ctx: typer.Context, workload: Workload) -> None:
     """Run all stages of a workload in order, without DVC."""
-    ctx.obj.job(workload)
+    from anelab.stages.job import execute, publish_quietly
+
+    job = ctx.obj.job(workload)
     for step in (inputs, simulate):
         notify(f"{workload}: {step.__name__}")
         step(ctx, workload)
-    for stage in ("prepare", "search", "train", "export", "bench", "register"):
-        notify(f"{workload}: {stage}")
-        _execute(ctx.obj, stage, workload)
+    done = []
+    try:
+        for stage in ("prepare", "search", "train", "export", "bench", "register"):
+            notify(f"{workload}: {stage}")
+            done.append(execute(_stage(stage), job))
+    finally:
+        if done:
+            publish_quietly(job.workspace, *done)

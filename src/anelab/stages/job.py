@@ -1,5 +1,6 @@
 """What every stage shares: its key, its place to work, its receipt, and publication at the end."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from anelab.tracking.receipt import Dataset, Receipt, receipt_path, work_folder,
 from anelab.workspace import Workspace
 
 PACKAGE = Path(anelab.__file__).parent
+UNDER_DVC = "DVC_STAGE"
+"""What DVC tells the commands of its stages."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ def _digest(path: Path, stage: Stage) -> str:
 
 
 def execute(stage: Stage, job: Job) -> Receipt:
-    """Run the stage, write its receipt, and publish it if the store answers. In DVC's copy for an experiment, a stage
-    whose inputs are those of the project takes over the project's outputs instead."""
+    """Run the stage and write its receipt. In DVC's copy for an experiment, a stage whose inputs are those of the
+    project takes over the project's outputs instead."""
     if reuse_outputs(job, stage.name):
         echo(f"{stage.name} of {job.name}: its inputs are those of the project, so its outputs are, too")
         return Receipt.read(receipt_path(job.workspace, job.name, stage.name))
@@ -149,12 +152,19 @@ def execute(stage: Stage, job: Job) -> Receipt:
         receipt.write(receipt_path(job.workspace, job.name, stage.name))
         tags = provenance(job.workspace.project)
         write_execution(job.workspace, receipt, tags, started, _now_ms())
-    publish_quietly(job.workspace, receipt)
     return receipt
 
 
-def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
-    """Publication is a view: a server that is down costs a warning, never a result."""
+def execute_and_publish(stage: Stage, job: Job) -> Receipt:
+    """Under DVC, the receipt is all that a stage leaves: `register`, or `anelab sync`, publishes it with the others."""
+    receipt = execute(stage, job)
+    if stage.name == "register" or UNDER_DVC not in os.environ:
+        publish_quietly(job.workspace, receipt)
+    return receipt
+
+
+def publish_quietly(workspace: Workspace, *receipts: Receipt) -> None:
+    """As runs in MLflow. Publication is a view: a server that is down costs a warning, never a result."""
     from anelab.tracking.store import open_store
 
     try:
@@ -162,10 +172,12 @@ def publish_quietly(workspace: Workspace, receipt: Receipt) -> None:
         from anelab.tracking.runs import publish
 
         with store.writing():
-            publish(store, workspace, receipt)
+            for receipt in receipts:
+                publish(store, workspace, receipt)
     except Exception as error:  # whatever MLflow or its server does must not fail a finished stage
         reason = str(error).strip().partition("\n")[0]
-        warn(f"{receipt.stage} of {receipt.workload} is done, but is not in MLflow yet: {reason}")
+        done = ", ".join(f"{receipt.stage} of {receipt.workload}" for receipt in receipts)
+        warn(f"{done} is done, but is not in MLflow yet: {reason}")
 
 
 def _now_ms() -> int:
