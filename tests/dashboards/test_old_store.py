@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from anelab.bench.results.report import identity, read_report
-from anelab.tracking import runs
+from anelab.tracking import receipt, runs
 from anelab.tracking.benchmarks import attach_result
 from anelab.tracking.receipt import Receipt, execution_path
-from anelab.tracking.records import ExecutionJson
 from anelab.tracking.store import open_store
 from anelab.workspace import Workspace
 from tests.commands import anelab
@@ -29,13 +28,13 @@ def old_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     odd = own.model_copy(update={"measured_at": YEAR_10000, "host": host, "imported": True})
     odd = odd.model_copy(update={"id": identity(odd)})
 
-    def unchecked(workspace: Workspace, receipt: Receipt) -> object:
-        return json.loads(execution_path(workspace, receipt).read_text())
+    def unchecked(workspace: Workspace, found: Receipt) -> object:
+        return json.loads(execution_path(workspace, found).read_text())
 
     store = open_store(workspace)
     with pytest.MonkeyPatch.context() as patched, store.writing():
         patched.setattr(runs, "_execution", unchecked)
-        patched.setattr(ExecutionJson, "model_validate", lambda content: None)
+        patched.setattr(receipt, "problem_of", lambda kind, content: "")
         attach_result(store, workspace, odd, home / "models/mnist/bench/samples.parquet")
     return home
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -35,7 +36,7 @@ from tests.fuzz.worker import Command
 WORKLOAD = "mnist"
 
 
-class Target:
+class Target(ABC):
     """`sample` is a workspace with a champion of mnist, `folder` where the inputs lie."""
 
     def __init__(self, sample: Path, folder: Path) -> None:
@@ -43,12 +44,13 @@ class Target:
         self.export = sample / "models" / WORKLOAD / "export"
         self.set_up()
 
+    @abstractmethod
     def set_up(self) -> None:
-        pass
+        """Copy what is needed, and read what is mutated."""
 
+    @abstractmethod
     def input(self, random: Random) -> Command:
         """Write an input; the command for it."""
-        raise NotImplementedError
 
     def write(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
@@ -149,8 +151,8 @@ class Record(Target):
             return ["sync", "--workspace", str(self.home)]
         return self.read
 
-    def read(self) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self) -> object: ...
 
 
 class Registry(Record):

@@ -22,6 +22,7 @@ from anelab.tracking.gates import (
     size_gate,
 )
 from anelab.tracking.promotion_record import KEPT, Promotion, PromotionRecord, read_promotions, write_promotions
+from anelab.tracking.records import GateJson, problem_of
 from tests.conftest import tiny
 
 MNIST, READS = workloads.get("mnist"), workloads.get("read_quality")
@@ -232,3 +233,11 @@ def test_a_damaged_record_is_named(text: str, tmp_path: Any) -> None:
     path.write_text(text)
     with pytest.raises(AnelabError, match=r"champion\.json: .*restore it with git"):
         read_promotions(path, "m")
+
+
+@pytest.mark.parametrize("name", ["recall at 5", "f1.macro/long", "top:3", "x" * 200, "größe"])
+def test_a_gate_has_the_name_of_any_figure(name: str) -> None:
+    """registry.limits makes a gate of each figure that it names."""
+    gate = {"name": name, "verdict": "pass", "reason": "", "figures": {name: 1.0}}
+    assert problem_of(GateJson, gate) == ""
+    assert "should match pattern" in problem_of(GateJson, {**gate, "name": "a'b"})

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from anelab.errors import DamagedFileError
+from anelab.errors import AnelabError, DamagedFileError
 from anelab.files import write_json
-from anelab.tracking.records import ExecutionJson, ReceiptJson, read_record
+from anelab.tracking.records import ExecutionJson, ReceiptJson, problem_of, read_record
 from anelab.workspace import Workspace
 
 SCHEMA = 1
@@ -73,5 +73,7 @@ def write_execution(
 ) -> None:
     """When and where what the receipt tells of was done."""
     content = {"tags": tags, "started_ms": started_ms, "ended_ms": ended_ms}
-    ExecutionJson.model_validate(content)  # what could not be read again would be of here and now
-    write_json(execution_path(workspace, receipt), content)
+    path = execution_path(workspace, receipt)
+    if problem := problem_of(ExecutionJson, content):  # what could not be read again would be of here and now
+        raise AnelabError(f"{path}: is not written ({problem})")
+    write_json(path, content)

@@ -13,8 +13,8 @@ from anelab.texts import printable, value_text
 
 LATEST_MS = 7_573_737_600_000
 """The year 2210: a result of the last year that is taken, and what it took."""
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./ -]{1,250}$")]
-"""Of a metric or parameter, as MLflow takes it."""
+Key = Annotated[str, StringConstraints(pattern=r"^[\w./: -]+$", max_length=250)]
+"""Of a metric, parameter, tag or gate, as MLflow takes it. A workload may call its figures as it likes."""
 Variant = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_]{1,40}$")]
 Text = Annotated[str, StringConstraints(max_length=5000)]
 Moment = Annotated[int, Field(ge=0, le=LATEST_MS)]
@@ -26,7 +26,7 @@ class Record(BaseModel):
 
 
 class GateJson(Record):
-    name: Variant
+    name: Key
     verdict: Text
     reason: Text
     figures: Figures
@@ -121,12 +121,19 @@ def read_record(kind: type[Record], path: Path, fix: str) -> dict[str, Any]:
     absence stays FileNotFoundError."""
     try:
         content: dict[str, Any] = load_json(path)
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: is damaged (it holds no JSON: {error}); {fix}") from None
+    if problem := problem_of(kind, content):
+        raise DamagedFileError(f"{path}: is damaged ({problem}); {fix}")
+    return content
+
+
+def problem_of(kind: type[Record], content: Any) -> str:
+    """Why a value is not of that kind; "" if it is."""
+    try:
         kind.model_validate(content)
-        return content
     except ValidationError as error:
         first = error.errors()[0]
         place = printable(".".join(map(str, first["loc"])), 100) or "the whole"
-        problem = f"{place}: {first['msg']}, but got {value_text(first['input'])}"
-    except ValueError as error:
-        problem = f"it holds no JSON: {error}"
-    raise DamagedFileError(f"{path}: is damaged ({problem}); {fix}")
+        return f"{place}: {first['msg']}, but got {value_text(first['input'])}"
+    return ""

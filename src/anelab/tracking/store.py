@@ -236,7 +236,7 @@ def _make_default(uri: str) -> None:
 
 def _probe(uri: str) -> None:
     """Raise StoreUnreachableError unless something answers there, whatever it says."""
-    address = re.sub(r"//.*@", "//", uri).rstrip("/")
+    address = re.sub(r"//[^/]*@", "//", uri).rstrip("/")
     try:
         urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
@@ -251,7 +251,7 @@ def _probe(uri: str) -> None:
 
 def without_password(uri: str) -> str:
     """As it may be shown: a password may have a slash, too."""
-    return printable(re.sub(r"//.*@", "//***@", uri))
+    return printable(uri if uri.startswith(SQLITE) else re.sub(r"//.*@", "//***@", uri))
 
 
 def _silence() -> None:

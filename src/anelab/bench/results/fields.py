@@ -18,5 +18,5 @@ Nanoseconds = Annotated[int, Field(ge=0, le=MOST_NS)]
 Duration = Annotated[float, Field(ge=0, le=MOST_NS)]
 """In ns, of several times."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
-Positive = Annotated[float, Field(ge=0, le=1e18)]
+NonNegative = Annotated[float, Field(ge=0, le=1e18)]
 FileName = Annotated[str, StringConstraints(pattern=names.FILE)]

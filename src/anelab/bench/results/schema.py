@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
-from anelab.bench.results.fields import ArmName, Count, Duration, FileName, Nanoseconds, Positive, Sha256
+from anelab.bench.results.fields import ArmName, Count, Duration, FileName, Nanoseconds, NonNegative, Sha256
 from anelab.bench.results.subject import CLOSED, MAIN_FILES, Network, Subject
 from anelab.bench.scenario import Scenario
 
@@ -92,9 +92,9 @@ class Cell(Record):
     """Samples beyond 1.5 (mild) and 3 (far) interquartile ranges of their process; none is dropped."""
     steady_processes: Count
     process_medians_ns: dict[int, Duration]
-    rows_per_s: Positive | None
+    rows_per_s: NonNegative | None
     """Of calls one after the other; null where calls wait for something else."""
-    rate_hz: Positive | None = None
+    rate_hz: NonNegative | None = None
     """Of arrivals, in the scenario `server`."""
     kept_up: bool | None = None
 
@@ -223,8 +223,8 @@ class Settings(Record):
 
 
 class Bound(Record):
-    low: Positive
-    high: Positive
+    low: NonNegative
+    high: NonNegative
 
 
 class Estimate(Record):
