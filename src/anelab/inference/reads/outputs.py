@@ -72,7 +72,7 @@ def lines(
     """Rows of the table: name, value, verdict. Rows of mates alternate, and have COLUMNS_OF_MATES too: 1 or 2, and the
     verdict of the pair."""
     width = max(int((block.name_stops - block.starts[:, 0]).max(initial=1)) for block in blocks) - 1
-    largest = max(float(some.max(initial=0, where=np.isfinite(some))) for some in values)
+    largest = max(float(np.fmax.reduce(some, initial=0)) for some in values)  # which passes over NaN
     whole = len(str(int(largest + 10.0**-DECIMALS)))
     parts = [_rows(*row, width, whole) for row in zip(blocks, values, passes, strict=True)]
     if len(parts) == 1:
@@ -119,8 +119,9 @@ def _with_mate(
 
 def _digits(values: NDArray[np.floating[Any]], whole: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Decimal digits of values of 0 and more, and which of them are shown: all but leading zeros. NaN is nan."""
-    missing = np.isnan(values)
-    scaled = np.rint(np.where(missing, 0, values).astype(np.float64) * 10**DECIMALS)
+    missing = np.flatnonzero(np.isnan(values))
+    scaled = np.rint(values.astype(np.float64) * 10**DECIMALS)
+    scaled[missing] = 0
     scaled = scaled.astype(np.uint32 if scaled.max(initial=0) < 2**32 else np.uint64)  # the former is quicker
     body = np.empty((len(values), whole + 1 + DECIMALS), np.uint8)
     rest = scaled

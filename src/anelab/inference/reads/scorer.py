@@ -160,6 +160,8 @@ def _predict_with(model: Model, rows: int) -> Callable[[Bytes], NDArray[np.float
 
 def _probabilities(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """What is outside 0 to 1, by more than rounding, as NaN."""
+    if len(values) and values.min() >= 0 and values.max() <= 1:  # which NaN is not
+        return values
     inside = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
     return np.where(inside, values.clip(0, 1), np.float32(np.nan))
 
