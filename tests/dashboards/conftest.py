@@ -1,8 +1,11 @@
 """A store that the real pipeline made, and into it a Mac's result that is made up."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from anelab.bench.measuring.run import write_result
 from anelab.bench.results.bundle import SAMPLES, write_bundle
@@ -24,6 +27,17 @@ QUICK = [
     "-S",
     "read_quality.search.n_trials=5",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Each test with caches of its own, as each server has; and with the main module that was, for AppTest puts the
+    app in its place, and processes that are spawned later would run it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="session")

@@ -24,17 +24,6 @@ EMPTY = {"mnist": ("search",), "read_quality": ("compare",)}
 PAGES = ("overview", "engine", "compare", "pareto", "history", "search", "lineage", "data")
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Each test with caches of its own, as each server has; and with the main module that was, for AppTest puts the
-    app in its place, and processes that are spawned later would run it."""
-    main = sys.modules["__main__"]
-    yield
-    sys.modules["__main__"] = main
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
 def page(name: str, home: Path, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
     monkeypatch.setenv(WORKSPACE, str(home))
     app = AppTest.from_file(str(APP), default_timeout=60)
