@@ -37,7 +37,7 @@ from anelab.errors import AnelabError
 from anelab.learning.base import Arrays, Split
 from anelab.learning.metrics import average_precision, expected_calibration_error, roc_auc
 from anelab.sequences.nucleotides import PAD_CODE, Bytes
-from anelab.statistics import grouped_bootstrap
+from anelab.statistics import interval, replicates
 from anelab.training.fit import fit
 from anelab.workloads.read_quality.config import Config
 from anelab.workloads.read_quality.encode import WIDTH, phred_scores
@@ -185,13 +185,16 @@ FIGURES: Mapping[str, Figure] = {
 def with_interval(figure: Figure, scores: Sequence[Values], judged: Judged, resamples: int, digits: int) -> str:
     targets, rng = judged.test.targets, np.random.default_rng(1)
 
-    def drawn(rows: Rows) -> float:
-        score = scores[rng.integers(len(scores))]
+    def drawn(count: NDArray[np.int64]) -> float:
+        score, rows = scores[rng.integers(len(scores))], np.repeat(np.arange(len(count)), count)
         return figure(score[rows], {name: targets[name][rows] for name in ("errors", "bases", "stated")})
 
+    def all_drawn(counts: Values) -> dict[str, Values]:
+        return {"figure": np.array([drawn(count) for count in counts.astype(np.int64)])}
+
     mean = np.mean([figure(score, targets) for score in scores])
-    interval = grouped_bootstrap(drawn, judged.test.groups, resamples, 1)
-    return f"{mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    low, high = interval(replicates(all_drawn, judged.test.groups, resamples, 1)["figure"])
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def discarded(score: Values, targets: Arrays, share: int, chosen: NDArray[np.bool_]) -> float:

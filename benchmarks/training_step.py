@@ -1,4 +1,5 @@
-"""Our training step at batch 64 against a bare loop with fused Adam: same network, same rows.
+"""Our training step at batch 64 against a bare loop with fused Adam: same network, same rows; with augmentation, which
+the bare loop has not, and without.
 
 The epochs of both alternate, so that a machine that slows down slows both. One thread.
 """
@@ -24,6 +25,8 @@ from anelab.training.fit import Run
 from anelab.training.optimizer import make_optimizer
 
 ROOT = Path(__file__).parents[1]
+SIZE = 64
+"""Of a batch."""
 
 
 def bare_epoch(net: torch.nn.Module, optimizer: torch.optim.Optimizer, rows: Split, size: int) -> None:
@@ -54,27 +57,33 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def main(pairs: int) -> None:
-    overrides = ["read_quality.training.schedule=constant", "read_quality.training.batch_size=64"]
-    config = load_params(ROOT / "params.yaml", overrides).section("read_quality")
-    rows, workload = prepare(config), workloads.get("read_quality")
-    fabric = launch(config.training, config.seed)
+def ratios(config: WorkloadConfig, rows: Split, pairs: int) -> list[float]:
+    """Seconds of our epoch over those of a bare one, [pairs]."""
+    workload, fabric = workloads.get("read_quality"), launch(config.training, config.seed)
     ours, theirs = (workload.build(config, Path()) for _ in range(2))
     model, optimizer = fabric.setup(ours, make_optimizer(ours, config.training))
     run = Run(workload, config, fabric, model, ours, optimizer, None)
     bare = torch.optim.Adam(theirs.parameters(), 1e-3, fused=True)
     theirs.train()
-    ratios, steps = [], -(-len(rows) // 64)
+    found = []
     for pair in range(pairs + 2):
         times = [0.0, 0.0]
-        actions = (partial(run.train_epoch, rows, pair), partial(bare_epoch, theirs, bare, rows, 64))
+        actions = (partial(run.train_epoch, rows, pair), partial(bare_epoch, theirs, bare, rows, SIZE))
         for side in (0, 1) if pair % 2 else (1, 0):
             times[side] = seconds(actions[side])
         if pair >= 2:
-            ratios.append(times[0] / times[1])
-            print(f"{times[0] / steps * 1e6:7.1f} us  {times[1] / steps * 1e6:7.1f} us  ratio {ratios[-1]:.3f}")
-    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-    print(f"step of ours / bare at batch 64: median {middle:.3f} [{low:.3f}, {high:.3f}] over {pairs} pairs")
+            found.append(times[0] / times[1])
+    return found
+
+
+def main(pairs: int) -> None:
+    overrides = ["read_quality.training.schedule=constant", f"read_quality.training.batch_size={SIZE}"]
+    for augment in (0.0, 0.5):
+        more = [*overrides, f"read_quality.model.augment={augment}"]
+        config = load_params(ROOT / "params.yaml", more).section("read_quality")
+        found = ratios(config, prepare(config), pairs)
+        low, middle, high = min(found), statistics.median(found), max(found)
+        print(f"augment {augment}: step of ours / bare {middle:.3f} [{low:.3f}, {high:.3f}] over {pairs} pairs")
     print(host_facts())
 
 

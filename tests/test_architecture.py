@@ -32,6 +32,17 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def top_imports(path: Path) -> set[str]:
+    """The packages that importing the file imports."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
 def inside(path: Path, package: str) -> bool:
     return path.relative_to(SOURCE).parts[0] in (package, f"{package}.py")
 
@@ -39,6 +50,13 @@ def inside(path: Path, package: str) -> bool:
 def outside_users(module: str, package: str) -> list[str]:
     users = [path for path in FILES if any(name.split(".")[0] == module for name in imports(path))]
     return [path.name for path in users if not inside(path, package)]
+
+
+def test_data_are_prepared_without_torch() -> None:
+    """What a workload's module imports at its top costs every stage; that of its network is imported where it runs."""
+    checked = [path for path in FILES if inside(path, "learning") or path.name == "workload.py"]
+    heavy = [path.name for path in checked if path.name != "affine.py" and top_imports(path) & {"torch", "sklearn"}]
+    assert heavy == []
 
 
 def test_only_tracking_imports_mlflow_and_nothing_imports_dvc() -> None:

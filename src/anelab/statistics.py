@@ -1,68 +1,48 @@
 """Comparisons with an interval: a difference on one test set means little without one."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+Counts = NDArray[np.float64]
+CELLS = 2_000_000
+"""Of one array of counts: 16 MB."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A point estimate and the bounds of its central 95 % bootstrap interval."""
-
-    point: float
-    low: float
-    high: float
-
-
-def grouped_bootstrap(figure: Callable[[Indices], float], groups: NDArray[Any], resamples: int, seed: int) -> Interval:
-    """Percentile interval of `figure(rows)` when whole groups are drawn with replacement.
-
-    `groups` is [n], the unit of each row; `figure` takes row indices. For a paired comparison let it
-    return the difference of both sides on the same rows. Replicates that are undefined (one class
-    only) are left out.
-    """
-    values = np.array([figure(rows) for rows in _draws(groups, resamples, seed)])
-    values = values[np.isfinite(values)]
-    point = figure(np.arange(len(groups)))
-    if not values.size:
-        return Interval(point, float("-inf"), float("inf"))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(point, float(low), float(high))
+def resamples(groups: NDArray[Any], number: int, seed: int) -> Iterator[Counts]:
+    """How often each row is drawn when whole groups are drawn with replacement: float64 [k, n], some of the `number`
+    resamples at a time. `groups` is [n], the unit of each row. Equal arguments draw equal rows."""
+    _, unit = np.unique(groups, return_inverse=True)
+    units, rng = int(unit.max(initial=-1)) + 1, np.random.default_rng([seed, 3])
+    together = max(1, CELLS // max(len(groups), 1))
+    for begin in range(0, number, together):
+        drawn = np.zeros((min(together, number - begin), units))
+        for line in drawn:
+            line += np.bincount(rng.integers(0, units, units), minlength=units)
+        yield drawn[:, unit]
 
 
 def replicates(
-    figures: Callable[[Indices], Mapping[str, float]], groups: NDArray[Any], resamples: int, seed: int
+    figures: Callable[[Counts], Mapping[str, NDArray[Any]]], groups: NDArray[Any], number: int, seed: int
 ) -> dict[str, NDArray[np.float32]]:
-    """Every figure's value in each resample, [resamples], NaN where it is undefined. Equal `groups`, `resamples` and
-    `seed` draw equal rows, so that the replicates of two models are pairs."""
-    drawn = [figures(rows) for rows in _draws(groups, resamples, seed)]
-    names = dict.fromkeys(name for one in drawn for name in one)
-    return {name: np.array([one.get(name, np.nan) for one in drawn], dtype=np.float32) for name in names}
+    """Every figure's value in each resample, [number], NaN where it is undefined. `figures` takes counts, [k, n], and
+    gives [k] by name. Equal `groups`, `number` and `seed` draw equal rows, so that the replicates of two models are
+    pairs."""
+    parts = [(len(counts), figures(counts)) for counts in resamples(groups, number, seed)]
+    names = dict.fromkeys(name for _, part in parts for name in part)
+    return {
+        name: np.concatenate([part.get(name, np.full(size, np.nan)) for size, part in parts]).astype(np.float32)
+        for name in names
+    }
 
 
-def _draws(groups: NDArray[Any], resamples: int, seed: int) -> Iterator[Indices]:
-    """Rows of whole groups, drawn with replacement."""
-    order, starts, sizes = _members(groups)
-    rng = np.random.default_rng([seed, 3])
-    for _ in range(resamples):
-        drawn = rng.integers(0, len(starts), len(starts))
-        yield order[_spans(starts[drawn], sizes[drawn])]
-
-
-def _members(groups: NDArray[Any]) -> tuple[Indices, Indices, Indices]:
-    """Rows sorted by group, and where each group's run starts and how long it is."""
-    order = np.argsort(groups, kind="stable")
-    _, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
-    return order, starts, sizes
-
-
-def _spans(starts: Indices, sizes: Indices) -> Indices:
-    """The runs [start, start + size) one after the other."""
-    before = np.cumsum(sizes) - sizes
-    runs: Indices = np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
-    return runs
+def interval(drawn: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """The central 95 % of the replicates that are defined; without one, infinitely wide."""
+    defined = drawn[np.isfinite(drawn)]
+    if not len(defined):
+        return -math.inf, math.inf
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)

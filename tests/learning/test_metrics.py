@@ -1,5 +1,7 @@
 """Our figures against scikit-learn's, on any probabilities and labels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,3 +59,30 @@ def test_calibration_error_is_zero_for_perfect_and_known_for_shifted_probabiliti
     label = np.tile(np.arange(1000), 10) < probability * 1000
     assert metrics.expected_calibration_error(probability, label, bins=10) < 1e-3
     assert metrics.expected_calibration_error(probability - 0.05, label, bins=10) == pytest.approx(0.05, abs=1e-3)
+
+
+def drawn(rows: int) -> tuple[Any, list[Any]]:
+    """Counts of six resamples, and their rows."""
+    counts = np.random.default_rng(rows).multinomial(rows, np.full(rows, 1 / rows), 6)
+    return counts.astype(float), [np.repeat(np.arange(rows), line) for line in counts]
+
+
+@given(st.lists(st.booleans(), min_size=3, max_size=80), st.integers(0, 1000))
+def test_replicates_are_the_figures_of_the_rows_drawn(truth: list[bool], seed: int) -> None:
+    score, label = np.random.default_rng(seed).random(len(truth)), np.array(truth)
+    counts, chosen = drawn(len(truth))
+    found = metrics.binary_replicates(score, label, counts)
+    for place, rows in enumerate(chosen):
+        alone = metrics.binary_figures(score[rows], label[rows])
+        defined = {name: values[place] for name, values in found.items() if np.isfinite(values[place])}
+        assert defined == pytest.approx(alone)
+
+
+@given(st.lists(st.integers(0, 3), min_size=3, max_size=80), st.integers(0, 1000))
+def test_replicates_of_classes_are_the_figures_of_the_rows_drawn(truth: list[int], seed: int) -> None:
+    probability, label = np.random.default_rng(seed).dirichlet(np.ones(4), len(truth)), np.array(truth)
+    counts, chosen = drawn(len(truth))
+    found = metrics.class_replicates(probability, label, counts)
+    for place, rows in enumerate(chosen):
+        alone = metrics.class_figures(probability[rows], label[rows])
+        assert {name: values[place] for name, values in found.items()} == pytest.approx(alone)

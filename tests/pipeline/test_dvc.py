@@ -14,7 +14,9 @@ import yaml
 
 from anelab.config import override
 from anelab.files import read_json
+from tests.commands import WIDE
 from tests.conftest import ROOT, TINY
+from tests.shared import copy_mnist, copy_read_quality
 from tests.test_docs import DOCS, blocks
 
 BIN = Path(sys.executable).parent
@@ -67,7 +69,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    set_params(folder, *TINY)
+    set_params(folder, *TINY, *WIDE[1::2])
     shell(folder, "git", "init", "-q")
     shell(folder, "git", "add", "-A")
     shell(folder, "git", "commit", "-qm", "start")
@@ -231,12 +233,13 @@ def is_made(path: Path) -> bool:
 
 
 def test_another_folder_gives_the_same_bytes(clone: Path, tmp_path: Path) -> None:
-    for workload in ("read_quality", "mnist"):
-        shell(clone, "anelab", "run", workload, "--workspace", str(tmp_path))
+    """Made by `anelab run`, in another process, from this checkout."""
+    for workload, copied in (("read_quality", copy_read_quality), ("mnist", copy_mnist)):
+        other = copied(tmp_path / workload)
         for kind in ("reports", "models"):
             ours = sorted(path for path in (clone / kind / workload).rglob("*") if is_made(path))
-            theirs = sorted(path for path in (tmp_path / kind / workload).rglob("*") if is_made(path))
-            assert [p.relative_to(clone) for p in ours] == [p.relative_to(tmp_path) for p in theirs]
+            theirs = sorted(path for path in (other / kind / workload).rglob("*") if is_made(path))
+            assert [p.relative_to(clone) for p in ours] == [p.relative_to(other) for p in theirs]
             for left, right in zip(ours, theirs, strict=True):
                 assert left.read_bytes() == right.read_bytes(), left.name
 

@@ -1,5 +1,6 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 
 from anelab import workloads
 from anelab.errors import AnelabError
-from anelab.workloads.mnist.idx import read_idx, write_idx
+from anelab.learning.idx import read_idx, write_idx
+from anelab.sequences.streams import read_bytes
 from tests.conftest import ROOT, tiny
 
 MD5 = {
@@ -58,23 +60,27 @@ def test_training_images_are_moved_but_never_changed(tmp_path: Path) -> None:
     assert not torch.equal(first, other)
 
 
+def read(path: Path, rank: int) -> Any:
+    return read_idx(path, read_bytes(path), rank)
+
+
 def test_idx_round_trip_and_damage(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     path = tmp_path / "x.gz"
     write_idx(path, values)
-    assert (read_idx(path, 3) == values).all()
+    assert (read(path, 3) == values).all()
     with pytest.raises(AnelabError, match="not an IDX file of unsigned bytes with 1 dimensions"):
-        read_idx(path, 1)
+        read(path, 1)
     whole = gzip.decompress(path.read_bytes())
     path.write_bytes(whole[:-1])
     with pytest.raises(AnelabError, match=r"has 23 values, not the shape \(2, 3, 4\) it states"):
-        read_idx(path, 3)
+        read(path, 3)
     path.write_bytes(whole + b"x")
     with pytest.raises(AnelabError, match="has 25 values"):
-        read_idx(path, 3)
+        read(path, 3)
     path.write_bytes(gzip.compress(whole)[:-12])
     with pytest.raises(AnelabError, match="cut short"):
-        read_idx(path, 3)
+        read(path, 3)
 
 
 @pytest.mark.parametrize("shape", [(2**31, 2**31, 4), (2**32 - 1, 1, 1), (5478275, 28, 28), (2**15, 2**14, 1)])
@@ -86,7 +92,7 @@ def test_a_header_that_states_more_than_is_taken_is_refused_by_itself(
     data = bytes([0, 0, 8, 3]) + np.array(shape, ">u4").tobytes() + bytes(1000)
     (tmp_path / "x").write_bytes(gzip.compress(data) if packed else data)
     with pytest.raises(AnelabError, match=r"at most 209,715,200 values are taken"):
-        read_idx(tmp_path / "x", 3)
+        read(tmp_path / "x", 3)
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
@@ -111,6 +117,6 @@ def test_real_mnist_is_read(real_data: Path) -> None:
 
     for path in sorted((real_data / "mnist").iterdir()):
         part = path.name.removesuffix(".gz").rpartition("-idx")[0]
-        values = read_idx(path, 3 if part.endswith("images") else 1)
+        values = read(path, 3 if part.endswith("images") else 1)
         assert values.shape[0] == (60_000 if part.startswith("train") else 10_000)
         assert hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest() == MD5[part]

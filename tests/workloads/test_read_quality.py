@@ -21,7 +21,7 @@ from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import SimulationConfig
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
-from anelab.workloads.read_quality.labels import by_rule, join_and_crop, rows_of
+from anelab.workloads.read_quality.labels import _spans, by_rule, join_and_crop, rows_of
 from anelab.workloads.read_quality.model import RIDGE, FloatForm, HalfForm, RawForm, ReadNet, facts, read_loss
 from anelab.workloads.read_quality.prepare import prepare
 from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, simulate_reads
@@ -214,8 +214,15 @@ def test_what_is_found_of_an_offset_is_the_same_whatever_the_blocks(
 rows = st.tuples(st.integers(0, 150), st.integers(0, 41))
 
 
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), min_size=1, max_size=20))
+def test_spans_are_the_runs_one_after_the_other(runs: list[tuple[int, int]]) -> None:
+    starts, sizes = (np.array(column) for column in zip(*runs, strict=True))
+    expected = [value for start, size in runs for value in range(start, start + size)]
+    assert _spans(starts, sizes).tolist() == expected
+
+
 def joined(raw: Any, seed: int) -> Any:
-    made = join_and_crop(rows_of(raw), rows_of(raw), np.random.default_rng(seed))
+    made = join_and_crop(rows_of(raw), np.arange(len(raw)), np.random.default_rng(seed))
     return np.concatenate([made["codes"], made["scores"]], axis=1)
 
 
@@ -224,7 +231,7 @@ def test_a_wrong_base_goes_where_its_base_goes() -> None:
     rng = np.random.default_rng(0)
     wrong = (rng.random((200, 150)) < 0.1) & (np.arange(150) < 80)
     raw = np.concatenate([encode.raw_bytes("".join("AC"[int(one)] for one in row[:80]), "I" * 80) for row in wrong])
-    made = join_and_crop(rows_of(raw, wrong), rows_of(raw, wrong), rng)
+    made = join_and_crop(rows_of(raw, wrong), np.arange(200), rng)
     assert ((made["codes"] == 5) == made["wrong"]).all()
     assert made["wrong"].any()
 

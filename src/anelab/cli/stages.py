@@ -1,14 +1,12 @@
 """The stages of the pipeline, as DVC calls them, and all of them in order."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Annotated
 
 import typer
 
 from anelab.cli.console import EVERYWHERE, Common, Workload, commands
-from anelab.texts import echo, notify
-
-if TYPE_CHECKING:
-    from anelab.stages.job import Stage
+from anelab.texts import echo
 
 COMMANDS = commands()
 
@@ -72,31 +70,29 @@ def register(ctx: typer.Context, workload: Workload) -> None:
 
 def _execute(common: Common, stage: str, workload: str) -> None:
     from anelab.stages.job import execute_and_publish
+    from anelab.stages.pipeline import stage_of
 
-    execute_and_publish(_stage(stage), common.job(workload))
-
-
-def _stage(name: str) -> "Stage":
-    from importlib import import_module
-
-    found: Stage = import_module(f"anelab.stages.{name}").STAGE
-    return found
+    execute_and_publish(stage_of(stage), common.job(workload))
 
 
 @COMMANDS.command(epilog=f"Example: anelab run mnist -S 'mnist.data.source=[../mnist]' --workspace out. {EVERYWHERE}")
-def run(ctx: typer.Context, workload: Workload) -> None:
-    """Run all stages of a workload in order, without DVC."""
-    from anelab.stages.job import execute, publish_quietly
+def run(
+    ctx: typer.Context,
+    workload: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORKLOAD", help="One workload or more. Default: those of params.yaml."),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Workloads that are worked on at once, until their benchmarks, which run alone."
+        ),
+    ] = 1,
+) -> None:
+    """Run all stages of workloads in order, without DVC."""
+    from anelab.stages.pipeline import run_pipeline
 
-    job = ctx.obj.job(workload)
-    for step in (inputs, simulate):
-        notify(f"{workload}: {step.__name__}")
-        step(ctx, workload)
-    done = []
-    try:
-        for stage in ("prepare", "search", "train", "export", "bench", "register"):
-            notify(f"{workload}: {stage}")
-            done.append(execute(_stage(stage), job))
-    finally:
-        if done:
-            publish_quietly(job.workspace, *done)
+    named = {name: partial(ctx.obj.job, name) for name in workload or ctx.obj.params().workloads}
+    for make in named.values():
+        make()  # a mistake in one is told before the others begin
+    run_pipeline(named, jobs)

@@ -107,6 +107,8 @@ class Converter:
         self.modules, self.graph, self.config = modules, graph, config
         self.metadata = dict(metadata)
         self._asked: set[str] = set()
+        self._models: dict[tuple[str, Size, str], Any] = {}
+        """coremltools' models by rung, size and precision: several packages are made of one."""
 
     def climb(self, probe: Arrays) -> Rung:
         """The first rung that converts every precision, and whose float32 package computes what the module does
@@ -154,14 +156,17 @@ class Converter:
 
     def write(self, path: Path, rung: Rung, size: Size, precision: str) -> Any:
         """A package of one function `main`; returns coremltools' model of it."""
-        with toolkit() as ct:
-            self._asked.clear()
-            with _little_to_collect():
-                model = self._converted(ct, rung, size, precision)
-        if precision == "fp16":
-            self._check_kept()
-        write_package(model, path, self.metadata, self._sign)
-        return model
+        wanted = (rung[0], size, precision)
+        if wanted not in self._models:
+            with toolkit() as ct:
+                self._asked.clear()
+                with _little_to_collect():
+                    model = self._converted(ct, rung, size, precision)
+            if precision == "fp16":
+                self._check_kept()
+            self._models[wanted] = model
+        write_package(self._models[wanted], path, self.metadata, self._sign)
+        return self._models[wanted]
 
     def _converted(self, ct: Any, rung: Rung, size: Size, precision: str) -> Any:
         register_conversions()

@@ -16,10 +16,12 @@ MOST_SLAB_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Bucket:
-    """A function and the shapes of its inputs; None takes any size."""
+    """A function and the shapes of its inputs; None takes any size. `run_many`, where there is one, makes many calls at
+    once: its arrays have one axis more in front."""
 
     run: Callable[[Arrays], Arrays]
     shapes: dict[str, Shape]
+    run_many: Callable[[Arrays], Arrays] | None = None
 
     @property
     def rows(self) -> int | None:
@@ -96,11 +98,27 @@ def _run(buckets: Sequence[Bucket], arrays: Arrays, rows: int) -> Arrays:
     while done < rows:
         bucket = _fitting(buckets, rows - done)
         size = bucket.rows or rows - done
-        taken = min(size, rows - done)
-        slab = {name: _filled(array[done : done + taken], size) for name, array in arrays.items()}
-        parts.append({name: _rows_of(array, name, size, taken) for name, array in bucket.run(slab).items()})
-        done += taken
+        calls = (rows - done) // size if bucket.run_many else 1
+        part = {name: array[done : done + max(calls, 1) * size] for name, array in arrays.items()}
+        if bucket.run_many and calls > 1:
+            parts.append(_in_many_calls(bucket.run_many, part, size))
+        else:
+            parts.append(_in_one_call(bucket, part, size))
+        done += max(calls, 1) * size
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _in_one_call(bucket: Bucket, part: Arrays, size: int) -> Arrays:
+    taken = len(next(iter(part.values())))
+    found = bucket.run({name: _filled(array, size) for name, array in part.items()})
+    return {name: _rows_of(array, name, size, taken) for name, array in found.items()}
+
+
+def _in_many_calls(run_many: Callable[[Arrays], Arrays], part: Arrays, size: int) -> Arrays:
+    found = run_many({name: array.reshape(-1, size, *array.shape[1:]) for name, array in part.items()})
+    for name, array in found.items():
+        _rows_of(array[0], name, size, size)
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in found.items()}
 
 
 def _fitting(buckets: Sequence[Bucket], rows: int) -> Bucket:

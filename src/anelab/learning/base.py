@@ -6,7 +6,7 @@ predictors. A workload never imports MLflow, DVC, Optuna or a runtime.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -189,6 +189,16 @@ class Workload(ABC, Generic[C]):
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         """Pure figures of rows against the split's targets; the headline metric is among them."""
 
+    def replicates(self, rows: Arrays, split: Split, counts: Array) -> Mapping[str, Array]:
+        """`metrics` of the same rows drawn again, for intervals: `counts`, [k, n], says how often each of k resamples
+        has each row; [k] by name, NaN where undefined. Override it where all can be computed at once."""
+        drawn, bare = [], replace(split, inputs={})  # figures need no inputs, which are costly to draw
+        for line in counts.astype(np.int64):
+            chosen = np.repeat(np.arange(len(line)), line)
+            drawn.append(self.metrics(_take(rows, chosen), bare.take(chosen)))
+        names = dict.fromkeys(name for figures in drawn for name in figures)
+        return {name: np.array([figures.get(name, np.nan) for figures in drawn]) for name in names}
+
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Those of PLOTS that make sense here: name to records."""
         return {}
@@ -204,9 +214,12 @@ class Workload(ABC, Generic[C]):
 AnyWorkload = Workload[Any]
 
 
-def shuffled_batches(config: "WorkloadConfig", rows: int, epoch: int, rank: int = 0) -> Iterator[Array]:
-    """Row indices of each batch of an epoch in which every row appears once, in random order."""
+def shuffled_batches(
+    config: "WorkloadConfig", rows: int, epoch: int, rank: int = 0, together: int = 1
+) -> Iterator[Array]:
+    """Row indices of each batch of an epoch in which every row appears once, in random order; of `together` batches
+    at a time, where what is made of them is made quicker for many rows than for few."""
     order = np.random.default_rng([config.seed, epoch, rank]).permutation(rows)
-    size = config.training.batch_size
+    size = config.training.batch_size * together
     for start in range(0, rows, size):
         yield order[start : start + size]

@@ -1,14 +1,14 @@
 """What workloads share that choose one of several classes: cross entropy, probabilities, their figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from anelab.learning.base import Array, Arrays, Batch, C, Split, Workload
+from anelab.learning.metrics import calibration_table, class_figures, class_replicates, confusion_table
 
-from anelab.learning.base import Arrays, Batch, C, Split, Workload
-from anelab.learning.metrics import calibration_table, class_figures, confusion_table
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 class Classifier(Workload[C]):
@@ -18,8 +18,10 @@ class Classifier(Workload[C]):
     classes: ClassVar[tuple[str, ...]]
 
     def step(
-        self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
-    ) -> Mapping[str, torch.Tensor]:
+        self, module: "nn.Module", batch: Batch, backward: "Callable[[torch.Tensor], None]"
+    ) -> "Mapping[str, torch.Tensor]":
+        from torch.nn.functional import cross_entropy
+
         loss = cross_entropy(module(batch["input"]), batch["label"])
         backward(loss)
         return {"loss": loss.detach()}
@@ -29,6 +31,9 @@ class Classifier(Workload[C]):
 
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         return class_figures(rows["probability"], split.targets["label"])
+
+    def replicates(self, rows: Arrays, split: Split, counts: Array) -> Mapping[str, Array]:
+        return class_replicates(rows["probability"], split.targets["label"], counts)
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         top, hit = rows["probability"].max(axis=1), rows["decision"] == split.targets["label"]

@@ -160,7 +160,7 @@ ScenarioKind = Literal["single", "batch", "offline", "server", "idle"]
 
 
 class BenchConfig(Section):
-    arms: list[str] = ["ort-cpu", "ort-cpu:int8", "torch-eager", "classical"]
+    arms: list[str] = ["ort-cpu", "ort-cpu:int8", "classical"]
     thorough: bool = False
     processes: int = Field(10, ge=1, le=1000)
     rounds: int = Field(8, ge=1, le=1000)

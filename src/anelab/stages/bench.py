@@ -1,4 +1,4 @@
-"""bench: the exported files, timed on this machine against the trained module and the classical rule."""
+"""bench: the exported files, timed on this machine against each other and the classical rule."""
 
 import tempfile
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ persist). A model that is champion already keeps the verdict that made it so.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,11 +167,9 @@ def _contenders(job: Job, manifest: dict[str, Any], format: str, test: Split) ->
 
 def _replicates(job: Job, contender: Contender, test: Split) -> dict[str, Array]:
     """Its figures on the rows that the bootstrap draws, with which any two versions can be compared later."""
-    bare = replace(test, inputs={})
 
-    def figures(rows: Array) -> dict[str, float]:
-        taken = {name: array[rows] for name, array in contender.rows.items()}
-        return job.workload.metrics(taken, bare.take(rows))
+    def figures(counts: Array) -> Mapping[str, Array]:
+        return job.workload.replicates(contender.rows, test, counts)
 
     return replicates(figures, test.groups, job.config.registry.resamples, job.config.seed)
 

@@ -150,6 +150,12 @@ class WorkloadContract:
         shuffled = workload.metrics({name: array[order] for name, array in rows.items()}, test_split.take(order))
         figures = workload.metrics(rows, test_split)
         assert shuffled[config.metric_name] == pytest.approx(figures[config.metric_name])
+        counts = np.random.default_rng(0).integers(0, 3, (2, len(test_split)))
+        resampled = workload.replicates(rows, test_split, counts.astype(float))[config.metric_name]
+        for line, value in zip(counts, resampled, strict=True):
+            drawn = np.repeat(np.arange(len(line)), line)
+            alone = workload.metrics({name: array[drawn] for name, array in rows.items()}, test_split.take(drawn))
+            assert value == pytest.approx(alone[config.metric_name])
 
     def test_every_graph_is_exported_and_equal(
         self, workload: AnyWorkload, config: WorkloadConfig, fitted: Fitted, test_split: Split, tmp_path: Path

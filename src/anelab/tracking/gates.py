@@ -1,17 +1,26 @@
 """What a candidate must pass to become champion. Verdicts are data: figures, limits and a reason."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from anelab.export.parity import Parity
-from anelab.learning.base import AnyWorkload, Arrays, Split
+from anelab.learning.base import AnyWorkload, Array, Arrays, Split
 from anelab.learning.config import Tolerance, WorkloadConfig
-from anelab.statistics import Interval, grouped_bootstrap
+from anelab.statistics import interval, replicates
 
 Verdict = Literal["pass", "fail", "no better", "not compared", "not eligible"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate and the bounds of its central 95 % bootstrap interval."""
+
+    point: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,16 @@ def rules_gate(
 def _gain(workload: AnyWorkload, config: WorkloadConfig, split: Split, ours: Arrays, theirs: Arrays) -> Interval:
     """Of the headline metric, positive where ours is better. Pairing removes what both find hard; whole groups are
     drawn, so related rows do not count as independent evidence."""
-    bare = replace(split, inputs={})  # figures need targets only, and inputs are costly to draw again
 
-    def gain(rows: np.ndarray[Any, np.dtype[np.int64]]) -> float:
-        part = bare.take(rows)
-        left, right = (_figure(workload, config, side, rows, part) for side in (ours, theirs))
-        return config.sign * (left - right)
+    name, undefined = config.metric_name, np.array(np.nan)
 
-    return grouped_bootstrap(gain, split.groups, config.registry.resamples, config.seed)
+    def gains(counts: Array) -> dict[str, Array]:
+        left, right = (workload.replicates(side, split, counts).get(name, undefined) for side in (ours, theirs))
+        return {"gain": config.sign * (left - right) * np.ones(len(counts))}
+
+    left, right = (workload.metrics(side, split).get(name, float("nan")) for side in (ours, theirs))
+    drawn = replicates(gains, split.groups, config.registry.resamples, config.seed)
+    return Interval(config.sign * (left - right), *interval(drawn["gain"]))
 
 
 def _champion_verdict(config: WorkloadConfig, interval: Interval) -> Gate:
@@ -166,8 +177,3 @@ def recorded_gate(config: WorkloadConfig, value: float, champion: float) -> Gate
 
 def not_compared(why: str) -> Gate:
     return Gate("champion", "not compared", why, {})
-
-
-def _figure(workload: AnyWorkload, config: WorkloadConfig, side: Arrays, rows: Any, part: Split) -> float:
-    figures = workload.metrics({name: array[rows] for name, array in side.items()}, part)
-    return figures.get(config.metric_name, float("nan"))

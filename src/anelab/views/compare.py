@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from anelab.bench.results.compare import Change, Differences, level, significance
-from anelab.bench.results.quality import Difference, difference, interval
+from anelab.bench.results.quality import Difference, difference
 from anelab.bench.results.schema import Comparison, Report
 from anelab.bench.results.trend import OTHER_NETWORK
 from anelab.bench.scenario import Scenario
+from anelab.statistics import interval
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.replicates import Replicates
 from anelab.views.engine import cell_name, chosen

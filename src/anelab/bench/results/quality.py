@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.statistics import interval
+
 Replicates = NDArray[np.floating[Any]]
 """[resamples], a figure's value in each resample of the test set; NaN where it is undefined."""
 
@@ -23,15 +25,6 @@ class Difference:
     @property
     def within_noise(self) -> bool:
         return self.low <= 0 <= self.high
-
-
-def interval(drawn: Replicates) -> tuple[float, float]:
-    """The central 95 % of the replicates that are defined; without one, infinitely wide."""
-    known = drawn[np.isfinite(drawn)]
-    if not len(known):
-        return -math.inf, math.inf
-    low, high = np.quantile(known, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def difference(ours: float, theirs: float, drawn: Replicates, drawn_theirs: Replicates) -> Difference:

@@ -4,8 +4,10 @@ A program is prepared once: constants become tensors, arguments are matched to t
 and each value is dropped after its last use. Running it is then a loop over calls.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from anelab.export.mil.labels import class_names
 from anelab.export.mil.modes import Finish, Mode, ane_input, ane_range, finish
 from anelab.export.mil.operators import Operator, Value, as_tensor
 from anelab.export.mil.ports import Port, port_of
-from anelab.export.mil.program import Package, declared_type, load_package
+from anelab.export.mil.program import Package, declared_type, load_package, static_shape
 from anelab.export.mil.table import OPERATORS
 from anelab.interruption import check_not_ended
-from anelab.learning.base import Arrays
+from anelab.learning.base import Array, Arrays
 
 Values = dict[str, Value]
 WIDE = " wide"
 """Behind a variable's name: its value before it was rounded."""
+MOST_CALLS, MOST_STACKED_BYTES = 1024, 16 << 20
+"""Of one variable of the calls that are made at once."""
 Observer = Callable[[Any, Mapping[str, Any], Sequence[Value]], None]
 """Told of each operator that ran: MIL's operation, its arguments, its outputs."""
 
@@ -69,6 +73,7 @@ class Evaluator:
         self._constants: Values = {}
         where = f"{self.package.path.name}, function {self.name}"
         self._block = Block(program, self._constants, mode, wide, where)
+        self.calls_at_once = max(1, min(MOST_CALLS, MOST_STACKED_BYTES // _largest_value(program)))
 
     @torch.inference_mode()
     def __call__(self, arrays: Arrays, observe: Observer | None = None) -> dict[str, np.ndarray[Any, Any]]:
@@ -78,14 +83,35 @@ class Evaluator:
         """
         if unknown := set(arrays) - {port.name for port in self.inputs}:
             raise AnelabError(f"{self._where}: has no input {', '.join(sorted(unknown))}; it takes {self._takes()}")
-        values = self._constants | {port.name: self._accepted(port, arrays) for port in self.inputs}
-        found = self._block.run(values, observe)
+        given = {port.name: self._accepted(port, self._given(port, arrays)) for port in self.inputs}
+        found = self._block.run(self._constants | given, observe)
         return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
 
-    def _accepted(self, port: Port, arrays: Arrays) -> torch.Tensor:
+    @torch.inference_mode()
+    def stacked(self, arrays: Arrays) -> dict[str, np.ndarray[Any, Any]] | None:
+        """Many calls at once: arrays and outputs have one axis more, the calls, in front. None where an operator
+        decides by values, which may differ between calls, or where a single call would fail.
+
+        Sums are those of larger products, so a value may differ from a single call's in its last bit."""
+        try:
+            given = [torch.stack([self._accepted(port, call) for call in arrays[port.name]]) for port in self.inputs]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")  # where vmap only loops
+                found = torch.vmap(self._run_stacked)(*given)
+        except (AnelabError, RuntimeError, ValueError, TypeError, LookupError):
+            return None
+        return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
+
+    def _run_stacked(self, *given: torch.Tensor) -> tuple[Value, ...]:
+        inputs = {port.name: value for port, value in zip(self.inputs, given, strict=True)}
+        return tuple(self._block.run(self._constants | inputs))
+
+    def _given(self, port: Port, arrays: Arrays) -> Array:
         if port.name not in arrays:
             raise AnelabError(f"{self._where}: input {port.name} is missing; it takes {self._takes()}")
-        array = np.asarray(arrays[port.name])
+        return np.asarray(arrays[port.name])
+
+    def _accepted(self, port: Port, array: Array) -> torch.Tensor:
         if misfit := port.misfit(array):
             raise AnelabError(f"{self._where}: input {port.name} {misfit}; it takes {self._takes()}")
         array = array.astype(np.float32 if port.is_float else np.int32)
@@ -104,6 +130,18 @@ class Evaluator:
 
     def _takes(self) -> str:
         return ", ".join(map(str, self.inputs))
+
+
+def _largest_value(program: Any) -> int:
+    """Bytes of the largest variable; an axis of any size counts as 1."""
+    return max((_bytes_of(variable) for operation in program.operations for variable in operation.outputs), default=1)
+
+
+def _bytes_of(variable: Any) -> int:
+    try:
+        return 4 * prod(size or 1 for size in static_shape(variable))
+    except ValueError:  # a list has no shape
+        return 1
 
 
 def _as_array(value: Value) -> np.ndarray[Any, Any]:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.modes import Mode
 from anelab.export.mil.program import load_package
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.interruption import watched
-from anelab.learning.base import Arrays, Predictor
+from anelab.learning.base import Arrays
 
 
 class PackagePredictor:
@@ -16,22 +18,45 @@ class PackagePredictor:
 
     def __init__(self, path: Path, mode: Mode, timeout_s: float | None) -> None:
         package = load_package(path)
-        evaluators = [Evaluator(package, name, mode) for name in package.functions]
-        shapes = [{port.name: port.shape for port in one.inputs} for one in evaluators]
-        buckets = [Bucket(_limited(one, timeout_s), taken) for one, taken in zip(evaluators, shapes, strict=True)]
-        self.classes = {name: classes for one in evaluators for name, classes in one.classes.items()}
-        self._predict = in_slabs(buckets, evaluators[0].title)
+        functions = [_Function(Evaluator(package, name, mode), timeout_s) for name in package.functions]
+        self.classes = {name: classes for one in functions for name, classes in one.evaluator.classes.items()}
+        self._predict = in_slabs([one.bucket() for one in functions], functions[0].evaluator.title)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         return self._predict(arrays)
 
 
-def _limited(evaluator: Evaluator, timeout_s: float | None) -> Predictor:
-    def run(arrays: Arrays) -> Arrays:
-        with watched(evaluator.title, timeout_s):
-            return evaluator(arrays)
+class _Function:
+    """An evaluator whose calls end after `timeout_s`, and that makes many calls at once where it can."""
 
-    return run
+    def __init__(self, evaluator: Evaluator, timeout_s: float | None) -> None:
+        self.evaluator, self._timeout_s = evaluator, timeout_s
+        self._stacks = True
+
+    def bucket(self) -> Bucket:
+        return Bucket(self._run, {port.name: port.shape for port in self.evaluator.inputs}, self._run_many)
+
+    def _run(self, arrays: Arrays) -> Arrays:
+        with watched(self.evaluator.title, self._timeout_s):
+            return self.evaluator(arrays)
+
+    def _run_many(self, arrays: Arrays) -> Arrays:
+        calls, together = len(next(iter(arrays.values()))), self.evaluator.calls_at_once
+        parts = [
+            self._run_stacked({name: array[start : start + together] for name, array in arrays.items()})
+            for start in range(0, calls, together)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run_stacked(self, arrays: Arrays) -> Arrays:
+        with watched(self.evaluator.title, self._timeout_s):
+            found = self.evaluator.stacked(arrays) if self._stacks else None
+        if found is not None:
+            return found
+        self._stacks = False
+        calls = len(next(iter(arrays.values())))
+        alone = [self._run({name: array[call] for name, array in arrays.items()}) for call in range(calls)]
+        return {name: np.stack([one[name] for one in alone]) for name in alone[0]}
 
 
 def mil_predictor(path: Path, mode: Mode = "fp16", timeout_s: float | None = None) -> PackagePredictor:

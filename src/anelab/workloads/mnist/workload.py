@@ -2,23 +2,33 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn.functional import pad
 
 from anelab.errors import AnelabError
-from anelab.learning.affine import ToFloat, fold_into_first
 from anelab.learning.arrays import load_array
-from anelab.learning.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
+from anelab.learning.base import (
+    SPLITS,
+    Array,
+    Batch,
+    DataCard,
+    GoldenCase,
+    Graph,
+    Split,
+    Tensor,
+    Trial,
+    shuffled_batches,
+)
 from anelab.learning.classifier import Classifier
+from anelab.learning.idx import read_idx, write_idx
 from anelab.learning.splits import stratified_split
+from anelab.sequences.streams import read_bytes
 from anelab.workloads.mnist.config import Config
-from anelab.workloads.mnist.idx import read_idx, write_idx
 
-MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images
+if TYPE_CHECKING:
+    from torch import nn
+
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 
 
@@ -42,7 +52,7 @@ class Mnist(Classifier[Config]):
 
     def prepare(self, config: Config, files: Sequence[Path], out: Path) -> DataCard:
         """The files' own test set; validation rows are taken from the training files."""
-        data = {part: read_idx(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
+        data = {part: _read(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
         for prefix in ("train", "t10k"):
             _check(data[f"{prefix}-images"], data[f"{prefix}-labels"], prefix)
         labels, share = data["train-labels"], config.split.model_copy(update={"test": 0.0})
@@ -70,13 +80,19 @@ class Mnist(Classifier[Config]):
             "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.4),
         }
 
-    def build(self, config: Config, prepared: Path) -> nn.Module:
-        return {"mlp": _mlp, "cnn": _cnn}[config.model.architecture](config.model.dropout)
+    def build(self, config: Config, prepared: Path) -> "nn.Module":
+        from anelab.workloads.mnist.model import ARCHITECTURES
+
+        return ARCHITECTURES[config.model.architecture](config.model.dropout)
 
     def batches(self, config: Config, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
         """Images normalised and, to train on more than was drawn, moved by up to `shift_pixels`."""
+        import torch
+
+        from anelab.workloads.mnist.model import normalised
+
         reach, rng = config.model.shift_pixels, np.random.default_rng([config.seed, epoch, rank, 1])
-        image = pad((torch.from_numpy(train.inputs["model"]["input"]) - MEAN) / STD, [reach] * 4, value=-MEAN / STD)
+        image = normalised(torch.from_numpy(train.inputs["model"]["input"]), reach)
         label = torch.from_numpy(train.targets["label"])
         for rows in shuffled_batches(config, len(train), epoch, rank):
             top, left = rng.integers(0, 2 * reach + 1, 2)
@@ -93,31 +109,15 @@ class Mnist(Classifier[Config]):
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
-    def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
-        """[0, 1] floats or bytes to probabilities, the normalisation folded into the first layer."""
-        assert isinstance(module, nn.Sequential)
-        cast, pixel = ([ToFloat()], 1 / 255) if graph.name == "raw" else ([], 1.0)
-        layers = fold_into_first(module, pixel / STD, -MEAN / STD)
-        return nn.Sequential(*cast, *layers, nn.Softmax(dim=1)).eval()
+    def deployed(self, module: "nn.Module", graph: Graph, half: bool = False) -> "nn.Module":
+        from anelab.workloads.mnist.model import probabilities
+
+        return probabilities(module, of_bytes=graph.name == "raw")
 
     def golden(self, config: Config) -> Sequence[GoldenCase]:
         ramp = (np.arange(784) % 256).astype(np.uint8).reshape(1, 1, 28, 28)
         inputs: dict[str, dict[str, Any]] = {"raw": {"input": ramp}, "model": {"input": ramp.astype(np.float32) / 255}}
         return [GoldenCase({"pixels": "byte i of 784, row by row, is i modulo 256"}, inputs)]
-
-
-def _mlp(dropout: float) -> nn.Sequential:
-    """784-128-64-10, 109,386 parameters."""
-    wide = [nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*wide, nn.Linear(128, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 10))
-
-
-def _cnn(dropout: float) -> nn.Sequential:
-    """Three 3 x 3 convolutions without padding, so that normalisation folds; 9,234 parameters."""
-    block1 = [nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2)]
-    block2 = [nn.Conv2d(12, 20, 3), nn.BatchNorm2d(20), nn.ReLU()]
-    block3 = [nn.Conv2d(20, 20, 3), nn.BatchNorm2d(20), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*block1, *block2, *block3, nn.Flatten(), nn.Dropout(dropout), nn.Linear(320, 10))
 
 
 def _find(files: Sequence[Path], part: str) -> Path:
@@ -127,6 +127,10 @@ def _find(files: Sequence[Path], part: str) -> Path:
         names = ", ".join(path.name for path in files) or "nothing"
         raise AnelabError(f"mnist.data.source needs one file named {part}*, but it has {len(found)}; it holds {names}")
     return found[0]
+
+
+def _read(path: Path, rank: int) -> Array:
+    return read_idx(path, read_bytes(path), rank)
 
 
 def _check(image: np.ndarray[Any, Any], label: np.ndarray[Any, Any], prefix: str) -> None:

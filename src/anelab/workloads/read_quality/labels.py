@@ -59,32 +59,29 @@ def flush_left(raw: Bytes, wrong: Array) -> tuple[Bytes, Array]:
     return np.take_along_axis(raw, moved, axis=1), np.take_along_axis(wrong, order, axis=1)
 
 
-def join_and_crop(reads: Rows, pool: Rows, rng: np.random.Generator) -> dict[str, Array]:
-    """Reads of every length from 1 to WIDTH alike: each of `reads` is joined with others of `pool` until there is
-    enough, and a piece is cut out at random."""
-    count = len(reads["codes"])
-    wanted = rng.integers(1, WIDTH + 1, count)
-    wide, total = dict(reads), np.count_nonzero(reads["codes"], axis=1)
-    for _ in range(PIECES - 1):
-        partner = rng.integers(0, len(pool["codes"]), count)
-        wide = {name: _joined(wide[name], pool[name][partner], total) for name in reads}
-        total = total + np.count_nonzero(pool["codes"][partner], axis=1)
-    place = _starts(rng, total, wanted)[:, None] + np.arange(WIDTH)
-    beyond = np.arange(WIDTH) >= np.minimum(wanted, total)[:, None]
-    cut = {
-        name: np.take_along_axis(array, np.minimum(place, array.shape[1] - 1), axis=1) for name, array in wide.items()
-    }
-    return {name: np.where(beyond, array.dtype.type(PADS[name]), array) for name, array in cut.items()}
+def join_and_crop(pool: Rows, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Reads of every length from 1 to WIDTH alike, as many as `rows`, which are indices of `pool`: each of these reads
+    is joined with others of the pool until there is enough, and a piece is cut out at random."""
+    others = rng.integers(0, len(pool["codes"]), (len(rows), PIECES - 1))
+    parts = np.column_stack([rows, others])
+    lengths = np.count_nonzero(pool["codes"], axis=1)[parts]
+    ends = np.cumsum(lengths, axis=1)
+    begins, total = ends - lengths, ends[:, -1]
+    wanted = rng.integers(1, WIDTH + 1, len(rows))
+    start = rng.integers(0, np.maximum(total - wanted, 0) + 1)
+    stop = np.minimum(start + wanted, total)
+    low = np.clip(start[:, None] - begins, 0, lengths)  # of each part, from where to where it is cut out
+    sizes = np.clip(stop[:, None] - begins, 0, lengths) - low
+    sources = _spans((parts * WIDTH + low).ravel(), sizes.ravel())
+    targets = _spans((np.arange(len(rows))[:, None] * WIDTH + begins + low - start[:, None]).ravel(), sizes.ravel())
+    made = {name: np.full((len(rows), WIDTH), PADS[name], array.dtype) for name, array in pool.items()}
+    for name, array in made.items():
+        array.ravel()[targets] = pool[name].ravel()[sources]
+    return made
 
 
-def _starts(rng: np.random.Generator, total: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    starts: NDArray[np.int64] = rng.integers(0, np.maximum(total - wanted, 0) + 1)
-    return starts
-
-
-def _joined(left: Array, right: Array, lengths: NDArray[np.int64]) -> Array:
-    """Each row of `right` behind the first `lengths` of its row of `left`."""
-    wide: Array = np.concatenate([left, np.zeros_like(right)], axis=1)
-    place = lengths[:, None] + np.arange(right.shape[1])
-    np.put_along_axis(wide, place, right, axis=1)
-    return wide
+def _spans(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The runs [start, start + size) one after the other."""
+    before = np.cumsum(sizes) - sizes
+    runs: NDArray[np.int64] = np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+    return runs

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from anelab.errors import AnelabError
 from anelab.learning.arrays import load_array
@@ -23,13 +21,18 @@ from anelab.learning.base import (
     Workload,
     shuffled_batches,
 )
-from anelab.learning.metrics import binary_figures, calibration_table, confusion_table, defined
+from anelab.learning.metrics import binary_figures, binary_replicates, calibration_table, confusion_table, defined
 from anelab.workloads.read_quality import encode, filters, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, error_loss, inside_of
-from anelab.workloads.read_quality.labels import Rows, by_rule, flush_left, join_and_crop, rows_of
-from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet, read_loss
+from anelab.workloads.read_quality.labels import by_rule, flush_left, join_and_crop, rows_of
 from anelab.workloads.read_quality.prepare import prepare
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from anelab.workloads.read_quality.errors import ErrorNet
+    from anelab.workloads.read_quality.model import ReadNet
 
 GOLDEN_READS = (
     {"sequence": "ACGTNacgt", "quality": "!5?I~!5?I"},
@@ -39,6 +42,8 @@ GOLDEN_READS = (
 )
 
 
+ROWS_AT_ONCE = 1 << 14
+"""Of an epoch, that are augmented together: 20 MB of floats."""
 PRECISE = ("skip", "near", "far", "last")
 """In 8 bits they would change verdicts of reads that are not near 0.5."""
 
@@ -71,29 +76,33 @@ class ReadQuality(Workload[Config]):
             return {**rate, "model.channels": trial.suggest_categorical("model.channels", [8, 16, 32])}
         return {**rate, "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.5)}
 
-    def build(self, config: Config, prepared: Path) -> ReadNet | ErrorNet:
+    def build(self, config: Config, prepared: Path) -> "ReadNet | ErrorNet":
+        from anelab.workloads.read_quality.errors import ErrorNet
+        from anelab.workloads.read_quality.model import ReadNet
+
         if config.model.architecture == "mlp":
             return ReadNet(config.model.hidden, config.model.dropout)
         return ErrorNet(config.model.channels, config.model.context, config.data.max_errors)
 
     def batches(self, config: Config, train: Split, epoch: int, rank: int = 0) -> Iterator[Batch]:
-        reads, label = rows_of(train.inputs["raw"]["input"], train.targets.get("wrong")), train.targets["label"]
-        rng = np.random.default_rng([config.seed, 4, epoch, rank])
-        if config.model.architecture == "errors" and "wrong" not in reads:
+        import torch
+
+        size, rng = config.training.batch_size, np.random.default_rng([config.seed, 4, epoch, rank])
+        if config.model.architecture == "errors" and "wrong" not in train.targets:
             raise AnelabError(
                 "read_quality.model.architecture=errors needs the places of errors; give truth tables a column `places`"
             )
-        for rows in shuffled_batches(config, len(train), epoch, rank):
-            chosen, passes = _augmented(config, reads, label, rows, rng)
-            raw = np.concatenate([chosen["codes"], chosen["scores"]], axis=1)
-            batch = {"input": torch.from_numpy(encode.encode(raw)), "label": torch.from_numpy(passes).float()}
-            if "wrong" in chosen:
-                batch["wrong"] = torch.from_numpy(chosen["wrong"]).float()
-            yield batch
+        for rows in shuffled_batches(config, len(train), epoch, rank, max(1, ROWS_AT_ONCE // size)):
+            many = {name: torch.from_numpy(array) for name, array in _augmented(config, train, rows, rng).items()}
+            for batch in zip(*(torch.split(values, size) for values in many.values()), strict=True):
+                yield dict(zip(many, batch, strict=True))
 
     def step(
-        self, module: nn.Module, batch: Batch, backward: Callable[[torch.Tensor], None]
-    ) -> Mapping[str, torch.Tensor]:
+        self, module: "nn.Module", batch: Batch, backward: "Callable[[torch.Tensor], None]"
+    ) -> "Mapping[str, torch.Tensor]":
+        from anelab.workloads.read_quality.errors import error_loss, inside_of
+        from anelab.workloads.read_quality.model import read_loss
+
         answer = module(batch["input"])
         if isinstance(answer, tuple):
             loss, objective = read_loss(answer, batch["label"])
@@ -113,7 +122,10 @@ class ReadQuality(Workload[Config]):
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 
-    def deployed(self, module: nn.Module, graph: Graph, half: bool = False) -> nn.Module:
+    def deployed(self, module: "nn.Module", graph: Graph, half: bool = False) -> "nn.Module":
+        from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet
+        from anelab.workloads.read_quality.model import FloatForm, HalfForm, RawForm, ReadNet
+
         if isinstance(module, ErrorNet):
             return ErrorForm(module, "raw" if graph.name == "raw" else "half" if half else "float")
         assert isinstance(module, ReadNet)
@@ -131,6 +143,11 @@ class ReadQuality(Workload[Config]):
             figures |= defined(filters.figures(-rows["probability"], split.targets))
         return figures
 
+    def replicates(self, rows: Arrays, split: Split, counts: Array) -> Mapping[str, Array]:
+        if "errors" in split.targets:
+            return super().replicates(rows, split, counts)
+        return binary_replicates(rows["probability"], split.targets["label"], counts)
+
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         label = split.targets["label"]
         return {
@@ -142,22 +159,22 @@ class ReadQuality(Workload[Config]):
         return [_golden_case(read) for read in GOLDEN_READS]
 
 
-def _augmented(config: Config, reads: Rows, label: Array, rows: Array, rng: np.random.Generator) -> tuple[Rows, Array]:
-    """Rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done. Not
-    for the network of errors: to it a place is a cycle of the instrument, and any length is alike."""
-    chosen, passes = {name: array[rows] for name, array in reads.items()}, label[rows]
+def _augmented(config: Config, train: Split, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Those rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done.
+    Not for the network of errors: to it a place is a cycle of the instrument, and any length is alike."""
+    reads = rows_of(train.inputs["raw"]["input"], train.targets.get("wrong"))
+    floats, passes = train.inputs["model"]["input"][rows], train.targets["label"][rows].astype(np.float32)
     if config.model.architecture == "errors":
-        return chosen, passes
+        return {"input": floats, "label": passes, "wrong": reads["wrong"][rows].astype(np.float32)}
     changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
-    made = join_and_crop({name: array[changed] for name, array in chosen.items()}, reads, rng)
-    relabelled = by_rule(np.concatenate([made["codes"], made["scores"]], axis=1), config.data)
+    made = join_and_crop(reads, rows[changed], rng)
+    raw = np.concatenate([made["codes"], made["scores"]], axis=1)
+    relabelled = by_rule(raw, config.data)
     if relabelled is None and "wrong" in made:
         relabelled = made["wrong"].sum(axis=1) <= config.data.max_errors
     if relabelled is not None:
-        passes[changed] = relabelled
-        for name, array in made.items():
-            chosen[name][changed] = array
-    return chosen, passes
+        floats[changed], passes[changed] = encode.encode(raw), relabelled
+    return {"input": floats, "label": passes}
 
 
 def _golden_case(read: dict[str, str]) -> GoldenCase:

@@ -1,6 +1,7 @@
 """IDX, the format of MNIST: two zero bytes, a type, a rank, big-endian sizes, then the values."""
 
 import gzip
+from collections.abc import Iterator
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -9,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.sequences.streams import read_bytes
 
 UINT8, MOST_VALUES = 8, 200 << 20
 
 
-def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
-    """Unsigned bytes of the given rank, plain or compressed, at most MOST_VALUES. Raises AnelabError."""
-    parts, start = read_bytes(path), 4 + 4 * rank
+def read_idx(path: Path, parts: Iterator[bytes], rank: int) -> NDArray[np.uint8]:
+    """Unsigned bytes of the given rank, at most MOST_VALUES. `parts` are the bytes of `path`, unpacked; the first holds
+    the head. Raises AnelabError."""
+    start = 4 + 4 * rank
     head = next(parts, b"")
     if head[:4] != bytes([0, 0, UINT8, rank]) or len(head) < start:
         raise AnelabError(f"{path}: not an IDX file of unsigned bytes with {rank} dimensions")
