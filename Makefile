@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro dashboard test fuzz browser coreai lint lock clean
+.PHONY: help setup repro dashboard test fuzz browser figures coreai lint lock clean
 
 help:  ## show this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ fuzz: $(READY)  ## give 10,000 damaged files to the commands that read them
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
 	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser
+
+figures: $(READY)  ## measure the quick figures of benchmarks/ into reports/figures.json, and compare them with their past
+	python benchmarks/figures.py
 
 coreai: $(READY)  ## add Apple's Core AI (beta), the optional second opinion
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python -c requirements.lock -e '.[coreai]'; \

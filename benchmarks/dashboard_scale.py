@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,13 +89,34 @@ def _varied(row: dict[str, object], table: str, fresh: str, rng: np.random.Gener
     return made
 
 
-def timed(page: Page, act: str, url: str) -> None:
-    """Seconds until the page stands still."""
+def seconds(page: Page, url: str) -> float:
+    """Until the page stands still."""
     started = time.perf_counter()
     page.goto(url)
     page.wait_for_selector("h1", timeout=120_000)
     page.wait_for_selector(IDLE, timeout=120_000)
-    print(f"{act:32} {time.perf_counter() - started:6.2f} s", flush=True)
+    return time.perf_counter() - started
+
+
+def timed(page: Page, act: str, url: str) -> None:
+    print(f"{act:32} {seconds(page, url):6.2f} s", flush=True)
+
+
+@contextlib.contextmanager
+def opened(home: Path) -> Iterator[tuple[Page, str]]:
+    """A page of a Chromium that has started, and the address of a server on the workspace that nobody has asked yet."""
+    from tests.browser.conftest import CHROMIUM, serving
+
+    with serving(home, home / "server.log") as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser.new_page().goto(f"{address}/_stcore/health")  # so that Chromium's own start is not timed
+        yield browser.new_page(viewport={"width": 1400, "height": 900}), address
+        browser.close()
+
+
+def first_page(home: Path) -> float:
+    with opened(home) as (page, address):
+        return seconds(page, address)
 
 
 def change(page: Page, label: str, act: str) -> None:
@@ -118,8 +140,6 @@ def main() -> None:
     parser.add_argument("--results", type=int, default=2_000)
     parser.add_argument("--workload", default="mnist")
     given = parser.parse_args()
-    from tests.browser.conftest import CHROMIUM, serving
-
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         shutil.copytree(given.workspace / "mlruns", home / "mlruns")
@@ -127,11 +147,8 @@ def main() -> None:
             [sys.executable, "-m", "anelab", "sync", "--workspace", str(home)], capture_output=True, check=False
         )
         multiply(home / "mlruns" / "mlflow.db", given.runs, given.results, given.workload)
-        with serving(home, home / "server.log") as address, sync_playwright() as playwright:
+        with opened(home) as (page, address):
             server = next(one for one in psutil.Process().children(recursive=True) if "dashboard" in one.cmdline())
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            browser.new_page().goto(f"{address}/_stcore/health")  # so that Chromium's own start is not timed
-            page = browser.new_page(viewport={"width": 1400, "height": 900})
             timed(page, "first page of the server", address)
             timed(page, "the same again", address)
             for name in PAGES:
@@ -146,7 +163,6 @@ def main() -> None:
                 change(page, label, f"  filter {label}")
             memory = server.memory_info().rss / 1e6
             print(f"{'memory of the server':32} {memory:6.0f} MB")
-            browser.close()
 
 
 if __name__ == "__main__":

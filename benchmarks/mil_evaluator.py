@@ -35,14 +35,18 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def alternating(first: Callable[[], object], second: Callable[[], object], pairs: int) -> list[tuple[float, float]]:
+    """Seconds of both, [pairs], after one pair that does not count."""
+    times = []
+    for pair in range(pairs + 1):
+        times.append((seconds(first), seconds(second)) if pair % 2 else (seconds(second), seconds(first))[::-1])
+    return times[1:]
+
+
 def compare(name: str, first: Callable[[], object], second: Callable[[], object], pairs: int) -> float:
     """Print and return the median ratio of the times of `first` to `second`, with its range."""
-    ratios, times = [], []
-    for pair in range(pairs + 1):
-        one, two = (seconds(first), seconds(second)) if pair % 2 else (seconds(second), seconds(first))[::-1]
-        if pair:
-            ratios.append(one / two)
-            times.append((one, two))
+    times = alternating(first, second, pairs)
+    ratios = [one / two for one, two in times]
     one, two = (statistics.median(side) * 1e3 for side in zip(*times, strict=True))
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
     print(f"{name}: {one:.1f} ms / {two:.1f} ms = {middle:.2f} [{low:.2f}, {high:.2f}] over {pairs} pairs")
@@ -75,6 +79,14 @@ def alone(package: Path, function: str, mode: Mode) -> Predictor:
     return in_slabs([Bucket(evaluator, {port.name: port.shape for port in evaluator.inputs})], function)
 
 
+def eager_of(module: torch.nn.Module, rows: Array, bucket: int) -> Callable[[], Array]:
+    @torch.inference_mode()
+    def eager() -> Array:
+        return np.concatenate([module(part).numpy() for part in torch.from_numpy(rows).split(bucket)])
+
+    return eager
+
+
 def main(pairs: int, bucket: int, reads: int) -> bool:
     """Whether the medians are within what is asked: at least 20, and below 5."""
     torch.set_num_threads(1)
@@ -90,13 +102,7 @@ def main(pairs: int, bucket: int, reads: int) -> bool:
             one, many = (alone(package, f"rows_{size}", mode) for size in (1, bucket))
             name = f"{mode}: one read at a time / {bucket} at a time, {len(rows)} reads"
             good &= compare(name, lambda one=one: one(arrays), lambda many=many: many(arrays), pairs) >= LEAST_GAIN
-            module = source.deployed(graph, half=True)
-
-            @torch.inference_mode()
-            def eager(module: torch.nn.Module = module) -> Array:
-                tensor = torch.from_numpy(slabs["input"])
-                return np.concatenate([module(part).numpy() for part in tensor.split(bucket)])
-
+            eager = eager_of(source.deployed(graph, half=True), slabs["input"], bucket)
             name = f"{mode}: evaluator / torch eager, slabs of {bucket}"
             good &= compare(name, lambda many=many: many(slabs), eager, pairs) < MOST_OVERHEAD
     print(host_facts())

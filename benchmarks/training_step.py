@@ -76,11 +76,14 @@ def ratios(config: WorkloadConfig, rows: Split, pairs: int) -> list[float]:
     return found
 
 
+def configured(augment: float) -> WorkloadConfig:
+    overrides = ["training.schedule=constant", f"training.batch_size={SIZE}", f"model.augment={augment}"]
+    return load_params(ROOT / "params.yaml", [f"read_quality.{one}" for one in overrides]).section("read_quality")
+
+
 def main(pairs: int) -> None:
-    overrides = ["read_quality.training.schedule=constant", f"read_quality.training.batch_size={SIZE}"]
     for augment in (0.0, 0.5):
-        more = [*overrides, f"read_quality.model.augment={augment}"]
-        config = load_params(ROOT / "params.yaml", more).section("read_quality")
+        config = configured(augment)
         found = ratios(config, prepare(config), pairs)
         low, middle, high = min(found), statistics.median(found), max(found)
         print(f"augment {augment}: step of ours / bare {middle:.3f} [{low:.3f}, {high:.3f}] over {pairs} pairs")

@@ -321,6 +321,22 @@ def test_rows_are_cut_into_the_functions_there_are() -> None:
     assert calls[-1] == 19
 
 
+def test_a_function_that_makes_many_calls_at_once_is_given_all_that_it_fills() -> None:
+    stacks: list[tuple[int, ...]] = []
+
+    def run_many(arrays: Any) -> Any:
+        stacks.append(arrays["x"].shape)
+        return {"y": arrays["x"] * 2}
+
+    buckets = [Bucket(lambda arrays: {"y": arrays["x"] * 2}, {"x": (size, 1)}, run_many) for size in (2, 8)]
+    x = np.arange(37, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(in_slabs(buckets, "toy")({"x": x})["y"], x * 2)
+    assert stacks == [(4, 8, 1), (2, 2, 1)]
+    whole = [Bucket(lambda arrays: arrays, {"x": (1, 1)}, lambda arrays: {"y": np.zeros(len(arrays["x"]))})]
+    with pytest.raises(AnelabError, match="its first axis must be the rows"):
+        in_slabs(whole, "toy")({"x": x})
+
+
 CONVERT = """
 import sys, pathlib, torch
 from torch import nn

@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anelab.export.coreai import coreai_predictor
 from anelab.export.formats import format_of
-from anelab.export.mil.predictor import mil_predictor
-from anelab.export.runtime import onnx_predictor
 from anelab.learning.base import Graph, Predictor
 
-MODES = {"fp32": ("fp32",), "fp16": ("fp32", "fp16")}
+if TYPE_CHECKING:
+    from anelab.export.mil.modes import Mode
+
+MODES: Mapping[str, "tuple[Mode, ...]"] = {"fp32": ("fp32",), "fp16": ("fp32", "fp16")}
 """Evaluator modes by variant: the semantics apart from the rounding, where both are promised."""
 
 
@@ -20,9 +22,7 @@ APPLE = "coreml_"
 
 def predictor(path: Path, graph: Graph) -> Predictor:
     """The file as it would answer a user on this host: a Core ML package by the evaluator, in its own types."""
-    if format_of(path) == "onnx":
-        return onnx_predictor(path)
-    return mil_predictor(path) if format_of(path) == "coreml" else coreai_predictor(path, graph)
+    return list(portable_executors(path, graph, "").values())[-1]()
 
 
 Executors = Mapping[str, Callable[[], Predictor]]
@@ -35,15 +35,30 @@ def executors(path: Path, graph: Graph, variant: str) -> Executors:
 
 
 def portable_executors(path: Path, graph: Graph, variant: str) -> Executors:
-    """Those that every host has."""
+    """Those that every host has, what answers users here last. Each imports its runtime when it is called."""
     if format_of(path) == "onnx":
-        return {"onnxruntime_cpu": lambda: onnx_predictor(path)}
+        return {"onnxruntime_cpu": lambda: _onnx(path)}
     if format_of(path) == "coreai":
-        return {"coreai": lambda: coreai_predictor(path, graph)}
-    found: dict[str, Callable[[], Predictor]] = {}
-    for mode in MODES.get(variant, ("fp16",)):
-        found[f"evaluator_{mode}"] = lambda mode=mode: mil_predictor(path, mode)  # type: ignore[misc]
-    return found
+        return {"coreai": lambda: _coreai(path, graph)}
+    return {f"evaluator_{mode}": partial(_evaluated, path, mode) for mode in MODES.get(variant, ("fp16",))}
+
+
+def _onnx(path: Path) -> Predictor:
+    from anelab.export.runtime import onnx_predictor
+
+    return onnx_predictor(path)
+
+
+def _coreai(path: Path, graph: Graph) -> Predictor:
+    from anelab.export.coreai import coreai_predictor
+
+    return coreai_predictor(path, graph)
+
+
+def _evaluated(path: Path, mode: "Mode") -> Predictor:
+    from anelab.export.mil.predictor import mil_predictor
+
+    return mil_predictor(path, mode)
 
 
 def host_executors(path: Path, graph: Graph, variant: str) -> Executors:

@@ -20,11 +20,12 @@ Expected = Callable[[Graph], Arrays]
 
 @dataclass(frozen=True)
 class Measured:
-    """One artifact run by one executor. `broken` says which tolerances it breaks."""
+    """One artifact run by one executor. `broken` says which tolerances it breaks; `rows` are the test set's."""
 
     artifact: Artifact
     executor: str
     parity: Parity
+    rows: Arrays
     broken: list[str]
     examples: str
 
@@ -67,7 +68,7 @@ def measure_all(
             tolerance = config.export.tolerance(artifact.format, artifact.variant, executor)
             broken = parity.breaches(tolerance, config.sign)
             examples = worst_examples(artifact.file, parity, wanted[graph], found)
-            yield Measured(artifact, executor, parity, broken, examples)
+            yield Measured(artifact, executor, parity, workload.rows(found, test), broken, examples)
 
 
 def require(measured: Measured, workload: AnyWorkload, config: WorkloadConfig, folder: Path, test: Split) -> None:

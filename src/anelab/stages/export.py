@@ -11,6 +11,7 @@ from anelab.export.manifest_file import read_manifest
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.host import host_fingerprint
 from anelab.learning.base import Arrays, Graph, Split
+from anelab.learning.splits import split_digest
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
 
@@ -34,6 +35,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     from anelab.export.artifacts import Source, write_artifacts
     from anelab.export.executors import predictor
     from anelab.export.manifest import golden_vectors
+    from anelab.export.test_set_rows import TEST_ROWS, write_test_rows
 
     module, debug = _trained(job)
     metadata = _metadata(job, key, debug)
@@ -46,6 +48,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         job.workload.finish(predictors[artifacts[0]], job.config, job.prepared, out)
         manifest = _manifest(job, source, artifacts, golden, out, test)
         proof = _prove(job, source, artifacts, out, test)
+        rows = {manifest["files"][one.file]["sha256"]: one.rows for one in proof if one.artifact.primary}
+        write_test_rows(out / TEST_ROWS, split_digest(test), rows)
         write_json(job.reports / "readiness.json", _readiness(out, test))
     write_json(job.reports / "parity.json", _by_file(artifacts, proof))
     sizes = {f"size_bytes.{name}": float(item["size_bytes"]) for name, item in manifest["files"].items()}
@@ -134,8 +138,8 @@ def _measured(
 
 
 def _prove(job: Job, source: "Source", artifacts: "list[Artifact]", out: Path, test: Split) -> "list[Measured]":
-    """By what every host has, so that parity.json is the same on all of them. Raises AnelabError at the first artifact
-    that is not what it promises."""
+    """By what every host has, so that parity.json is the same on all of them; of each file, last by what answers users
+    here. Raises AnelabError at the first artifact that is not what it promises."""
     from anelab.export.executors import portable_executors
     from anelab.export.proof import require
 

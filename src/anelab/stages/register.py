@@ -14,6 +14,7 @@ from anelab import workloads
 from anelab.errors import AnelabError, warn
 from anelab.export.manifest_file import read_manifest
 from anelab.export.parity import Parity
+from anelab.export.test_set_rows import TEST_ROWS, read_test_rows
 from anelab.files import dvc_md5, read_json, write_json
 from anelab.host import host_fingerprint
 from anelab.learning.base import Array, Arrays, Split
@@ -72,10 +73,11 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     manifest = read_manifest(job.output("export"))
     test = job.workload.load(job.config, job.prepared, "test")
     registry, promotions_by_model = _registry(job, manifest, split_digest(test)), {}
+    kept = read_test_rows(job.output("export") / TEST_ROWS, registry["test_digest"])
     drawn: dict[str, dict[str, Array]] = {}
     for format in REGISTERED_FORMATS:
         model = registered_model(job.name, format)
-        contenders = _contenders(job, manifest, format, test)
+        contenders = _contenders(job, manifest, format, test, kept)
         if contenders:
             promotions = binding_promotions(store, job.workspace, job.name, model)
             decided = _decide(job, store, model, promotions, contenders, manifest, test, registry["test_digest"])
@@ -152,17 +154,23 @@ def _decide(
     }
 
 
-def _contenders(job: Job, manifest: dict[str, Any], format: str, test: Split) -> dict[str, Contender]:
-    """Every variant's model of one format, run on the test set."""
-    from anelab.export.executors import predictor
-
-    graph, found = job.workload.graphs(job.config)[0], {}
+def _contenders(
+    job: Job, manifest: dict[str, Any], format: str, test: Split, kept: Mapping[str, Arrays]
+) -> dict[str, Contender]:
+    """Every variant's model of one format. `kept` are rows of the test set by sha256; a file without them is run."""
+    found = {}
     for file, entry in manifest["files"].items():
         if entry["format"] == format and entry["primary"]:
-            outputs = predictor(job.output("export") / file, graph)(test.inputs["model"])
-            rows = job.workload.rows(outputs, test)
+            rows = kept.get(entry["sha256"]) or _rows_of(job, file, test)
             found[entry["variant"]] = Contender(file, entry, rows, job.workload.metrics(rows, test))
     return found
+
+
+def _rows_of(job: Job, file: str, test: Split) -> Arrays:
+    from anelab.export.executors import predictor
+
+    graph = job.workload.graphs(job.config)[0]
+    return job.workload.rows(predictor(job.output("export") / file, graph)(test.inputs["model"]), test)
 
 
 def _replicates(job: Job, contender: Contender, test: Split) -> dict[str, Array]:

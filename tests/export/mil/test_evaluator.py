@@ -428,6 +428,22 @@ def test_branches_and_loops_within_loops(tmp_path: Path) -> None:
         given = np.float32(x)
         found = evaluator({"x": given, "limit": np.float32([limit])})[name]
         np.testing.assert_allclose(found, expected(given, limit), rtol=1e-5)
+    several = {"x": np.float32([[1, 2], [7, 8]]), "limit": np.float32([[1], [-1]])}
+    assert evaluator.stacked(several) is None, "each call loops as often as its values ask for"
+
+
+def test_many_calls_at_once_give_what_each_gives_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.mlpackage"
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    x = np.random.default_rng(0).normal(size=(2500, 6)).astype(np.float32)
+    evaluator = Evaluator(packaged(net, x[:1], path), mode="fp32")
+    alone = np.concatenate([evaluator({"input": row[None]})["output"] for row in x[:50]])
+    many = mil_predictor(path, "fp32")({"input": x})["output"]
+    assert many.shape == (2500, 3)
+    np.testing.assert_allclose(many[:50], alone, atol=1e-6)
+    assert 1 < evaluator.calls_at_once < 2500, "in several parts"
+    wrong = evaluator.stacked({"input": x[:4, None, :5]})
+    assert wrong is None, "a call says what is wrong"
 
 
 def test_a_graph_with_quantised_values_in_it(tmp_path: Path) -> None:

@@ -8,18 +8,7 @@ import numpy as np
 
 from anelab.errors import AnelabError
 from anelab.learning.arrays import load_array
-from anelab.learning.base import (
-    SPLITS,
-    Array,
-    Batch,
-    DataCard,
-    GoldenCase,
-    Graph,
-    Split,
-    Tensor,
-    Trial,
-    shuffled_batches,
-)
+from anelab.learning.base import SPLITS, Batch, DataCard, GoldenCase, Graph, Split, Tensor, Trial, shuffled_batches
 from anelab.learning.classifier import Classifier
 from anelab.learning.idx import read_idx, write_idx
 from anelab.learning.splits import stratified_split
@@ -52,7 +41,8 @@ class Mnist(Classifier[Config]):
 
     def prepare(self, config: Config, files: Sequence[Path], out: Path) -> DataCard:
         """The files' own test set; validation rows are taken from the training files."""
-        data = {part: _read(_find(files, part), 3 if part.endswith("images") else 1) for part in PARTS}
+        paths = {part: _find(files, part) for part in PARTS}
+        data = {part: read_idx(path, read_bytes(path), 3 if "images" in part else 1) for part, path in paths.items()}
         for prefix in ("train", "t10k"):
             _check(data[f"{prefix}-images"], data[f"{prefix}-labels"], prefix)
         labels, share = data["train-labels"], config.split.model_copy(update={"test": 0.0})
@@ -127,10 +117,6 @@ def _find(files: Sequence[Path], part: str) -> Path:
         names = ", ".join(path.name for path in files) or "nothing"
         raise AnelabError(f"mnist.data.source needs one file named {part}*, but it has {len(found)}; it holds {names}")
     return found[0]
-
-
-def _read(path: Path, rank: int) -> Array:
-    return read_idx(path, read_bytes(path), rank)
 
 
 def _check(image: np.ndarray[Any, Any], label: np.ndarray[Any, Any], prefix: str) -> None:
