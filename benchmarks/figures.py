@@ -1,8 +1,8 @@
 """The quick figures of this folder, kept with their own past: `make figures`, a few minutes after `make repro`.
 
 Adds what it measures to reports/figures.json, with intervals and versions, and says what left the noise of what was
-measured before on a machine like this one. `--docs` writes the last run into docs/quick-figures.md; `--compare` measures
-nothing and tells of the last run. A figure whose tools or models are not there is left out, with the reason.
+measured before on a machine like this one. With --docs the last run goes into docs/quick-figures.md; with --compare
+nothing is measured. A figure whose tools or models are not there is left out, with the reason.
 """
 
 import argparse

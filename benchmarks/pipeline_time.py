@@ -1,4 +1,5 @@
-"""`make repro`'s work in a fresh clone of HEAD, with this environment: from nothing, and again with nothing to do."""
+"""`make repro`'s work in a fresh clone of HEAD, with this environment: from nothing, between its stages, and again with
+nothing to do."""
 
 import os
 import statistics
@@ -6,10 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
-from anelab import workloads
+from anelab.files import read_json
 from anelab.host import host_facts
+from anelab.tracking.receipt import Receipt, execution_path
+from anelab.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -24,11 +28,23 @@ def timed(folder: Path, *command: str) -> float:
     return time.perf_counter() - started
 
 
+def gaps(clone: Path) -> list[float]:
+    """Seconds from the last write of a stage to the first line of work of the next, as their records have them."""
+    workspace, found = Workspace(clone, clone), []
+    for path in clone.glob("models/*/receipts/*.json"):
+        record = read_json(execution_path(workspace, Receipt.read(path)))
+        found.append((record["started_ms"], record["ended_ms"]))
+    found.sort()
+    return [(after[0] - before[1]) / 1000 for before, after in pairwise(found)]
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch, "anelab")
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
         print(f"dvc repro, both workloads, from nothing: {timed(clone, 'dvc', 'repro'):.1f} s")
+        between = gaps(clone)
+        print(f"between two stages: median {statistics.median(between):.2f} s, longest {max(between):.2f} s")
         print(f"anelab sync: {timed(clone, 'anelab', 'sync'):.1f} s")
         again = [timed(clone, "dvc", "repro") for _ in range(5)]
         print(
@@ -36,9 +52,8 @@ def main() -> None:
         )
         shown = [timed(clone, "anelab", "--help") for _ in range(10)]
         print(f"anelab --help: median {statistics.median(shown):.3f} s, slowest {max(shown):.3f} s")
-        for workload in workloads.names():
-            seen = [timed(clone, "python", "-m", "anelab.inputs", workload) for _ in range(5)]
-            print(f"stage inputs of {workload}: median {statistics.median(seen):.3f} s")
+        seen = [timed(clone, "python", "-m", "anelab.inputs") for _ in range(5)]
+        print(f"stage inputs: median {statistics.median(seen):.3f} s")
     print(host_facts())
 
 

@@ -63,7 +63,8 @@ class Workspace:
         return (self.project / MARKER).is_file()
 
     def manifest(self, workload: str) -> Path:
-        return self.root / "data" / "raw" / f"{workload}.manifest.json"
+        """Of the user's data files."""
+        return self.root / "data" / "inputs" / f"{workload}.json"
 
     def raw(self, workload: str) -> Path:
         return self.root / "data" / "raw" / workload

@@ -98,7 +98,7 @@ def test_workspace_and_overrides_go_before_or_after(place: str, tmp_path: Path) 
     assert done.returncode == 1
     assert "'nowhere' matches no file" in done.stderr
     assert run(*common[place], "-S", "mnist.data.source=simulate").returncode == 0
-    assert (tmp_path / "data/raw/mnist.manifest.json").is_file()
+    assert (tmp_path / "data/inputs/mnist.json").is_file()
 
 
 def test_a_stage_out_of_order_names_what_is_missing(tmp_path: Path) -> None:

@@ -41,14 +41,14 @@ def repro(folder: Path, *arguments: str) -> list[str]:
     """The stages that ran, those that always run left out."""
     lines = shell(folder, "dvc", "repro", *arguments).splitlines()
     ran = [line.split("'")[1] for line in lines if line.startswith("Running stage")]
-    return [name for name in ran if not name.startswith(("host", "inputs"))]
+    return [name for name in ran if not name.startswith("inputs")]
 
 
 def would_run(folder: Path) -> set[str]:
     """Stages whose dependencies changed, without running them."""
     status = json.loads(shell(folder, "dvc", "status", "--json"))
     changed = {name for name, reasons in status.items() if reasons != ["always changed"]}
-    return {name for name in changed if not name.startswith(("host", "inputs"))}
+    return {name for name in changed if not name.startswith("inputs")}
 
 
 def set_params(folder: Path, *overrides: str) -> None:

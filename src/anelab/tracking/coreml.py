@@ -21,9 +21,7 @@ from mlflow.tracking.artifact_utils import _download_artifact_from_uri
 import anelab
 from anelab.errors import AnelabError
 from anelab.export.apple import COMPUTE_UNITS, CoreMLRuntime, native
-from anelab.export.mil.modes import MODES
-from anelab.export.mil.predictor import mil_predictor
-from anelab.export.mlpackage import describe_package, input_names, write_package
+from anelab.export.mlpackage import check_package, describe_package, input_names, write_package
 from anelab.export.toolkit import toolkit
 from anelab.files import copy_path, path_digest
 from anelab.learning.base import Array, Arrays, Predictor
@@ -49,16 +47,20 @@ def save_model(
     pip_requirements: list[str] | None = None,
     metadata: dict[str, Any] | None = None,
     compute_units: str = "all",
+    described: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a folder that MLflow can log and load.
 
     `coreml_model` is a path to a .mlpackage, or coremltools' MLModel. `compute_units`, one of COMPUTE_UNITS,
-    is what the pyfunc asks Core ML for. Raises AnelabError if the model is no ML program.
+    is what the pyfunc asks Core ML for. `described` is what `describe_package` says of the package, such as its entry
+    in a manifest.json; without it coremltools is asked. Raises AnelabError if the model is no ML program.
     """
     _check("compute_units", compute_units, COMPUTE_UNITS)
     folder, model = Path(path), mlflow_model or Model()
     if folder.exists() and any(folder.iterdir()):
         raise AnelabError(f"{folder}: is not empty; name a folder that is, or that does not exist")
+    if described is None and isinstance(coreml_model, str | Path):
+        described = describe_package(Path(coreml_model))
     _write(coreml_model, folder / PACKAGE)
     if signature is not None:
         model.signature = signature
@@ -74,7 +76,7 @@ def save_model(
         model_config=config,
         python_env="python_env.yaml",
     )
-    model.add_flavor(FLAVOR_NAME, **_flavor(folder / PACKAGE, compute_units))
+    model.add_flavor(FLAVOR_NAME, **_flavor(folder / PACKAGE, compute_units, described))
     _write_environment(folder, get_default_pip_requirements() if pip_requirements is None else pip_requirements)
     model.save(str(folder / "MLmodel"))
 
@@ -82,7 +84,7 @@ def save_model(
 def _write(coreml_model: Any, target: Path) -> None:
     if isinstance(coreml_model, str | Path):
         source = Path(coreml_model)
-        describe_package(source)
+        check_package(source)
         if target.resolve().is_relative_to(source.resolve()):
             raise AnelabError(f"{target.parent}: lies inside the package {source}; save to another place")
         copy_path(source, target)
@@ -90,8 +92,8 @@ def _write(coreml_model: Any, target: Path) -> None:
         write_package(coreml_model, target, {})
 
 
-def _flavor(package: Path, compute_units: str) -> dict[str, Any]:
-    described = describe_package(package)
+def _flavor(package: Path, compute_units: str, described: Mapping[str, Any] | None) -> dict[str, Any]:
+    described = describe_package(package) if described is None else described
     return {
         "compute_units": compute_units,
         "coremltools_version": described["coremltools_version"],
@@ -143,6 +145,8 @@ class _CoreMLModel:
     """What mlflow.pyfunc calls. The model is loaded at the first prediction, so that loading works anywhere."""
 
     def __init__(self, package: Path, config: Mapping[str, Any]) -> None:
+        from anelab.export.mil.modes import MODES
+
         _check("runtime", config["runtime"], RUNTIMES)
         _check("compute_units", config["compute_units"], COMPUTE_UNITS)
         _check("mode", config["mode"], MODES)
@@ -157,6 +161,8 @@ class _CoreMLModel:
 
     def _opened(self) -> Predictor:
         if self.config["runtime"] == "evaluator":
+            from anelab.export.mil.predictor import mil_predictor
+
             return mil_predictor(self.package, self.config["mode"])
         try:
             return CoreMLRuntime(native()).predictor(self.package, self.config["compute_units"])

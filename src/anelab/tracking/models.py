@@ -185,9 +185,9 @@ def _save_flavor(folder: Path, candidate: Candidate, model_id: str) -> None:
             **options,
         )
     else:
-        from anelab.tracking import coreml  # torch comes with it
+        from anelab.tracking import coreml
 
-        coreml.save_model(main, folder, **options)
+        coreml.save_model(main, folder, described=manifest["files"][main.name], **options)
     for name, path in candidate.files.items():
         _replace(folder / name, path)
 
