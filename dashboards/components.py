@@ -169,5 +169,17 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     return kept.getvalue()
 
 
-def chart(drawn: Any, about: str) -> None:
-    st.altair_chart(drawn, alt=about, width="stretch")
+class _Unchecked:
+    """A chart that Altair does not hold against the schema of all charts, which takes longer than to draw it; tests do
+    so."""
+
+    def __init__(self, drawn: Any) -> None:
+        self._drawn = drawn
+
+    def to_dict(self, **options: Any) -> Any:
+        return self._drawn.to_dict(validate=False, **options)
+
+
+def chart(drawn: Any, about: str, **options: Any) -> None:
+    unchecked: Any = _Unchecked(drawn)
+    st.altair_chart(unchecked, alt=about, width="stretch", **options)

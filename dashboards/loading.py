@@ -81,9 +81,10 @@ def run(run_id: str) -> RunRow:
     return reading.run(store(), run_id)
 
 
-def versions_by_run(workload: str) -> dict[str, list[TimedVersion]]:
-    """What every benchmark timed, and what came of every training."""
-    return timed_versions.versions_by_run(versions(workload), runs(workload, "train"), runs(workload, "bench"))
+def versions_by_run(workload: str, benchmarks: Sequence[RunRow]) -> dict[str, list[TimedVersion]]:
+    """What each of these benchmarks timed, and what came of every training of a version."""
+    found = versions(workload)
+    return timed_versions.versions_by_run(found, training_runs(found).values(), benchmarks)
 
 
 def training_runs(found: Sequence[VersionRow]) -> dict[str, RunRow]:

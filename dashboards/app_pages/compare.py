@@ -19,7 +19,8 @@ MOST_VERSIONS = 50
 
 def result_names(workload: str) -> dict[str, RunRow]:
     """Runs of benchmarks by the versions they timed, when and where, newest first."""
-    runs = run_names(loading.runs(workload, "bench"), loading.versions_by_run(workload))
+    benchmarks = loading.runs(workload, "bench")
+    runs = run_names(benchmarks, loading.versions_by_run(workload, benchmarks))
     if not runs:
         stop(f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`.")
     names = history.machines([one.host for one in runs.values()], loading.latest_reports(workload))
@@ -55,7 +56,7 @@ def results(workload: str, with_noise: bool) -> pd.DataFrame:
         others = (name for name in there if name != old)
         later = sorted(others, key=lambda name: there[name].host != there[old].host)
         new = components.pick_some("New", later, "new", "The newest") or later[:1]
-    parts, of_run = [], loading.versions_by_run(workload)
+    parts, of_run = [], loading.versions_by_run(workload, loading.runs(workload, "bench"))
     before = loading.report(there[old].id)
     for name in new:
         after = loading.report(there[name].id)

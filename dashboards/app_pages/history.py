@@ -21,7 +21,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         st.info(f"There is nothing of {workload} to show yet. Run `anelab run {workload}`.", title="No history")
         st.stop()
     name = components.pick("Name", names, "name")
-    of_run = loading.versions_by_run(workload)
+    of_run = loading.versions_by_run(workload, runs if kind == "Latency" else ())
     if kind == "Latency":
         machines = history.machines(history.hosts(runs, name), loading.latest_reports(workload))
         fingerprints = {machine: fingerprint for fingerprint, machine in machines.items()}

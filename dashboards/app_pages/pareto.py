@@ -50,10 +50,9 @@ frame = pareto.named(frame, metric)
 if len(frame) == 1:
     st.markdown(components.escaped(pareto.only_point(frame, metric)))
 else:
-    st.altair_chart(
+    components.chart(
         charts.pareto_chart(frame, metric, pick=True),
-        alt=f"{metric} against time of a call and size",
-        width="stretch",
+        f"{metric} against time of a call and size",
         key="chart",
         on_select=take_picked,
         selection_mode=charts.PICKED,

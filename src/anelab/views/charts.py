@@ -60,6 +60,11 @@ def arm_axis() -> Any:
     return alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=320))
 
 
+def tooltips(*given: "str | alt.Tooltip") -> list[Any]:
+    """Made here, for Altair makes each that is text only after it has looked through all of its classes."""
+    return [alt.Tooltip(one) if isinstance(one, str) else one for one in given]
+
+
 def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
     """Speed-ups over one arm, with 95 % intervals; the grey band is noise, 1 is as fast."""
     frame = frame.dropna(subset=["speedup", "low", "high"])
@@ -71,13 +76,17 @@ def speedup_chart(frame: pd.DataFrame, against: str) -> Any:
     )
     base = alt.Chart(frame)
     shape = shapes(frame, "verdict", "verdict", VERDICT_SHAPES)
-    tooltip = ["arm", "scenario", "text", "reason", "host"]
+    tooltip = tooltips("arm", "scenario", "text", "reason", "host")
     noise = base.mark_bar(color=NOISE, opacity=0.25, height=ROW_HEIGHT).encode(
-        x=alt.X("noise_low:Q"), x2="noise_high:Q", y=arm_axis()
+        x=alt.X("noise_low:Q"), x2=alt.X2("noise_high"), y=arm_axis()
     )
-    one = alt.Chart(pd.DataFrame({"speedup": [1.0]})).mark_rule(strokeDash=[4, 3], color=NOISE).encode(x="speedup:Q")
+    one = (
+        alt.Chart(pd.DataFrame({"speedup": [1.0]}))
+        .mark_rule(strokeDash=[4, 3], color=NOISE)
+        .encode(x=alt.X("speedup:Q"))
+    )
     reach = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q"), x2="high:Q", y=arm_axis(), color=device_colour(frame)
+        x=alt.X("low:Q"), x2=alt.X2("high"), y=arm_axis(), color=device_colour(frame)
     )
     point = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=axis, y=arm_axis(), color=device_colour(frame), shape=shape, tooltip=tooltip
@@ -105,7 +114,9 @@ def placement_chart(frame: pd.DataFrame) -> Any:
             ),
             y=alt.Y("label:N", title=None, sort=list(dict.fromkeys(frame["label"])), axis=alt.Axis(labelLimit=320)),
             color=device_colour(frame),
-            tooltip=["arm", "rows", "device", alt.Tooltip("share:Q", format=".1%"), "source", "partitions", "switches"],
+            tooltip=tooltips(
+                "arm", "rows", "device", alt.Tooltip("share:Q", format=".1%"), "source", "partitions", "switches"
+            ),
         )
         .properties(height=alt.Step(ROW_HEIGHT), width=WIDTH)
     )
@@ -157,12 +168,12 @@ def distribution_chart(frame: pd.DataFrame, title: str = "time of a call") -> An
                 axis=alt.Axis(format="%"),
             ),
             **arm_encodings(frame),
-            tooltip=[
+            tooltip=tooltips(
                 "arm",
                 "device",
                 alt.Tooltip("us:Q", title="µs", format=".4g"),
                 alt.Tooltip("share:Q", format=".1%"),
-            ],
+            ),
         )
         .properties(height=380, width=WIDTH)
     )
@@ -187,17 +198,19 @@ def sweep_chart(frame: pd.DataFrame, value: str, crossings: pd.DataFrame) -> Any
     encodings = arm_encodings(frame)
     line = base.mark_line().encode(x=x, y=y, **encodings)
     shape = shapes(frame, "device", "runs on", DEVICE_SHAPES)
-    tooltip = ["arm", "device", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host"]
+    tooltip = tooltips("arm", "device", "rows", alt.Tooltip(f"{value}:Q", format=".4g"), "host")
     point = base.mark_point(filled=True, size=70).encode(
         x=x, y=y, color=encodings["color"], shape=shape, tooltip=tooltip
     )
     layers = [line, point]
     if value == "us":
-        layers.append(base.mark_rule().encode(x=x, y=alt.Y("us_low:Q"), y2="us_high:Q", color=encodings["color"]))
+        layers.append(base.mark_rule().encode(x=x, y=alt.Y("us_low:Q"), y2=alt.Y2("us_high"), color=encodings["color"]))
     if len(crossings):
         marks = crossings.assign(text="from here on faster than " + crossings["against"])
         layers.append(
-            alt.Chart(marks).mark_rule(strokeDash=[2, 2], color=NOISE).encode(x="rows:Q", tooltip=["arm", "text"])
+            alt.Chart(marks)
+            .mark_rule(strokeDash=[2, 2], color=NOISE)
+            .encode(x=alt.X("rows:Q"), tooltip=tooltips("arm", "text"))
         )
     return alt.layer(*layers).properties(height=400, width=WIDTH)
 
@@ -211,7 +224,9 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         axis=alt.Axis(labelExpr="split(datum.label, '#')[1]", labelAngle=-60, labelOverlap=True),
     )
     base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.25, color=NOISE, interpolate="step").encode(x=order, y="low:Q", y2="high:Q")
+    band = base.mark_area(opacity=0.25, color=NOISE, interpolate="step").encode(
+        x=order, y=alt.Y("low:Q"), y2=alt.Y2("high")
+    )
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g", tickCount=6))
     line = base.mark_line(color=PLAIN, opacity=0.5).encode(x=order, y=y)
     there = [step for step in STEPS if step in set(frame["change"])]
@@ -227,7 +242,7 @@ def band_chart(frame: pd.DataFrame, unit: str) -> Any:
         y=y,
         shape=shapes,
         color=colours,
-        tooltip=["when", "version", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"],
+        tooltip=tooltips("when", "version", "commit", alt.Tooltip("value:Q", format=".5g"), "change", "host"),
     )
     layers = [band, line, point] if frame["low"].notna().any() else [line, point]
     return alt.layer(*layers).properties(height=380, width=WIDTH)
@@ -260,7 +275,7 @@ def pareto_chart(frame: pd.DataFrame, metric: str, pick: bool = False) -> Any:
             shape=alt.Shape("format:N", title="format", legend=alt.Legend(orient="top")),
             fillOpacity=alt.condition("datum.front", alt.value(0.9), alt.value(0)),
             fill=device_fill(frame),
-            tooltip=[
+            tooltip=tooltips(
                 "version",
                 "variant",
                 "arm",
@@ -270,7 +285,7 @@ def pareto_chart(frame: pd.DataFrame, metric: str, pick: bool = False) -> Any:
                 alt.Tooltip("size_kb:Q", title="size (kB)", format=".4g"),
                 "feasible",
                 "front",
-            ],
+            ),
         )
         .properties(height=440, width=WIDTH)
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from anelab.tracking.reading import RunRow
-from anelab.views.charts import WIDTH
+from anelab.views.charts import WIDTH, tooltips
 from anelab.views.formatting import GOOD, PLAIN
 
 LOG_FROM = 8
@@ -43,7 +43,9 @@ def history_chart(frame: pd.DataFrame, metric: str) -> Any:
     y = alt.Y("value:Q", title=f"{metric} on validation rows", scale=alt.Scale(zero=False))
     base = alt.Chart(frame)
     points = base.mark_point(filled=True, size=60, color=PLAIN).encode(
-        x=x, y=y, tooltip=[alt.Tooltip(name.replace(".", r"\."), title=name) for name in frame.columns]
+        x=x,
+        y=y,
+        tooltip=[alt.Tooltip(name.replace(".", r"\."), title=name) for name in frame.columns],
     )
     best = base.mark_line(interpolate="step-after", color=GOOD).encode(x=x, y=alt.Y("best:Q"))
     return alt.layer(best, points).properties(height=320, width=WIDTH)
@@ -59,7 +61,7 @@ def importance_chart(importances: Mapping[str, float]) -> Any:
                 "importance:Q", title="share of the variance explained (fANOVA)", axis=alt.Axis(format="%", tickCount=8)
             ),
             y=alt.Y("setting:N", title=None, sort="-x", axis=alt.Axis(labelLimit=320)),
-            tooltip=["setting", alt.Tooltip("importance:Q", format=".1%")],
+            tooltip=tooltips("setting", alt.Tooltip("importance:Q", format=".1%")),
         )
         .properties(height=alt.Step(26), width=WIDTH)
     )
@@ -99,11 +101,11 @@ def parallel_chart(frame: pd.DataFrame, names: Sequence[str], metric: str) -> An
         axis=alt.Axis(values=[0, 1], labelExpr="datum.value ? 'most' : 'least'"),
     )
     colour = alt.Color("result:Q", title=metric, scale=alt.Scale(scheme="viridis"))
-    line = alt.Chart(long).mark_line(opacity=0.7).encode(x=x, y=y, color=colour, detail="trial:N")
+    line = alt.Chart(long).mark_line(opacity=0.7).encode(x=x, y=y, color=colour, detail=alt.Detail("trial:N"))
     point = (
         alt.Chart(long)
         .mark_point(filled=True, size=40)
-        .encode(x=x, y=y, color=colour, tooltip=["trial", "axis", "shown", "result"])
+        .encode(x=x, y=y, color=colour, tooltip=tooltips("trial", "axis", "shown", "result"))
     )
     return alt.layer(line, point).properties(height=380, width=WIDTH)
 
@@ -120,7 +122,7 @@ def slice_chart(frame: pd.DataFrame, name: str, metric: str) -> Any:
             x=alt.X("setting:Q" if numeric else "setting:N", title=name, scale=scale, axis=alt.Axis(tickCount=5)),
             y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)),
             color=alt.Color("trial:Q", title="trial", scale=alt.Scale(scheme="viridis")),
-            tooltip=["trial", "setting", "value"],
+            tooltip=tooltips("trial", "setting", "value"),
         )
         .properties(height=280, width=300)
     )
