@@ -149,7 +149,7 @@ def test_registering_the_same_again_changes_nothing(home: Path) -> None:
 
 def test_a_better_or_equal_model_takes_over_and_rollback_lasts(home: Path) -> None:
     first = record(home)["champion"]["sha256"]
-    retrain(home, *ONNX_ONLY, "-S", "mnist.training.max_epochs=3")
+    retrain(home, "-S", "mnist.training.max_epochs=3")
     second = record(home)
     assert second["champion"]["sha256"] != first
     assert second["challenger"]["sha256"] == first
