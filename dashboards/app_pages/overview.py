@@ -8,18 +8,16 @@ import loading
 import streamlit as st
 
 from anelab.bench.results.schema import Report
+from anelab.dashboard import TRAININGS
 from anelab.tracking.reading import RunRow, VersionRow
 from anelab.tracking.runs import STAGES
 from anelab.views import engine, overview
 from anelab.views.formatting import named
 
-LAST = 30
-"""Trainings in a sparkline."""
-
 
 def show(workload: str) -> None:
     versions = loading.versions(workload)
-    trained = loading.runs(workload, "train", LAST)
+    trained = loading.runs(workload, "train", TRAININGS)
     reports = [report for _, report in components.readable(loading.latest_benchmarks(workload))]
     champions = [one for one in versions if "champion" in one.aliases]
     st.subheader(workload)

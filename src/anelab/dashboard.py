@@ -1,5 +1,6 @@
 """`anelab dashboard`: Streamlit on dashboards/, bound to this machine."""
 
+import logging
 import os
 import socket
 import sys
@@ -8,6 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import anelab
 from anelab.allowed_hosts import AllowedHosts, check_host
@@ -19,6 +21,8 @@ ADDRESS = "127.0.0.1"
 LAST_PORT = 65535
 WORKSPACE = "ANELAB_WORKSPACE"
 """Where the pages read which workspace they show."""
+TRAININGS = 30
+"""In a sparkline of the first page."""
 IMPORTED = ("pyarrow.parquet", "streamlit", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
 QUIET = {
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
@@ -36,9 +40,11 @@ def serve(workspace: Workspace, port: int, hosts: Sequence[str] = ()) -> None:
     app = _app()
     _check_port(port)
     os.environ.update(QUIET | {WORKSPACE: str(workspace.root)})
-    _import_first(workspace)
+    sys.argv = [str(app)]  # beside which Streamlit looks for its configuration
+    config = {"server.address": ADDRESS, "server.port": port, "logger.hideWelcomeMessage": True}
+    _import_first(app, config)
     echo(f"http://{ADDRESS}:{port} shows {workspace.root}; Ctrl-C ends it")
-    _run(app, port, names)
+    _run(app, config, names)
 
 
 def _app() -> Path:
@@ -65,29 +71,33 @@ def _check_port(port: int) -> None:
             raise AnelabError(f"port {port} is in use; choose another: anelab dashboard --port {other}") from None
 
 
-def _import_first(workspace: Workspace) -> None:
+def _import_first(app: Path, config: dict[str, Any]) -> None:
     """What the first page would otherwise wait for. A store that cannot be opened is for the pages to tell of."""
     for name in (*IMPORTED, "anelab.tracking.benchmarks", "anelab.bench.results.report", "anelab.views.charts"):
         import_module(name)
+    from streamlit.config import get_config_options
     from streamlit.env_util import is_repl
 
-    from anelab.tracking import reading
-
     is_repl()  # Streamlit asks once, and looks through every module for the answer
+    get_config_options(force_reparse=True, options_from_flags=config)  # read later, it would be said to have changed
     with suppress(Exception):  # whatever a store may hold
-        store = reading.open_existing(workspace)
-        if store is not None:
-            for workload in reading.workloads_in(store):
-                reading.versions(store, workload)
-                reading.runs(store, workload, "train", 1)
-                for run in reading.latest_benchmarks(store, workload).values():
-                    reading.benchmark(store, run.id)
+        _read_first(app)
 
 
-def _run(app: Path, port: int, hosts: Sequence[str]) -> None:
+def _read_first(app: Path) -> None:
+    """What the first page reads, into the caches of the pages' own functions. Streamlit would warn that no server runs
+    yet."""
+    logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
+    sys.path.insert(0, str(app.parent))  # where Streamlit puts it, too
+    loading: Any = import_module("loading")
+    for workload in loading.workloads():
+        loading.versions(workload)
+        loading.runs(workload, "train", TRAININGS)
+        loading.latest_reports(workload)
+
+
+def _run(app: Path, config: dict[str, Any], hosts: Sequence[str]) -> None:
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
-    sys.argv = [str(app)]  # beside which Streamlit looks for its configuration
-    config = {"server.address": ADDRESS, "server.port": port, "logger.hideWelcomeMessage": True}
     App(app, middleware=[Middleware(AllowedHosts, hosts=hosts)]).run(config=config)
