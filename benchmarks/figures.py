@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 REPORT, PAGE = ROOT / "reports" / "figures.json", ROOT / "docs" / "quick-figures.md"
 SCHEMA, MOST_RUNS = 1, 200
 BEGIN, END = "<!-- figures: made by `make figures` -->", "<!-- end of figures -->"
+MACHINE = ("cores", "machine", "memory_bytes", "processor", "python", "system")
 PACKAGES = ("anelab", "coremltools", "dvc", "isal", "mlflow", "onnxruntime", "streamlit", "torch")
 ANELAB = (sys.executable, "-m", "anelab")
 
@@ -156,7 +157,7 @@ def measured() -> dict[str, Any]:
         "figures": found,
         "host": host_fingerprint(),
         "left_out": left_out,
-        "machine": host_facts(),
+        "machine": {name: value for name, value in host_facts().items() if name in MACHINE},
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions,
     }
