@@ -149,31 +149,32 @@ class Record(Target):
         self.write(self.target, odd_bytes(random, text) if random.random() < 0.2 else json_bytes(random, self.value))
         if random.random() > self.sync_from:
             return ["sync", "--workspace", str(self.home)]
-        return self.read
+        return self.use()
 
     @abstractmethod
-    def read(self) -> object: ...
+    def use(self) -> Command:
+        """What reads it."""
 
 
 class Registry(Record):
     path = f"reports/{WORKLOAD}/registry.json"
 
-    def read(self) -> object:
-        return read_registry(self.workspace, WORKLOAD)
+    def use(self) -> Command:
+        return lambda: read_registry(self.workspace, WORKLOAD)
 
 
 class Champion(Record):
     path = f"reports/{WORKLOAD}/champion.json"
 
-    def read(self) -> object:
-        return read_promotions(champion_file(self.workspace, WORKLOAD), f"{WORKLOAD}-onnx")
+    def use(self) -> Command:
+        return lambda: read_promotions(champion_file(self.workspace, WORKLOAD), f"{WORKLOAD}-onnx")
 
 
 class TrainReceipt(Record):
     path = f"models/{WORKLOAD}/receipts/train.json"
 
-    def read(self) -> object:
-        return Receipt.read(receipt_path(self.workspace, WORKLOAD, "train"))
+    def use(self) -> Command:
+        return lambda: Receipt.read(receipt_path(self.workspace, WORKLOAD, "train"))
 
 
 class SearchReceipt(Record):
@@ -184,8 +185,8 @@ class SearchReceipt(Record):
         trial = {"number": 0, "value": 0.5, "values": {"training.learning_rate": 0.01}, "curve": [0.1, 0.5]}
         self.value["trials"] = [trial]
 
-    def read(self) -> object:
-        return Receipt.read(receipt_path(self.workspace, WORKLOAD, "search"))
+    def use(self) -> Command:
+        return lambda: Receipt.read(receipt_path(self.workspace, WORKLOAD, "search"))
 
 
 class Report(Record):
@@ -194,9 +195,8 @@ class Report(Record):
     path = f"reports/{WORKLOAD}/bench.json"
     sync_from = 0.995
 
-    def input(self, random: Random) -> Command:
-        command = super().input(random)
-        return command if isinstance(command, list) else ["bench", "show", str(self.target)]
+    def use(self) -> Command:
+        return ["bench", "show", str(self.target)]
 
 
 class Idx(Target):
