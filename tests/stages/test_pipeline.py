@@ -19,3 +19,14 @@ def test_a_mistake_in_one_is_told_before_the_others_begin(tmp_path: Path) -> Non
     done = anelab(tmp_path, "run", "read_quality", "mnits", *SETTINGS)
     assert (done.returncode, "did you mean mnist?" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_system_refuses_is_a_sentence_of_its_workload(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").write_text("no folder")
+    done = anelab(tmp_path, "run", "--jobs", "2", *SETTINGS)
+    assert done.returncode == 1
+    for name in ("mnist", "read_quality"):
+        assert f"{name}: {tmp_path / 'data'}" in done.stderr
+    assert "Traceback" not in capfd.readouterr().err

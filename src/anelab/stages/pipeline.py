@@ -12,7 +12,7 @@ from anelab.errors import AnelabError
 from anelab.inputs import write_host, write_manifest
 from anelab.stages import simulate
 from anelab.stages.job import Job, Stage, execute, publish_quietly
-from anelab.texts import notify
+from anelab.texts import notify, printable
 from anelab.tracking.receipt import Receipt
 
 COMPUTED = ("prepare", "search", "train", "export")
@@ -89,6 +89,8 @@ def _answer(connection: Connection, make: MakeJob) -> None:
         _compute(make(), done)
     except AnelabError as error:
         reason = str(error)
+    except OSError as error:  # a file or folder that the system refuses: full, read-only, no folder
+        reason = f"{printable(error.filename or 'a file')}: {error.strerror or error}"
     except KeyboardInterrupt:  # the first process says so
         os._exit(130)
     connection.send((done, reason))
