@@ -8,11 +8,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
+from anelab import inputs
 from anelab.errors import AnelabError
+from anelab.files import read_json
 from anelab.inputs import write_manifest
 from anelab.sources import expand, fetch, manifest
 from anelab.workspace import Workspace
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -87,6 +91,21 @@ def test_simulated_data_have_an_empty_manifest(project: Path) -> None:
     workspace = Workspace(project, project)
     assert write_manifest("mnist", "simulate", workspace) == {"addresses": [], "files": [], "simulated": True}
     assert workspace.manifest("mnist").is_file()
+
+
+def test_missing_files_of_one_workload_leave_the_others_theirs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    given["mnist"]["data"]["source"] = ["nowhere/*"]
+    (project / "params.yaml").write_text(yaml.safe_dump(given))
+    monkeypatch.chdir(project)
+    inputs.main()
+    workspace = Workspace(project, project)
+    assert read_json(workspace.manifest("read_quality"))["simulated"]
+    assert "matches no file" in read_json(workspace.manifest("mnist"))["error"]
+    assert "anelab: warning: mnist.data.source: 'nowhere/*' matches no file" in capsys.readouterr().err
+    assert workspace.host_report.is_file()
 
 
 @pytest.fixture

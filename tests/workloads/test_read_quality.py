@@ -21,7 +21,7 @@ from anelab.workloads.read_quality import encode, simulate
 from anelab.workloads.read_quality.config import SimulationConfig
 from anelab.workloads.read_quality.encode import read_reads
 from anelab.workloads.read_quality.errors import ErrorForm, ErrorNet, at_most
-from anelab.workloads.read_quality.labels import _spans, by_rule, join_and_crop, rows_of
+from anelab.workloads.read_quality.labels import _spans, by_rule, join_and_crop
 from anelab.workloads.read_quality.model import RIDGE, FloatForm, HalfForm, RawForm, ReadNet, facts, read_loss
 from anelab.workloads.read_quality.prepare import prepare
 from anelab.workloads.read_quality.simulate import MATE_NAMES, READS_NAME, TRUTH_NAME, simulate_reads
@@ -222,8 +222,9 @@ def test_spans_are_the_runs_one_after_the_other(runs: list[tuple[int, int]]) -> 
 
 
 def joined(raw: Any, seed: int) -> Any:
-    made = join_and_crop(rows_of(raw), np.arange(len(raw)), np.random.default_rng(seed))
-    return np.concatenate([made["codes"], made["scores"]], axis=1)
+    made, wrong = join_and_crop(raw, None, encode.lengths_of(raw), np.arange(len(raw)), np.random.default_rng(seed))
+    assert wrong is None
+    return made
 
 
 def test_a_wrong_base_goes_where_its_base_goes() -> None:
@@ -231,9 +232,9 @@ def test_a_wrong_base_goes_where_its_base_goes() -> None:
     rng = np.random.default_rng(0)
     wrong = (rng.random((200, 150)) < 0.1) & (np.arange(150) < 80)
     raw = np.concatenate([encode.raw_bytes("".join("AC"[int(one)] for one in row[:80]), "I" * 80) for row in wrong])
-    made = join_and_crop(rows_of(raw, wrong), np.arange(200), rng)
-    assert ((made["codes"] == 5) == made["wrong"]).all()
-    assert made["wrong"].any()
+    made, places = join_and_crop(raw, wrong, encode.lengths_of(raw), np.arange(200), rng)
+    assert ((made[:, :150] == 5) == places).all()
+    assert places is not None and places.any()
 
 
 @given(st.lists(rows, min_size=1, max_size=20), st.integers(0, 5))

@@ -80,16 +80,20 @@ def run(
     ctx: typer.Context,
     workload: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORKLOAD", help="One workload or more. Default: those of params.yaml."),
+        typer.Argument(metavar="WORKLOAD...", help="One workload or more. Default: those that params.yaml lists."),
     ] = None,
     jobs: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="Workloads that are worked on at once, until their benchmarks, which run alone."
+            metavar="N",
+            min=1,
+            help="How many workloads are worked on at once, until their models are exported. Benchmarks run alone.",
         ),
     ] = 1,
 ) -> None:
-    """Run all stages of workloads in order, without DVC."""
+    """Run all stages of workloads in order, without DVC.
+
+    A workload that fails does not stop the others."""
     from anelab.stages.pipeline import run_pipeline
 
     named = {name: partial(ctx.obj.job, name) for name in workload or ctx.obj.params().workloads}

@@ -141,12 +141,12 @@ def rules_gate(
 def _gain(workload: AnyWorkload, config: WorkloadConfig, split: Split, ours: Arrays, theirs: Arrays) -> Interval:
     """Of the headline metric, positive where ours is better. Pairing removes what both find hard; whole groups are
     drawn, so related rows do not count as independent evidence."""
-
-    name, undefined = config.metric_name, np.array(np.nan)
+    name = config.metric_name
 
     def gains(counts: Array) -> dict[str, Array]:
+        undefined = np.full(len(counts), np.nan)
         left, right = (workload.replicates(side, split, counts).get(name, undefined) for side in (ours, theirs))
-        return {"gain": config.sign * (left - right) * np.ones(len(counts))}
+        return {"gain": config.sign * (left - right)}
 
     left, right = (workload.metrics(side, split).get(name, float("nan")) for side in (ours, theirs))
     drawn = replicates(gains, split.groups, config.registry.resamples, config.seed)

@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 from anelab.learning.base import Array
 from anelab.sequences.fastq import Integers
 from anelab.sequences.nucleotides import PAD_CODE, Bytes
-from anelab.workloads.read_quality.encode import PAD_SCORE, ROUNDING, WIDTH, expected_errors, lengths_of, phred_scores
+from anelab.workloads.read_quality.encode import (
+    FEATURES,
+    PAD_SCORE,
+    ROUNDING,
+    WIDTH,
+    expected_errors,
+    lengths_of,
+    phred_scores,
+)
 
 if TYPE_CHECKING:
     from anelab.workloads.read_quality.config import ReadsDataConfig
 
 Values = NDArray[np.floating[Any]]
-PADS = {"codes": PAD_CODE, "scores": PAD_SCORE, "wrong": 0}
 PIECES = 4
 """Reads that are joined at most: four of 38 bases make one of 150."""
 
@@ -42,16 +49,6 @@ def by_rule(raw: Bytes, data: "ReadsDataConfig") -> NDArray[np.bool_] | None:
     return passes(data.label, SCORES[data.label](raw), lengths_of(raw), data)
 
 
-Rows = Mapping[str, Array]
-"""Arrays of the same reads, [n, WIDTH] each: what belongs to a base lies in its place."""
-
-
-def rows_of(raw: Bytes, wrong: Array | None = None) -> dict[str, Array]:
-    """Codes and scores of raw bytes, and where a base is wrong, if that is known."""
-    parts = {"codes": raw[:, :WIDTH], "scores": raw[:, WIDTH:]}
-    return parts if wrong is None else {**parts, "wrong": wrong}
-
-
 def flush_left(raw: Bytes, wrong: Array) -> tuple[Bytes, Array]:
     """Pieces of reads, which may lie anywhere, each moved to its row's beginning: bytes, and where they are wrong."""
     order = np.argsort(raw[:, :WIDTH] == PAD_CODE, axis=1, kind="stable")
@@ -59,25 +56,32 @@ def flush_left(raw: Bytes, wrong: Array) -> tuple[Bytes, Array]:
     return np.take_along_axis(raw, moved, axis=1), np.take_along_axis(wrong, order, axis=1)
 
 
-def join_and_crop(pool: Rows, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Reads of every length from 1 to WIDTH alike, as many as `rows`, which are indices of `pool`: each of these reads
-    is joined with others of the pool until there is enough, and a piece is cut out at random."""
-    others = rng.integers(0, len(pool["codes"]), (len(rows), PIECES - 1))
-    parts = np.column_stack([rows, others])
-    lengths = np.count_nonzero(pool["codes"], axis=1)[parts]
-    ends = np.cumsum(lengths, axis=1)
-    begins, total = ends - lengths, ends[:, -1]
+def join_and_crop(
+    raw: Bytes, wrong: Array | None, lengths: Integers, rows: Array, rng: np.random.Generator
+) -> tuple[Bytes, Array | None]:
+    """Reads of every length from 1 to WIDTH alike, one for each of `rows`, which are indices of `raw`: that read is
+    joined with others until there is enough, and a piece is cut out at random. `lengths` are those of `raw`; `wrong`,
+    [n, WIDTH], says where a base is wrong, if that is known. Gives bytes, and where they are wrong."""
+    parts = np.column_stack([rows, rng.integers(0, len(raw), (len(rows), PIECES - 1))])
+    sizes = lengths[parts]
+    ends = np.cumsum(sizes, axis=1)
+    begins, total = ends - sizes, ends[:, -1]
     wanted = rng.integers(1, WIDTH + 1, len(rows))
     start = rng.integers(0, np.maximum(total - wanted, 0) + 1)
     stop = np.minimum(start + wanted, total)
-    low = np.clip(start[:, None] - begins, 0, lengths)  # of each part, from where to where it is cut out
-    sizes = np.clip(stop[:, None] - begins, 0, lengths) - low
-    sources = _spans((parts * WIDTH + low).ravel(), sizes.ravel())
-    targets = _spans((np.arange(len(rows))[:, None] * WIDTH + begins + low - start[:, None]).ravel(), sizes.ravel())
-    made = {name: np.full((len(rows), WIDTH), PADS[name], array.dtype) for name, array in pool.items()}
-    for name, array in made.items():
-        array.ravel()[targets] = pool[name].ravel()[sources]
-    return made
+    low, high = (np.clip(bound[:, None] - begins, 0, sizes) for bound in (start, stop))  # of each part, what is cut out
+    taken = (high - low).ravel()
+    sources = _spans((parts * FEATURES + low).ravel(), taken)
+    targets = _spans((np.arange(len(rows))[:, None] * FEATURES + begins + low - start[:, None]).ravel(), taken)
+    made = np.empty((len(rows), FEATURES), np.uint8)
+    made[:, :WIDTH], made[:, WIDTH:] = PAD_CODE, PAD_SCORE
+    for part in (0, WIDTH):
+        made.reshape(-1)[targets + part] = raw.reshape(-1)[sources + part]
+    if wrong is None:
+        return made, None
+    places = np.zeros((len(rows), WIDTH), wrong.dtype)
+    places[np.divmod(targets, FEATURES)] = wrong[np.divmod(sources, FEATURES)]
+    return made, places
 
 
 def _spans(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from anelab.learning.base import (
 from anelab.learning.metrics import binary_figures, binary_replicates, calibration_table, confusion_table, defined
 from anelab.workloads.read_quality import encode, filters, simulate
 from anelab.workloads.read_quality.config import Config
-from anelab.workloads.read_quality.labels import by_rule, flush_left, join_and_crop, rows_of
+from anelab.workloads.read_quality.labels import by_rule, flush_left, join_and_crop
 from anelab.workloads.read_quality.prepare import prepare
 
 if TYPE_CHECKING:
@@ -92,8 +92,10 @@ class ReadQuality(Workload[Config]):
             raise AnelabError(
                 "read_quality.model.architecture=errors needs the places of errors; give truth tables a column `places`"
             )
+        lengths = encode.lengths_of(train.inputs["raw"]["input"])
         for rows in shuffled_batches(config, len(train), epoch, rank, max(1, ROWS_AT_ONCE // size)):
-            many = {name: torch.from_numpy(array) for name, array in _augmented(config, train, rows, rng).items()}
+            made = _augmented(config, train, lengths, rows, rng)
+            many = {name: torch.from_numpy(array) for name, array in made.items()}
             for batch in zip(*(torch.split(values, size) for values in many.values()), strict=True):
                 yield dict(zip(many, batch, strict=True))
 
@@ -159,21 +161,21 @@ class ReadQuality(Workload[Config]):
         return [_golden_case(read) for read in GOLDEN_READS]
 
 
-def _augmented(config: Config, train: Split, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
+def _augmented(config: Config, train: Split, lengths: Array, rows: Array, rng: np.random.Generator) -> dict[str, Array]:
     """Those rows of the training set, a share of them joined, cut to any length and labelled anew, if that can be done.
     Not for the network of errors: to it a place is a cycle of the instrument, and any length is alike."""
-    reads = rows_of(train.inputs["raw"]["input"], train.targets.get("wrong"))
+    raw, wrong = train.inputs["raw"]["input"], train.targets.get("wrong")
     floats, passes = train.inputs["model"]["input"][rows], train.targets["label"][rows].astype(np.float32)
     if config.model.architecture == "errors":
-        return {"input": floats, "label": passes, "wrong": reads["wrong"][rows].astype(np.float32)}
+        assert wrong is not None
+        return {"input": floats, "label": passes, "wrong": wrong[rows].astype(np.float32)}
     changed = np.flatnonzero(rng.random(len(rows)) < config.model.augment)
-    made = join_and_crop(reads, rows[changed], rng)
-    raw = np.concatenate([made["codes"], made["scores"]], axis=1)
-    relabelled = by_rule(raw, config.data)
-    if relabelled is None and "wrong" in made:
-        relabelled = made["wrong"].sum(axis=1) <= config.data.max_errors
+    made, places = join_and_crop(raw, wrong, lengths, rows[changed], rng)
+    relabelled = by_rule(made, config.data)
+    if relabelled is None and places is not None:
+        relabelled = places.sum(axis=1) <= config.data.max_errors
     if relabelled is not None:
-        floats[changed], passes[changed] = encode.encode(raw), relabelled
+        floats[changed], passes[changed] = encode.encode(made), relabelled
     return {"input": floats, "label": passes}
 
 
