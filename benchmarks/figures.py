@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import mil_evaluator
+import pipeline_time
 import score_reads
 import training_step
 
@@ -34,6 +35,7 @@ SCHEMA, MOST_RUNS = 1, 200
 BEGIN, END = "<!-- figures: made by `make figures` -->", "<!-- end of figures -->"
 MACHINE = ("cores", "machine", "memory_bytes", "processor", "python", "system")
 PACKAGES = ("anelab", "coremltools", "dvc", "isal", "mlflow", "onnxruntime", "streamlit", "torch")
+LONGEST_GAP_S = 30.0
 ANELAB = (sys.executable, "-m", "anelab")
 
 
@@ -99,6 +101,14 @@ def repeated_pipeline() -> list[float]:
     return seconds_of("dvc", "repro", times=3)
 
 
+def stage_gaps() -> list[float]:
+    """Seconds between two stages of the last run of the pipeline; what was made in another run is left out."""
+    found = [gap for gap in pipeline_time.gaps(ROOT) if 0 <= gap < LONGEST_GAP_S]
+    if not found:
+        raise MissingError("no stage followed another; run `make repro`")
+    return found
+
+
 def first_page(starts: int = 3) -> list[float]:
     """Seconds until the first page of a fresh server stands still in Chromium."""
     sys.path.insert(0, str(ROOT))
@@ -126,6 +136,7 @@ FIGURES: Mapping[str, Figure] = {
         "`anelab score` with a model, of the speed of decompression, one core", "ratio", scoring, 0.35, high=True
     ),
     "repro_again": Figure("`dvc repro` with nothing to do", "s", repeated_pipeline, 3.0),
+    "stage_gaps": Figure("from a stage's last write to the next one's first work", "s", stage_gaps, 3.0),
     "help": Figure("`anelab --help`", "s", partial(seconds_of, *ANELAB, "--help", times=9), 0.3),
     "first_page": Figure("first page of the dashboard's server", "s", first_page, 1.8),
 }

@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -33,18 +34,44 @@ def anelab(home: Path, *arguments: str) -> Done:
     return Done(caught.value.code, out.getvalue(), err.getvalue())
 
 
-def anelab_alone(home: Path, *arguments: str, **environment: str) -> Done:
+@dataclass(frozen=True)
+class Running:
+    """The command line in a process of its own. `folder` has what it writes."""
+
+    process: Any
+    folder: tempfile.TemporaryDirectory[str]
+
+    def wait(self) -> Done:
+        self.process.join()
+        with self.folder as scratch:
+            out, err = (Path(scratch, name).read_text() for name in ("out", "err"))
+        return Done(self.process.exitcode, out, err)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.wait()
+
+
+def anelab_begun(home: Path, *arguments: str, **environment: str) -> Running:
     """The command line in a process of its own, which knows of no store that this one has open. It is forked from
     one that has imported what takes seconds to import, and has done nothing else."""
+    scratch = tempfile.TemporaryDirectory()
+    words = [*arguments, "--workspace", str(home)]
+    return Running(begun(_run, words, {**os.environ, **environment}, scratch.name), scratch)
+
+
+def anelab_alone(home: Path, *arguments: str, **environment: str) -> Done:
+    """The same, when it has ended."""
+    return anelab_begun(home, *arguments, **environment).wait()
+
+
+def begun(function: Callable[..., object], *arguments: object) -> Any:
+    """A process that calls the function, forked in the same way."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.imported"])
-    with tempfile.TemporaryDirectory() as scratch:
-        words = [*arguments, "--workspace", str(home)]
-        process = context.Process(target=_run, args=(words, {**os.environ, **environment}, scratch))
-        process.start()
-        process.join()
-        out, err = (Path(scratch, name).read_text() for name in ("out", "err"))
-    return Done(process.exitcode, out, err)
+    process = context.Process(target=function, args=arguments)
+    process.start()
+    return process
 
 
 def _run(words: list[str], environment: Mapping[str, str], scratch: str) -> None:

@@ -1,6 +1,7 @@
 """Shared by all tests: small configurations, real data where there are any, no store but a temporary one."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,17 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test, and no test's store another's."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stores() -> Iterator[None]:
+    """No test waits for MLflow to make an empty store; those of `tests/tracking/test_store.py` do, in processes."""
+    from anelab.tracking import store
+    from tests.stores import copy_empty
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "_create", copy_empty)
+        yield
 
 
 @pytest.fixture

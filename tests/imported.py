@@ -4,7 +4,8 @@ import mlflow.pyfunc  # noqa: F401
 import onnxruntime  # noqa: F401
 import torch  # noqa: F401
 
-import tests.commands  # noqa: F401
+import tests.commands
+import tests.stores  # noqa: F401
 from anelab.export.toolkit import toolkit
 
 with toolkit():

@@ -1,9 +1,7 @@
 """The bench agent against a real MLflow server: jobs are taken once, results come back, killing it loses nothing."""
 
 import json
-import os
-import signal
-import subprocess
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -20,9 +18,10 @@ from anelab.tracking.benchmarks import list_results
 from anelab.tracking.claims import check_selector, matches
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
-from tests.commands import SETTINGS, WIDE, Done, anelab, anelab_alone
+from tests.commands import SETTINGS, WIDE, Done, Running, anelab, anelab_alone, anelab_begun
 from tests.conftest import ROOT, tiny
 from tests.serving import serving
+from tests.shared import copy_mnist
 
 BENCH = [
     "-S",
@@ -34,9 +33,10 @@ BENCH = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     with serving(folder) as address:
-        home = folder / "trained"
+        home = copy_mnist(folder / "trained")
+        shutil.rmtree(home / "mlruns")
         named = {"MLFLOW_TRACKING_URI": address}
-        done = anelab_alone(home, "run", "mnist", *SETTINGS, *WIDE, **named)
+        done = anelab_alone(home, "register", "mnist", *SETTINGS, *WIDE, **named)
         assert done.returncode == 0, done.stderr
         # A workload goes to a server as to the embedded store.
         assert "not in MLflow" not in done.stderr
@@ -52,10 +52,10 @@ def store(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store
     return open_store(Workspace(ROOT, tmp_path))
 
 
-def command(home: Path, name: str, server: str, *more: str) -> list[str]:
-    """An agent in a workspace of its own: a machine that has nothing but the project's code."""
-    words = ["bench", "agent", "--tracking-uri", server, "--once", "--name", name, "--workspace", str(home)]
-    return [sys.executable, "-m", "anelab", *words, *SETTINGS, *BENCH, *more]
+def agent_begun(home: Path, name: str, server: str, *more: str) -> Running:
+    """An agent in a process and a workspace of its own: a machine that has nothing but the project's code."""
+    words = ["bench", "agent", "--tracking-uri", server, "--name", name]
+    return anelab_begun(home, *words, *SETTINGS, *BENCH, *more)
 
 
 def agent(home: Path, name: str, server: str) -> Done:
@@ -155,11 +155,8 @@ def test_two_agents_never_take_the_same_job(store: Store, server: str, tmp_path:
     before = len(list_results(store, "mnist"))
     ask(store, "mnist-onnx", "1")
     ask(store, "mnist-onnx", "2")
-    both = [
-        subprocess.Popen(command(tmp_path / name, name, server), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        for name in ("a", "b")
-    ]
-    counts = [int(process.communicate(timeout=300)[0].split()[0]) for process in both]
+    both = [agent_begun(tmp_path / name, name, server, "--once") for name in ("a", "b")]
+    counts = [int(running.wait().stdout.split()[0]) for running in both]
     assert sum(counts) == 2
     assert len(list_results(store, "mnist")) == before + 2
     for number in ("1", "2"):
@@ -202,17 +199,13 @@ def test_a_dead_agents_job_is_its_own_until_the_lease_is_over(store: Store) -> N
 def test_an_agent_that_is_killed_takes_its_job_up_again(store: Store, server: str, tmp_path: Path) -> None:
     before = len(list_results(store, "mnist"))
     ask(store, "mnist-onnx", "1")
-    slow = ["-S", "mnist.bench.processes=200"]
-    process = subprocess.Popen(
-        command(tmp_path / "a", "a", server, *slow), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = agent_begun(tmp_path / "a", "a", server, "--once", "-S", "mnist.bench.processes=200")
     for _ in range(600):
         if tags(store, "mnist-onnx", "1").get("bench.status") == "running":
             break
         time.sleep(0.2)
     time.sleep(3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    running.kill()
     left = tags(store, "mnist-onnx", "1")
     assert (left["bench.status"], left["bench.request"]) == ("running", "*")
     assert agent(tmp_path / "b", "b", server).stdout.strip() == "0 versions done"
@@ -223,8 +216,7 @@ def test_an_agent_that_is_killed_takes_its_job_up_again(store: Store, server: st
 
 
 def test_one_agent_of_a_name_at_a_time(store: Store, server: str, tmp_path: Path) -> None:
-    waiting = [word for word in command(tmp_path, "a", server) if word != "--once"]
-    first = subprocess.Popen(waiting, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = agent_begun(tmp_path, "a", server)
     try:
         lock = tmp_path / ".anelab/agents/a/lock"
         for _ in range(200):
@@ -237,7 +229,6 @@ def test_one_agent_of_a_name_at_a_time(store: Store, server: str, tmp_path: Path
         assert "an agent named a runs already" in second.stderr
     finally:
         first.kill()
-        first.wait()
 
 
 def test_a_server_that_is_down_is_said_to_be_down(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
+from anelab import workloads
 from anelab.bench.measuring.run import write_result
 from anelab.bench.results.bundle import SAMPLES, write_bundle
 from anelab.tracking import reading
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, anelab
 from tests.conftest import ROOT
+from tests.shared import copy_workspace
 from tests.views.made import mac
 
 HOSTILE = "Mac16,10 ![](https://elsewhere.example/p.png) <img src=x>"
@@ -24,8 +26,6 @@ QUICK = [
     f"mnist.bench={BENCH}",
     "-S",
     "mnist.registry.margin=1.0",
-    "-S",
-    "read_quality.search.n_trials=5",
 ]
 
 
@@ -43,9 +43,12 @@ def _fresh() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both workloads; mnist has two versions of each model, and a Mac has measured the champion."""
-    folder = tmp_path_factory.mktemp("home")
-    done = anelab(folder, "run", "--jobs", "2", *QUICK)
-    assert done.returncode == 0, done.stderr
+    folder = copy_workspace(tmp_path_factory.mktemp("home"), *workloads.names())
+    searched = anelab(folder, "search", "read_quality", *QUICK, "-S", "read_quality.search.n_trials=5")
+    assert searched.returncode == 0, searched.stderr
+    for stage in (("bench", "run"), ("register",)):
+        done = anelab(folder, *stage, "mnist", *QUICK)
+        assert done.returncode == 0, done.stderr
     for stage in ("train", "export", "register"):
         done = anelab(folder, stage, "mnist", *QUICK, "-S", "mnist.training.max_epochs=3")
         assert done.returncode == 0, done.stderr

@@ -1,9 +1,6 @@
 """Who publishes what, and publications that are killed."""
 
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,7 +12,7 @@ from anelab.stages.job import UNDER_DVC
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import open_store
 from anelab.workspace import STORE, Workspace
-from tests.commands import SETTINGS, anelab
+from tests.commands import SETTINGS, anelab, anelab_begun
 from tests.conftest import ROOT
 from tests.shared import copy_mnist
 
@@ -59,14 +56,12 @@ def test_a_publication_that_is_killed_is_repeated_by_the_next(seed: int, home: P
     shutil.rmtree(home / STORE)
     random = Random(seed)
     for _ in range(3):
-        command = [sys.executable, "-m", "anelab", "sync", "--workspace", str(home)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        syncing = anelab_begun(home, "sync")
         deadline = time.monotonic() + 60
-        while not (home / STORE / "mlflow.db").exists() and process.poll() is None and time.monotonic() < deadline:
+        while not (home / STORE / "mlflow.db").exists() and syncing.process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(random.random() * 2)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        syncing.kill()
     done = anelab(home, "sync")
     assert done.returncode == 0, done.stderr
     assert stages_in(home) == dict.fromkeys(STAGES, 1)

@@ -1,6 +1,4 @@
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from anelab.errors import AnelabError
 from anelab.tracking.registration import binding_promotions
 from anelab.tracking.store import StoreUnreachableError, _fix, open_store, store_uri, without_password
 from anelab.workspace import Workspace
+from tests.commands import begun
 from tests.conftest import ROOT
 
 
@@ -54,22 +53,18 @@ def test_passwords_are_not_shown() -> None:
     assert without_password("postgresql://me:secret@host/db") == "postgresql://***@host/db"
 
 
-MAKE = """
-import sys
-from pathlib import Path
-from anelab.tracking.store import open_store
-from anelab.workspace import Workspace
-store = open_store(Workspace(Path(sys.argv[1]), Path(sys.argv[1])))
-print(store.experiment("mnist"))
-"""
+def make(folder: Path, result: Path) -> None:
+    store = open_store(Workspace(folder, folder))
+    result.write_text(store.experiment("mnist"))
 
 
 def test_four_processes_make_one_store_and_one_experiment(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MAKE, str(tmp_path)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    printed = [process.communicate(timeout=120) for process in running]
-    assert [process.returncode for process in running] == [0] * 4, printed
-    assert len({out for out, _ in printed}) == 1
+    home, results = tmp_path / "home", [tmp_path / str(number) for number in range(4)]
+    running = [begun(make, home, result) for result in results]
+    for process in running:
+        process.join(120)
+    assert [process.exitcode for process in running] == [0] * 4
+    assert len({result.read_text() for result in results}) == 1
 
 
 def test_the_embedded_store_is_known_by_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,13 +81,15 @@ def test_the_embedded_store_is_known_by_its_address(tmp_path: Path, monkeypatch:
 
 def test_a_process_killed_while_it_makes_the_store_leaves_none(tmp_path: Path) -> None:
     """At whatever moment: the next one makes it."""
-    for seconds in (2.0, 3.0, 4.0):
-        process = subprocess.Popen([sys.executable, "-c", MAKE, str(tmp_path)], stderr=subprocess.DEVNULL)
+    home, result = tmp_path / "home", tmp_path / "result"
+    for seconds in (0.4, 0.8, 1.6):
+        process = begun(make, home, result)
         time.sleep(seconds)
         process.kill()
-        process.wait()
-    done = subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+        process.join()
+    process = begun(make, home, result)
+    process.join(120)
+    assert (process.exitcode, result.read_text()) == (0, "1")
 
 
 def test_a_store_that_fails_is_not_one_without_a_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

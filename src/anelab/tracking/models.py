@@ -7,7 +7,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import mlflow.artifacts
 import mlflow.onnx
 import numpy as np
 import onnx
@@ -15,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 
 from anelab.errors import AnelabError
@@ -33,9 +33,9 @@ Version = ModelVersion
 SHA_TAG = "anelab.sha256"
 CONTENT_TAG = "anelab.content"
 RUN_TAG = "anelab.run_id"
+"""The training run, of a version whose first one was erased and published again."""
 JUDGED = ("gate.", "metric.")
 """Tags that are of the last registration only."""
-"""The training run, of a version whose first one was erased and published again."""
 ALIASES = ("champion", "challenger")
 MAIN_FILES = {"onnx": "model.onnx", "coreml": "model.mlpackage"}
 """The model itself in a version's folder, by format."""
@@ -149,13 +149,18 @@ def _has_files(store: Store, version: ModelVersion, candidate: Candidate) -> boo
     return all(there.get(name) == size for name, size in wanted.items()) and "MLmodel" in there
 
 
-def sizes(store: Store, model: str, number: str, folder: str = "") -> dict[str, int]:
+def sizes(store: Store, model: str, number: str) -> dict[str, int]:
     """Size of every file of a version, by its path in it; by the version's own address, which outlives its logged
     model."""
+    files = get_artifact_repository(f"{SCHEME}{model}/{number}", tracking_uri=store.uri)  # asks the registry: once
     found: dict[str, int] = {}
-    address = f"{SCHEME}{model}/{number}/{folder}".rstrip("/")
-    for item in mlflow.artifacts.list_artifacts(address, tracking_uri=store.uri):
-        found |= sizes(store, model, number, item.path) if item.is_dir else {item.path: item.file_size or 0}
+    folders: list[str | None] = [None]
+    while folders:
+        for item in files.list_artifacts(folders.pop()):
+            if item.is_dir:
+                folders.append(item.path)
+            else:
+                found[item.path] = item.file_size or 0
     return found
 
 
