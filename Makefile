@@ -74,7 +74,7 @@ coreai: $(READY)  ## add Apple's Core AI (beta), the optional second opinion
 lint: $(READY)  ## ruff and mypy --strict
 	ruff check .
 	ruff format --check .
-	mypy
+	mypy --num-workers auto
 
 # CUDA's own libraries stay out: torch pins each of them itself, and its CPU builds need none.
 # The markers uv adds for the supported systems say nothing a supported system does not know.

@@ -50,7 +50,7 @@ def test_a_model_that_is_planned_on_the_neural_engine_is_not_said_to_be_elsewher
     exported: Subject, tmp_path: Path
 ) -> None:
     config = ONE.model_copy(update={"scenarios": ["single", "batch"], "batches": [4, 32]})
-    report = measured(on(exported, "on_ne"), UNITS, tmp_path, config)
+    report = measured(on(exported, "on_ne"), ["ort-cpu", "coreml/cpu_and_ne"], tmp_path, config)
     ne = report.arms["coreml/cpu_and_ne:fp16"]
     assert set(map(str, ne.cells)) == {"single", "batch_4"}  # no function takes 32 rows
     assert set(ne.placements) == {1, 4}
