@@ -62,7 +62,7 @@ fuzz: $(READY)  ## give 10,000 damaged files to the commands that read them
 	python -m tests.fuzz
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
-	ANELAB_PICTURES=.anelab/pictures python -m pytest -n auto tests/browser
+	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser
 
 figures: $(READY)  ## measure the quick figures of benchmarks/ into reports/figures.json, and compare them with their past
 	python benchmarks/figures.py

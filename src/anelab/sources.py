@@ -3,9 +3,7 @@
 import glob
 import os
 import shutil
-import urllib.request
 from collections.abc import Iterable
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +77,9 @@ def fetch(address: str, folder: Path) -> Path:
 
     Raises AnelabError without a checksum, if the download fails, or if the content is another one.
     """
+    import urllib.request  # slow, and few sources are addresses
+    from http.client import HTTPException
+
     url, _, fragment = address.partition("#")
     algorithm, _, wanted = fragment.partition("=")
     if algorithm not in ("sha256", "md5") or not wanted:
