@@ -45,8 +45,11 @@ def repro(folder: Path, *arguments: str) -> list[str]:
 
 
 def would_run(folder: Path) -> set[str]:
-    """Stages whose dependencies changed, without running them."""
-    status = json.loads(shell(folder, "dvc", "status", "--json"))
+    """Stages whose dependencies changed, without running them: `dvc status`, in this process."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        status = repo.status()
     changed = {name for name, reasons in status.items() if reasons != ["always changed"]}
     return {name for name in changed if not name.startswith("inputs")}
 
