@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def would_run(folder: Path) -> set[str]:
     """Stages whose dependencies changed, without running them: `dvc status`, in this process."""
     from dvc.repo import Repo
 
-    with Repo(str(folder)) as repo:
+    with chdir(folder), Repo() as repo:
         status = repo.status()
     changed = {name for name, reasons in status.items() if reasons != ["always changed"]}
     return {name for name in changed if not name.startswith("inputs")}
