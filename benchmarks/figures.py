@@ -72,7 +72,7 @@ def evaluator(pairs: int = 9, bucket: int = 512) -> list[float]:
     return [one / two for one, two in times]
 
 
-def scoring(rounds: int = 3, reads: int = 500_000) -> list[float]:
+def scoring(rounds: int = 3, reads: int = 1_000_000) -> list[float]:
     """Decompression's seconds over those of scoring with the model, on one core."""
     model = ROOT / "models" / "read_quality" / "export"
     if not model.is_dir():
