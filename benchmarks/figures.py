@@ -36,6 +36,7 @@ BEGIN, END = "<!-- figures: made by `make figures` -->", "<!-- end of figures --
 MACHINE = ("cores", "machine", "memory_bytes", "processor", "python", "system")
 PACKAGES = ("anelab", "coremltools", "dvc", "isal", "mlflow", "onnxruntime", "streamlit", "torch")
 LONGEST_GAP_S = 30.0
+"""Between stages of one run of the pipeline."""
 ANELAB = (sys.executable, "-m", "anelab")
 
 

@@ -52,20 +52,20 @@ class Running:
         self.wait()
 
 
-def anelab_begun(home: Path, *arguments: str, **environment: str) -> Running:
+def start_anelab(home: Path, *arguments: str, **environment: str) -> Running:
     """The command line in a process of its own, which knows of no store that this one has open. It is forked from
     one that has imported what takes seconds to import, and has done nothing else."""
     scratch = tempfile.TemporaryDirectory()
     words = [*arguments, "--workspace", str(home)]
-    return Running(begun(_run, words, {**os.environ, **environment}, scratch.name), scratch)
+    return Running(start_forked(_run, words, {**os.environ, **environment}, scratch.name), scratch)
 
 
 def anelab_alone(home: Path, *arguments: str, **environment: str) -> Done:
     """The same, when it has ended."""
-    return anelab_begun(home, *arguments, **environment).wait()
+    return start_anelab(home, *arguments, **environment).wait()
 
 
-def begun(function: Callable[..., object], *arguments: object) -> Any:
+def start_forked(function: Callable[..., object], *arguments: object) -> Any:
     """A process that calls the function, forked in the same way."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.imported"])

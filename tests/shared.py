@@ -5,7 +5,6 @@ them: another worker, `make fuzz`, a single test that is run again.
 """
 
 import hashlib
-import re
 import shutil
 import sys
 import time
@@ -16,11 +15,12 @@ from filelock import FileLock
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from anelab import workloads
+from anelab.workspace import STORE
 from tests.commands import SETTINGS, WIDE, anelab
 from tests.conftest import ROOT, SOURCE
 
 KEPT_S = 86_400
-"""How long what other code trained is kept: other tests may still copy it."""
+"""How long what other code trained is kept."""
 
 
 def copy_mnist(target: Path) -> Path:
@@ -38,7 +38,7 @@ def copy_workspace(target: Path, *names: str) -> Path:
     when it is opened."""
     made, others = trained(), set(workloads.names()) - set(names)
     for folder in made.iterdir():
-        ignore = shutil.ignore_patterns() if folder.name == "mlruns" else shutil.ignore_patterns(*others)
+        ignore = None if folder.name == STORE else shutil.ignore_patterns(*others)
         shutil.copytree(folder, target / folder.name, ignore=ignore)
     _artifact_repos_cache.clear()  # by the ids of runs, which every copy has
     return target
@@ -70,10 +70,11 @@ def _digest() -> str:
 
 
 def _forget_others(folder: Path) -> None:
-    for old in folder.parent.iterdir():
-        if (
-            re.match(r"[0-9a-f]{16}", old.name)
-            and old.stem != folder.name
-            and time.time() - old.stat().st_mtime > KEPT_S
-        ):
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+    """What other code trained, if no test can still be at work on it."""
+    for old in folder.parent.glob("[0-9a-f]" * 16 + "*"):
+        if old.stem == folder.name or time.time() - old.stat().st_mtime < KEPT_S:
+            continue
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)

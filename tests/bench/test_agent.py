@@ -1,7 +1,6 @@
 """The bench agent against a real MLflow server: jobs are taken once, results come back, killing it loses nothing."""
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from anelab.tracking.benchmarks import list_results
 from anelab.tracking.claims import check_selector, matches
 from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
-from tests.commands import SETTINGS, WIDE, Done, Running, anelab, anelab_alone, anelab_begun
+from tests.commands import SETTINGS, WIDE, Done, Running, anelab, anelab_alone, start_anelab
 from tests.conftest import ROOT, tiny
 from tests.serving import serving
-from tests.shared import copy_mnist
 
 BENCH = [
     "-S",
@@ -33,10 +31,9 @@ BENCH = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     with serving(folder) as address:
-        home = copy_mnist(folder / "trained")
-        shutil.rmtree(home / "mlruns")
+        home = folder / "trained"
         named = {"MLFLOW_TRACKING_URI": address}
-        done = anelab_alone(home, "register", "mnist", *SETTINGS, *WIDE, **named)
+        done = anelab_alone(home, "run", "mnist", *SETTINGS, *WIDE, **named)
         assert done.returncode == 0, done.stderr
         # A workload goes to a server as to the embedded store.
         assert "not in MLflow" not in done.stderr
@@ -52,10 +49,10 @@ def store(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store
     return open_store(Workspace(ROOT, tmp_path))
 
 
-def agent_begun(home: Path, name: str, server: str, *more: str) -> Running:
+def start_agent(home: Path, name: str, server: str, *more: str) -> Running:
     """An agent in a process and a workspace of its own: a machine that has nothing but the project's code."""
     words = ["bench", "agent", "--tracking-uri", server, "--name", name]
-    return anelab_begun(home, *words, *SETTINGS, *BENCH, *more)
+    return start_anelab(home, *words, *SETTINGS, *BENCH, *more)
 
 
 def agent(home: Path, name: str, server: str) -> Done:
@@ -155,7 +152,7 @@ def test_two_agents_never_take_the_same_job(store: Store, server: str, tmp_path:
     before = len(list_results(store, "mnist"))
     ask(store, "mnist-onnx", "1")
     ask(store, "mnist-onnx", "2")
-    both = [agent_begun(tmp_path / name, name, server, "--once") for name in ("a", "b")]
+    both = [start_agent(tmp_path / name, name, server, "--once") for name in ("a", "b")]
     counts = [int(running.wait().stdout.split()[0]) for running in both]
     assert sum(counts) == 2
     assert len(list_results(store, "mnist")) == before + 2
@@ -199,7 +196,7 @@ def test_a_dead_agents_job_is_its_own_until_the_lease_is_over(store: Store) -> N
 def test_an_agent_that_is_killed_takes_its_job_up_again(store: Store, server: str, tmp_path: Path) -> None:
     before = len(list_results(store, "mnist"))
     ask(store, "mnist-onnx", "1")
-    running = agent_begun(tmp_path / "a", "a", server, "--once", "-S", "mnist.bench.processes=200")
+    running = start_agent(tmp_path / "a", "a", server, "--once", "-S", "mnist.bench.processes=200")
     for _ in range(600):
         if tags(store, "mnist-onnx", "1").get("bench.status") == "running":
             break
@@ -216,7 +213,7 @@ def test_an_agent_that_is_killed_takes_its_job_up_again(store: Store, server: st
 
 
 def test_one_agent_of_a_name_at_a_time(store: Store, server: str, tmp_path: Path) -> None:
-    first = agent_begun(tmp_path, "a", server)
+    first = start_agent(tmp_path, "a", server)
     try:
         lock = tmp_path / ".anelab/agents/a/lock"
         for _ in range(200):

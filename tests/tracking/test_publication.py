@@ -12,7 +12,7 @@ from anelab.stages.job import UNDER_DVC
 from anelab.tracking.runs import STAGES
 from anelab.tracking.store import open_store
 from anelab.workspace import STORE, Workspace
-from tests.commands import SETTINGS, anelab, anelab_begun
+from tests.commands import SETTINGS, anelab, start_anelab
 from tests.conftest import ROOT
 from tests.shared import copy_mnist
 
@@ -56,7 +56,7 @@ def test_a_publication_that_is_killed_is_repeated_by_the_next(seed: int, home: P
     shutil.rmtree(home / STORE)
     random = Random(seed)
     for _ in range(3):
-        syncing = anelab_begun(home, "sync")
+        syncing = start_anelab(home, "sync")
         deadline = time.monotonic() + 60
         while not (home / STORE / "mlflow.db").exists() and syncing.process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)

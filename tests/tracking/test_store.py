@@ -10,7 +10,7 @@ from anelab.errors import AnelabError
 from anelab.tracking.registration import binding_promotions
 from anelab.tracking.store import StoreUnreachableError, _fix, open_store, store_uri, without_password
 from anelab.workspace import Workspace
-from tests.commands import begun
+from tests.commands import start_forked
 from tests.conftest import ROOT
 
 
@@ -60,7 +60,7 @@ def make(folder: Path, result: Path) -> None:
 
 def test_four_processes_make_one_store_and_one_experiment(tmp_path: Path) -> None:
     home, results = tmp_path / "home", [tmp_path / str(number) for number in range(4)]
-    running = [begun(make, home, result) for result in results]
+    running = [start_forked(make, home, result) for result in results]
     for process in running:
         process.join(120)
     assert [process.exitcode for process in running] == [0] * 4
@@ -83,11 +83,11 @@ def test_a_process_killed_while_it_makes_the_store_leaves_none(tmp_path: Path) -
     """At whatever moment: the next one makes it."""
     home, result = tmp_path / "home", tmp_path / "result"
     for seconds in (0.4, 0.8, 1.6):
-        process = begun(make, home, result)
+        process = start_forked(make, home, result)
         time.sleep(seconds)
         process.kill()
         process.join()
-    process = begun(make, home, result)
+    process = start_forked(make, home, result)
     process.join(120)
     assert (process.exitcode, result.read_text()) == (0, "1")
 
