@@ -1,13 +1,10 @@
 """Which MLflow store is used, and a client of it."""
 
 import fcntl
-import http.client
 import math
 import os
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -236,6 +233,10 @@ def _make_default(uri: str) -> None:
 
 def _probe(uri: str) -> None:
     """Raise StoreUnreachableError unless something answers there, whatever it says."""
+    import http.client  # slow, and most stores are no servers
+    import urllib.error
+    import urllib.request
+
     address = re.sub(r"//[^/]*@", "//", uri).rstrip("/")
     try:
         urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
