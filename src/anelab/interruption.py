@@ -55,7 +55,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.exits = False
+        self.exits, self.takes_signals = False, True
         self._lock, self._busy = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._reader, self.writer = socket.socketpair()
@@ -133,6 +133,11 @@ def exit_if_stuck() -> None:
     _the_watch().exits = True
 
 
+def leave_signals() -> None:
+    """For a process whose event loop takes the signals: only the limit ends a call."""
+    _the_watch().takes_signals = False
+
+
 def _the_watch() -> _Watch:
     if not _watch:
         _watch.append(_Watch())
@@ -142,7 +147,7 @@ def _the_watch() -> _Watch:
 @contextmanager
 def _signal_numbers_to(watch: _Watch) -> Iterator[None]:
     """Python writes the number of each signal that it has a handler for, as soon as it comes."""
-    if threading.current_thread() is not threading.main_thread():
+    if not watch.takes_signals or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.set_wakeup_fd(watch.writer.fileno(), warn_on_full_buffer=False)

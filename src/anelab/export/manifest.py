@@ -14,7 +14,8 @@ from anelab.export.formats import format_of
 from anelab.export.mlpackage import describe_package, package_content
 from anelab.export.onnx import operators, opset_of, parameters, signature
 from anelab.files import path_digest, path_size
-from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor
+from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor, Split
+from anelab.learning.drift import describe_rows
 
 SCHEMA = 2
 GOLDEN_BY = {"onnx": "onnxruntime_cpu", "coreml": "evaluator_fp16", "coreai": "coreai"}
@@ -88,9 +89,10 @@ def make_manifest(
     metadata: Mapping[str, str],
     golden: list[dict[str, Any]],
     unlisted: Collection[str] = (),
+    reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of the files in `folder`; what is no artifact is a companion, such as an index, and goes with
-    the model wherever it goes, unless it is `unlisted`."""
+    the model wherever it goes, unless it is `unlisted`. `reference`: what `reference_of` found of the training rows."""
     files = {artifact.file: describe_file(folder, artifact) for artifact in artifacts}
     beside = sorted(path for path in folder.iterdir() if path.name not in {*files, *unlisted})
     return {
@@ -98,7 +100,15 @@ def make_manifest(
         "files": files,
         "golden": golden,
         "metadata": dict(metadata),
+        "reference": dict(reference or {}),
         "schema": SCHEMA,
+    }
+
+
+def reference_of(graphs: Iterable[Graph], train: Split) -> dict[str, Any]:
+    """Of each graph's inputs what training rows were like, so that a server can tell whether its requests are."""
+    return {
+        graph.name: {name: describe_rows(rows) for name, rows in train.inputs[graph.name].items()} for graph in graphs
     }
 
 

@@ -77,9 +77,13 @@ def parameters(model: onnx.ModelProto) -> int:
 
 
 def signature(graph: Graph) -> dict[str, Any]:
-    """Names, dtypes and shapes, as JSON."""
+    """Names, dtypes and shapes, as JSON, with quantity and bounds where a tensor has them."""
     both = {"inputs": graph.inputs, "outputs": graph.outputs}
-    return {
-        side: [{"dtype": item.dtype, "name": item.name, "shape": list(item.shape)} for item in tensors]
-        for side, tensors in both.items()
-    }
+    return {side: [_described(item) for item in tensors] for side, tensors in both.items()}
+
+
+def _described(item: Tensor) -> dict[str, Any]:
+    more: dict[str, Any] = {"quantity": item.quantity} if item.quantity else {}
+    if item.bounds is not None:
+        more["bounds"] = list(item.bounds)
+    return {"dtype": item.dtype, "name": item.name, "shape": list(item.shape), **more}

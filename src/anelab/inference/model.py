@@ -38,12 +38,14 @@ class Port:
 @dataclass(frozen=True)
 class Plan:
     """How a model is to run. `provider`: an execution provider of ONNX Runtime; for a Core ML package "evaluator" or,
-    on macOS, a compute unit; None for what is usual here. `batch_rows`: rows a call at most."""
+    on macOS, a compute unit; None for what is usual here. `batch_rows`: rows a call at most. `keeps_process`: Core ML
+    stays loaded between calls, as a server wants it; it then computes by nothing else unless it is named."""
 
     provider: str | None = None
     threads: int = 1
     batch_rows: int = 4096
     timeout_s: float | None = TIMEOUT_S
+    keeps_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,19 @@ class Model:
 
     def check_rows(self, arrays: Arrays) -> None:
         """Raises UsageError unless names, dtypes and shapes are those of the inputs, with as many rows in each."""
-        takes = "; ".join(map(str, self.inputs))
         if set(arrays) != {port.name for port in self.inputs}:
-            raise UsageError(f"{self.name} takes {takes}, but got {', '.join(sorted(arrays)) or 'nothing'}")
+            raise UsageError(f"{self.name} takes {self._takes}, but got {', '.join(sorted(arrays)) or 'nothing'}")
         for port in self.inputs:
             array = arrays[port.name]
-            if str(array.dtype) != port.dtype or not _fits(array, port.shape):
+            if array.dtype != port.dtype or not _fits(array, port.shape):
                 given = f"{port.name} {array.dtype} {list(array.shape)}"
-                raise UsageError(f"{self.name} takes {takes} (n: rows), but got {given}")
+                raise UsageError(f"{self.name} takes {self._takes} (n: rows), but got {given}")
         if len({len(array) for array in arrays.values() if array.ndim}) > 1:
             raise UsageError(f"{self.name}: all inputs must have the same number of rows")
+
+    @property
+    def _takes(self) -> str:
+        return "; ".join(map(str, self.inputs))
 
 
 def _fits(array: Array, shape: tuple[int | None, ...]) -> bool:
@@ -143,9 +148,14 @@ def _open_package(place: Location, path: Path, plan: Plan) -> Model:
 
     from anelab.export.mlpackage import package_metadata
 
+    if plan.keeps_process and plan.provider is None and sys.platform != "darwin":
+        raise UsageError(
+            f"{path}: Core ML runs on macOS only; --provider {EVALUATOR} computes here what it would, slowly; or give "
+            "an ONNX model"
+        )
     provider = plan.provider or ("all" if sys.platform == "darwin" else EVALUATOR)
     inputs, outputs = package_ports(path)
-    predict = _package_predictor(path, provider, plan.timeout_s)
+    predict = _package_predictor(path, provider, plan)
     return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, predict)
 
 
@@ -161,18 +171,20 @@ def package_ports(path: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     return inputs, outputs
 
 
-def _package_predictor(path: Path, provider: str, timeout_s: float | None) -> Predictor:
+def _package_predictor(path: Path, provider: str, plan: Plan) -> Predictor:
     if provider == EVALUATOR:
         from anelab.export.mil.predictor import mil_predictor
 
-        return mil_predictor(path, timeout_s=timeout_s)
+        return mil_predictor(path, timeout_s=plan.timeout_s)
     from anelab.export.apple import COMPUTE_UNITS, native
-    from anelab.export.isolated import isolated_predictor
+    from anelab.export.isolated import KeptProcess, isolated_predictor
 
     if provider not in COMPUTE_UNITS:
         raise UsageError(f"a package runs on {', '.join((EVALUATOR, *COMPUTE_UNITS))}, but got {provider}")
     native()  # says at once if there is no Core ML here
-    return isolated_predictor(path, provider, timeout_s=timeout_s)
+    if plan.keeps_process:
+        return KeptProcess(path, provider, timeout_s=plan.timeout_s).predict
+    return isolated_predictor(path, provider, timeout_s=plan.timeout_s)
 
 
 def _open_coreai(place: Location, path: Path, plan: Plan) -> Model:

@@ -30,6 +30,7 @@ Rule = Callable[["Split"], Arrays]
 """A classical answer to a workload's question: a split to rows like those of its `rows`, by NumPy alone."""
 
 SPLITS = ("train", "validation", "test")
+QUANTITIES = ("probability", "logit")
 PLOTS = {"confusion": ("actual", "predicted"), "calibration": ("predicted", "observed")}
 """Tables of the test set that a workload may plot, and their columns."""
 
@@ -45,6 +46,10 @@ class Tensor:
     """(lowest, step) if the values of an input are steps from the lowest: INT8 then rounds none of them."""
     meaning: str = ""
     """A sentence for who uses the model; formats that describe their inputs and outputs carry it."""
+    quantity: str = ""
+    """Of an output, if it is one of QUANTITIES: what its numbers are."""
+    bounds: tuple[float, float] | None = None
+    """Of an input, if values outside them mean that it was prepared in another way."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _manifest(
 ) -> dict[str, Any]:
     """Write the example rows, and manifest.json, which names them if they may go with the model."""
     from anelab.export.examples import EXAMPLES, choose_examples
-    from anelab.export.manifest import make_manifest
+    from anelab.export.manifest import make_manifest, reference_of
     from anelab.training.evaluate import torch_predictor
 
     def expected(graph: Graph, rows: Split) -> Arrays:
@@ -82,7 +82,8 @@ def _manifest(
     examples = choose_examples(test, expected, job.workload.graphs(job.config))
     examples.write(out / EXAMPLES)
     unlisted = () if job.config.export.ship_examples else (EXAMPLES,)
-    manifest = make_manifest(out, artifacts, source.metadata, golden, unlisted)
+    reference = reference_of(job.workload.graphs(job.config), source.train)
+    manifest = make_manifest(out, artifacts, source.metadata, golden, unlisted, reference)
     write_json(out / "manifest.json", manifest)
     return manifest
 

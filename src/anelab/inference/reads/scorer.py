@@ -100,23 +100,28 @@ def model_scorer(
     PASS is a probability of at least `threshold`; what is no probability is NaN, which does not pass. `timeout_s` is
     how long the model may take for `rows` rows. Raises AnelabError."""
     with open_model(workspace, model, Plan(batch_rows=rows, timeout_s=timeout_s), "onnx", GRAPHS) as opened:
-        opened.require("read_quality", encode.VERSION)
-        if opened.metadata.get("label") not in LABELS:
-            raise AnelabError(f"{opened.path}: its metadata names no label of reads; export it again (`anelab export`)")
-        _check_ports(opened)
-        predict = _predict_with(opened, rows)
+        yield scorer_of(opened, rows, threshold, whole)
 
-        def of_whole(reads: Reads, parts: int) -> Values:
-            return model_values(predict, reads.block, reads.offset, parts, opened.metadata)
 
-        yield Scorer(
-            f"{opened.name} ({opened.path.name})",
-            "probability",
-            _scored(predict, of_whole) if whole else lambda reads: predict(reads.raw),
-            lambda values, lengths: values >= threshold,
-            whole,
-            opened.metadata["label"] in SORTING,
-        )
+def scorer_of(model: Model, rows: int = ROWS_AT_ONCE, threshold: float = THRESHOLD, whole: bool = True) -> Scorer:
+    """By a model that is open. Raises AnelabError if it is none of reads."""
+    model.require("read_quality", encode.VERSION)
+    if model.metadata.get("label") not in LABELS:
+        raise AnelabError(f"{model.path}: its metadata names no label of reads; export it again (`anelab export`)")
+    _check_ports(model)
+    predict = _predict_with(model, rows)
+
+    def of_whole(reads: Reads, parts: int) -> Values:
+        return model_values(predict, reads.block, reads.offset, parts, model.metadata)
+
+    return Scorer(
+        f"{model.name} ({model.path.name})",
+        "probability",
+        _scored(predict, of_whole) if whole else lambda reads: predict(reads.raw),
+        lambda values, lengths: values >= threshold,
+        whole,
+        model.metadata["label"] in SORTING,
+    )
 
 
 def _check_ports(model: Model) -> None:

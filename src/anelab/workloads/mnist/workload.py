@@ -18,6 +18,7 @@ from anelab.workloads.mnist.config import Config
 if TYPE_CHECKING:
     from torch import nn
 
+GREY = "grey, 0 black to 1 white"
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 
 
@@ -93,9 +94,10 @@ class Mnist(Classifier[Config]):
         return {"label": "digit", "output": "probability of each digit"}
 
     def graphs(self, config: Config) -> tuple[Graph, ...]:
-        output, shape = (Tensor("output", "float32", ("n", 10), None, "probability of 0 to 9"),), ("n", 1, 28, 28)
+        output = (Tensor("output", "float32", ("n", 10), None, "probability of 0 to 9", "probability"),)
+        shape = ("n", 1, 28, 28)
         return (
-            Graph("model", (Tensor("input", "float32", shape, (0.0, 1 / 255), "grey, 0 black to 1 white"),), output),
+            Graph("model", (Tensor("input", "float32", shape, (0.0, 1 / 255), GREY, bounds=(0.0, 1.0)),), output),
             Graph("raw", (Tensor("input", "uint8", shape),), output, formats=frozenset({"onnx"})),
         )
 

@@ -117,7 +117,7 @@ class ReadQuality(Workload[Config]):
         return {"label": config.data.label, "output": "probability of PASS"}
 
     def graphs(self, config: Config) -> tuple[Graph, ...]:
-        output = (Tensor("output", "float32", ("n", 1), meaning="probability of PASS"),)
+        output = (Tensor("output", "float32", ("n", 1), meaning="probability of PASS", quantity="probability"),)
         shape, meaning = ("n", encode.FEATURES), "150 bases, then 150 Phred scores, encoded as reads/3"
         return (
             Graph("model", (Tensor("input", "float32", shape, (-1.0, 1 / 93), meaning),), output, precise=PRECISE),
