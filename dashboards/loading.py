@@ -25,6 +25,7 @@ from anelab.tracking.store import Store, store_uri
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views import engine
 from anelab.views.compare import Judged
+from anelab.views.drift import read_drift
 from anelab.workspace import Workspace
 
 FRESH = 30
@@ -54,6 +55,12 @@ def store() -> Store:
 def _workloads(uri: str) -> list[str]:
     found = _store(uri)
     return [] if found is None else reading.workloads_in(found)
+
+
+@st.cache_data(show_spinner=False, ttl=FRESH, max_entries=8)
+def drift(workload: str) -> dict[str, pd.DataFrame]:
+    """By the name of the served model."""
+    return read_drift(workspace().state / "serving", workload)
 
 
 def workloads() -> list[str]:

@@ -78,9 +78,21 @@ ALLOWED = {
     "tracking": {"bench", "export", "learning", "workloads"},
     "views": {"tracking", "bench", "learning"},
     "inference": {"tracking", "export", "learning", "workloads", "sequences"},
+    "serving": {"inference", "tracking", "learning"},
     "stages": {"training", "export", "bench", "tracking", "learning", "workloads"},
     "testing": {"training", "export", "bench", "learning", "workloads"},
-    "cli": {"inference", "stages", "views", "tracking", "bench", "export", "learning", "workloads", "sequences"},
+    "cli": {
+        "inference",
+        "serving",
+        "stages",
+        "views",
+        "tracking",
+        "bench",
+        "export",
+        "learning",
+        "workloads",
+        "sequences",
+    },
 }
 WINGS = {
     "arms": set(),
@@ -179,6 +191,7 @@ def test_a_workload_knows_no_other(workload: str) -> None:
 def shared_files() -> list[Path]:
     """What serves every workload: all but their own packages, and what users do with a certain champion."""
     apart = {SOURCE / "workloads" / name for name in workloads.names()} | {SOURCE / "inference", SOURCE / "cli"}
+    apart.add(SOURCE / "serving" / "tasks")
     sources = [path for path in FILES if not apart & set(path.parents)]
     plain = [ROOT / name for name in ("dvc.yaml", "Makefile", "pyproject.toml", ".ci/run")]
     return [*sources, *sorted((ROOT / "dashboards").rglob("*.py")), *plain]

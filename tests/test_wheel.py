@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.inference.test_model import doubling
-from tests.serving import wait_until
+from tests.mlflow_server import wait_until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -4,7 +4,7 @@ import components
 import loading
 import streamlit as st
 
-from anelab.views import data
+from anelab.views import data, drift
 from anelab.views.formatting import run_names
 
 workload = components.choose_workload()
@@ -25,6 +25,16 @@ if len(counts):
     st.subheader("Balance")
     components.chart(data.balance_chart(counts), "Share of every class in every split")
     components.table(counts, "counts", "Rows by split and class")
+served = loading.drift(workload)
+if served:
+    st.subheader("Requests")
+    st.caption(
+        "Of models that `anelab serve` serves: the population stability index of each minute's rows against the "
+        "training rows. Dashed: what chance alone gives for so many rows. 0.1 is a small change, 0.25 a large one."
+    )
+    for name, frame in served.items():
+        components.chart(drift.drift_chart(frame), f"Drift of what {name} is sent")
+        components.table(frame.tail(20).iloc[::-1], f"drift_{name}", f"The newest minutes of {name}")
 drawn = data.series(card)
 if drawn:
     st.subheader("Profiles")

@@ -19,7 +19,7 @@ from anelab.tracking.store import Store, open_store
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, WIDE, Done, Running, anelab, anelab_alone, start_anelab
 from tests.conftest import ROOT, tiny
-from tests.serving import serving
+from tests.mlflow_server import serving
 
 BENCH = [
     "-S",

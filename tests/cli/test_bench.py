@@ -19,7 +19,7 @@ from anelab.tracking.timed_versions import _asked, in_order, timed_versions
 from anelab.workspace import Workspace
 from tests.commands import SETTINGS, anelab, anelab_alone
 from tests.conftest import ROOT
-from tests.serving import serving
+from tests.mlflow_server import serving
 from tests.shared import copy_mnist
 
 BENCH = ["-S", "mnist.bench={arms: [ort-cpu, classical], processes: 6, rounds: 2, slice_ms: 1.0, batches: [4]}"]

@@ -1,22 +1,19 @@
 """Every arm that can run here meets the contract: ONNX Runtime, torch, the rule, a real server, Core ML's fake."""
 
-import json
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import numpy as np
 import pytest
 
 from anelab.bench.arms.catalog import kinds, parse_arm
 from anelab.bench.arms.contract import Arm, Subject
 from anelab.errors import AnelabError, UsageError
-from anelab.export.runtime import SessionPlan, onnx_predictor, open_session
+from anelab.export.runtime import SessionPlan, open_session
 from anelab.testing.arms import ArmContract
 from tests.bench.conftest import exported  # noqa: F401
+from tests.serving.conftest import repository, running
 
 
 class TestOrtCpu(ArmContract):
@@ -80,34 +77,11 @@ class TestHttp(ArmContract):
 
     @pytest.fixture(scope="class")
     def subject(self, exported: Subject) -> Iterator[Subject]:  # noqa: F811
-        """A served model: the Open Inference Protocol around ONNX Runtime."""
-        predict = onnx_predictor(exported.folder / "model.onnx")
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                given = {
-                    item["name"]: np.array(item["data"], np.float32).reshape(item["shape"]) for item in body["inputs"]
-                }
-                found = [
-                    {"name": name, "shape": list(array.shape), "datatype": "FP32", "data": array.ravel().tolist()}
-                    for name, array in predict(given).items()
-                ]
-                content = json.dumps({"outputs": found}).encode()
-                self.send_response(200 if self.path.endswith("/infer") else 404)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield replace(exported, url=f"http://127.0.0.1:{server.server_port}/v2/models/mnist")
-        server.shutdown()
+        """Served by `anelab serve`."""
+        models = repository(exported.folder, f"mnist={exported.folder / 'model.onnx'}")
+        with running(models) as client:
+            yield replace(exported, url=f"http://127.0.0.1:{client.port}/v2/models/mnist")
+        models.close()
 
 
 def test_every_kind_is_tested_here_or_says_why_it_cannot_run(exported: Subject) -> None:  # noqa: F811

@@ -38,6 +38,17 @@ class VersionFiles:
     failed_gates: Mapping[str, str]
 
 
+def current_version(workspace: Workspace, reference: VersionReference) -> str:
+    """The number of the version that is meant now. Raises AnelabError if there is none."""
+    uri = store_uri(workspace)
+    if uri.startswith(SQLITE):
+        return _row_of(_database(workspace, uri), reference.model, reference.version)[0]
+    from anelab.tracking.models import resolve
+    from anelab.tracking.store import open_store
+
+    return str(resolve(open_store(workspace), reference.model, reference.version).version)
+
+
 @contextmanager
 def version_files(workspace: Workspace, reference: VersionReference) -> Iterator[VersionFiles]:
     """The version's files, for as long as the block lasts. Raises AnelabError if there is no such version."""
@@ -46,15 +57,20 @@ def version_files(workspace: Workspace, reference: VersionReference) -> Iterator
         with _downloaded(workspace, reference) as found:
             yield found
         return
+    yield _files_of(_database(workspace, uri), reference.model, reference.version)
+
+
+def _database(workspace: Workspace, uri: str) -> Path:
     database = Path(uri.removeprefix(SQLITE))
     if not database.is_file():
         recorded = any(workspace.root.glob("models/*/receipts/*.json"))
         fix = "run `anelab sync`, which makes it from the files" if recorded else "run `make repro`"
         raise AnelabError(f"there is no MLflow store at {database}; {fix}, or give a folder or an .onnx file")
-    yield _files_of(database, reference.model, reference.version)
+    return database
 
 
-def _files_of(database: Path, model: str, version: str) -> VersionFiles:
+def _row_of(database: Path, model: str, version: str) -> tuple[str, str, bool, dict[str, str]]:
+    """Number, address, whether it is champion, and tags."""
     number = int(version) if version.isdigit() else None
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -69,12 +85,17 @@ def _files_of(database: Path, model: str, version: str) -> VersionFiles:
         raise AnelabError(
             f"{model} has no version or alias {version} in {database}{why}; see `anelab model list {model}`{lost}"
         )
-    folder = Path(unquote(urlparse(found[1]).path))
+    return str(found[0]), str(found[1]), bool(found[2]), tags[found[0]]
+
+
+def _files_of(database: Path, model: str, version: str) -> VersionFiles:
+    number, address, is_champion, tags = _row_of(database, model, version)
+    folder = Path(unquote(urlparse(address).path))
     if not folder.is_dir() and MARK in str(folder):  # the repository was moved
         folder = database.parent / "artifacts" / str(folder).partition(MARK)[2]
     if not folder.is_dir():
-        raise AnelabError(f"the files of {model} version {found[0]} are not at {folder}; run `anelab sync`")
-    return VersionFiles(folder, failed_gates(tags[found[0]], bool(found[2])))
+        raise AnelabError(f"the files of {model} version {number} are not at {folder}; run `anelab sync`")
+    return VersionFiles(folder, failed_gates(tags, is_champion))
 
 
 @contextmanager

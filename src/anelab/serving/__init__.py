@@ -1,0 +1,1 @@
+"""Inference over HTTP for any model: the Open Inference Protocol on the one way to a model, `anelab.inference`."""
