@@ -19,6 +19,7 @@ HOST_HELP = "The address to listen on. Another than this machine's own loopback 
 KEYS_HELP = "The file of API keys that `anelab serve-key` writes. A request then needs one of them."
 CORS_HELP = "An origin whose pages may ask, such as https://lab.example.org. Repeat it for more."
 LOG_HELP = "Add a line of JSON for each request to this file: id, key's name, path, status, rows, time; never contents."
+POLL_HELP = "Seconds between two looks for a moved alias, a changed file, or changed keys."
 JSON_HELP = "Write the server's own messages as lines of JSON, not of text."
 SIMPLE_HELP = "Also serve `simple`, the example that clients of the Open Inference Protocol are tried with."
 
@@ -44,7 +45,7 @@ def serve(
     queue: Annotated[int, typer.Option(help="Rows that wait for a model at most; then 429.", min=1)] = 8192,
     max_body: Annotated[int, typer.Option(help="MiB of a request's body at most; then 413.", min=1, max=900)] = 64,
     timeout: Annotated[float, typer.Option(help="Seconds for a request to come, and for its answer.", min=0.1)] = 60.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks for a moved alias.", min=0.1)] = 5.0,
+    poll: Annotated[float, typer.Option(help=POLL_HELP, min=0.1)] = 5.0,
     request_log: Annotated[Path | None, typer.Option(metavar="FILE", help=LOG_HELP)] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help=JSON_HELP)] = False,
     simple: Annotated[bool, typer.Option("--simple", help=SIMPLE_HELP)] = False,

@@ -1,7 +1,6 @@
 """What the server answers besides inference: that it lives, and what it serves. FastAPI, which describes it too."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from anelab import __version__
 from anelab.serving.errors import BAD_REQUEST, NOT_FOUND, UNPROCESSABLE, RequestError
 from anelab.serving.inference import problem_of
-from anelab.serving.metadata import EXTENSIONS, metadata
+from anelab.serving.metadata import EXTENSIONS, index_entries, metadata
 from anelab.serving.metrics import CONTENT_TYPE
 from anelab.serving.pages import add_page
 from anelab.serving.repository import Repository
@@ -98,15 +97,9 @@ INFER: dict[str, Any] = {
 """How both addresses of inference are described."""
 
 
-@dataclass(frozen=True)
-class Reports:
-    """What the server tells of itself. `metrics` in Prometheus's format, of all its processes."""
-
-    metrics: Callable[[], bytes]
-
-
-def make_api(models: Repository, reports: Reports, web: Path | None = None) -> FastAPI:
-    """`web`: the folder of `make web`, with which the page runs models in the browser."""
+def make_api(models: Repository, metrics_text: Callable[[], bytes], web: Path | None = None) -> FastAPI:
+    """`metrics_text`: of all processes, as Prometheus reads it. `web`: the folder of `make web`, with which the page
+    runs models in the browser."""
     api = FastAPI(
         title="anelab",
         version=__version__,
@@ -120,15 +113,15 @@ def make_api(models: Repository, reports: Reports, web: Path | None = None) -> F
     _add_models(api, models)
     for add_routes in TASKS:
         add_routes(api, models)
-    _add_metrics(api, reports)
+    _add_metrics(api, metrics_text)
     add_page(api, models, web)
     return api
 
 
-def _add_metrics(api: FastAPI, reports: Reports) -> None:
+def _add_metrics(api: FastAPI, metrics_text: Callable[[], bytes]) -> None:
     @api.get("/metrics", summary="Counts and times, for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(reports.metrics(), media_type=CONTENT_TYPE)
+        return Response(metrics_text(), media_type=CONTENT_TYPE)
 
 
 def _add_errors(api: FastAPI) -> None:
@@ -144,7 +137,7 @@ def _add_errors(api: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         status = BAD_REQUEST if first["type"] == "json_invalid" else UNPROCESSABLE
-        return JSONResponse({"error": f"{_place(first['loc'])}: {first['msg']}"}, status)
+        return JSONResponse({"error": f"{_field(first['loc'])}: {first['msg']}"}, status)
 
     @api.exception_handler(ClientDisconnect)
     async def left(_: Request, error: ClientDisconnect) -> Response:
@@ -156,7 +149,7 @@ def _add_errors(api: FastAPI) -> None:
         return JSONResponse({"error": str(problem)}, problem.status)
 
 
-def _place(parts: Sequence[object]) -> str:
+def _field(parts: Sequence[object]) -> str:
     """As a client knows it: `top_k`, not `body.top_k`."""
     return printable(".".join(map(str, parts[1:])) or "the body", 80)
 
@@ -181,9 +174,7 @@ def _add_server(api: FastAPI, models: Repository) -> None:
 
     @api.post("/v2/repository/index", summary="The models that are served")
     async def index() -> list[dict[str, str]]:
-        return [
-            {"name": one.name, "version": one.number, "state": "READY", "reason": models.problem(one)} for one in models
-        ]
+        return index_entries(models)
 
 
 def _add_models(api: FastAPI, models: Repository) -> None:

@@ -40,7 +40,6 @@ class InferenceCycle:
         "disconnected",
         "head",
         "is_complete",
-        "is_current",
         "keep_alive",
         "request_id",
         "response_complete",
@@ -51,7 +50,7 @@ class InferenceCycle:
     def __init__(self, head: Head, request_id: str, keep_alive: bool) -> None:
         self.head, self.request_id, self.keep_alive = head, request_id, keep_alive
         self.body: bytes | bytearray = b""
-        self.is_complete = self.is_current = self.disconnected = self.response_complete = False
+        self.is_complete = self.disconnected = self.response_complete = False
         self.waiting: Waiting | None = None
 
 
@@ -111,7 +110,7 @@ class InferenceProtocol(HttpToolsProtocol):
         if b"expect" in head.headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if before is None or before.response_complete:
-            cycle.is_current, self.answering = True, cycle
+            self.answering = cycle
         else:  # answers keep the order of their requests
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
@@ -150,7 +149,7 @@ class InferenceProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         cycle.is_complete = True
-        if cycle.is_current:
+        if cycle is self.answering:
             self._start(cycle)
 
     # Answers
@@ -161,7 +160,6 @@ class InferenceProtocol(HttpToolsProtocol):
         if type(cycle) is not InferenceCycle:
             super()._start_asgi_task(cycle, app)
             return
-        cycle.is_current = True
         if cycle.is_complete:
             self._start(cycle)
         else:
@@ -221,8 +219,7 @@ class InferenceProtocol(HttpToolsProtocol):
         cycle, is_new = self.cycle, self.phase == HEAD
         waits = self.answering is not None and not self.answering.response_complete
         if waits:
-            self.answering.disconnected = True
-            self.answering.message_event.set()
+            self._forget()
         is_begun = waits and getattr(self.answering, "response_started", False)
         is_earlier = waits and (is_new or self.answering is not cycle)
         if is_begun or is_earlier or (self.phase == BODY and not waits):
@@ -280,13 +277,17 @@ class InferenceProtocol(HttpToolsProtocol):
             self.end(RequestError(REQUEST_TIMEOUT, f"fewer than {least:,} bytes a second came; send faster"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        cycle = self.answering
-        if type(cycle) is InferenceCycle:
-            cycle.disconnected = True
-            if cycle.waiting is not None:
-                cycle.waiting.is_cancelled = True
+        self._forget()
         self.pipeline.clear()
         super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        """Nobody waits for the answer that would come next."""
+        if self.answering is not None:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
+            if type(self.answering) is InferenceCycle and self.answering.waiting is not None:
+                self.answering.waiting.is_cancelled = True
 
     def pause_writing(self) -> None:
         """A client that does not read its answers is not asked for more."""

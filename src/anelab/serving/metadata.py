@@ -22,6 +22,13 @@ def metadata(version: Version, models: Repository) -> dict[str, Any]:
     }
 
 
+def index_entries(models: Repository) -> list[dict[str, str]]:
+    """Of the protocol's index: every version in service, and why a newer one is not."""
+    return [
+        {"name": one.name, "version": one.number, "state": "READY", "reason": models.problem(one)} for one in models
+    ]
+
+
 def port_entry(port: Port) -> dict[str, Any]:
     return {"name": port.name, "datatype": NAMES.get(port.dtype, port.dtype), "shape": port_shape(port)}
 

@@ -17,7 +17,7 @@ import numpy as np
 from anelab.errors import UsageError
 from anelab.inference.model import Model, Port
 from anelab.learning.base import Arrays
-from anelab.serving.errors import BAD_REQUEST, UNPROCESSABLE, RequestError
+from anelab.serving.errors import UNPROCESSABLE, RequestError
 from anelab.serving.tensors import (
     FLOATS,
     MOST_QUOTED,
@@ -28,6 +28,7 @@ from anelab.serving.tensors import (
     datatype,
     from_bytes,
     read_tensors,
+    refusal,
 )
 from anelab.texts import printable
 
@@ -93,7 +94,7 @@ class Codec:
             return self._read_raw(body)
         end = len(body) if header_length is None else header_length
         if end > len(body):
-            raise _bad(f"the header Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes")
+            raise refusal(f"the header Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes")
         found = self._decoded(memoryview(body)[:end])
         arrays = read_tensors(found.inputs, body, end)
         wanted = _wanted(found)
@@ -108,7 +109,7 @@ class Codec:
         names = [port.name for port in self._model.outputs]
         for name in wanted or ():
             if name not in names:
-                raise _bad(f"{self._name} has no output {printable(name, MOST_QUOTED)}; it has {', '.join(names)}")
+                raise refusal(f"{self._name} has no output {printable(name, MOST_QUOTED)}; it has {', '.join(names)}")
         outputs = dict.fromkeys(names, binary) if wanted is None else wanted
         return InferRequest(arrays, len(next(iter(arrays.values()))), outputs, id)
 
@@ -119,16 +120,16 @@ class Codec:
         try:
             return _decoder.decode(text)
         except (msgspec.DecodeError, RecursionError) as error:  # ValidationError is one
-            raise _bad(f"the body is no request of inference: {printable(error, MOST_QUOTED * 2)}") from None
+            raise refusal(f"the body is no request of inference: {printable(error, MOST_QUOTED * 2)}") from None
 
     def _read_raw(self, body: bytes | bytearray) -> InferRequest:
         """So many rows as the body has bytes for."""
         raw = self._raw
         if raw is None:
-            raise _bad(self._why_not_raw)
+            raise refusal(self._why_not_raw)
         rows, rest = divmod(len(body), raw.row_bytes)
         if rest or not rows:
-            raise _bad(
+            raise refusal(
                 f"the body has {len(body)} bytes, but a row of {self._model.inputs[0]} has {raw.row_bytes}; "
                 "send one row or more"
             )
@@ -166,9 +167,9 @@ def _check_arrays(arrays: Arrays, model: Model) -> None:
     try:
         model.check_rows(arrays)
     except UsageError as error:
-        raise _bad(printable(error)) from None
+        raise refusal(printable(error)) from None
     if not len(next(iter(arrays.values()))):
-        raise _bad("there is no row; send one or more")
+        raise refusal("there is no row; send one or more")
 
 
 def port_shape(port: Port) -> list[int]:
@@ -205,7 +206,3 @@ def _write(name: str, version: str, request: InferRequest, outputs: Arrays) -> t
         answer["id"] = request.id
     text = _encoder.encode(answer)
     return (b"".join([text, *binary]), len(text)) if binary else (text, None)
-
-
-def _bad(text: str) -> RequestError:
-    return RequestError(BAD_REQUEST, text)

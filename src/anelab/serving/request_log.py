@@ -15,14 +15,15 @@ log = logging.getLogger("anelab.serving")
 
 
 class RequestLog:
-    """A file that lines are added to, also by other processes; `flush` writes them."""
+    """A file that lines are added to, also by other processes. `add` and `take` are for the event loop; `write` may be
+    called in a thread."""
 
     def __init__(self, path: Path) -> None:
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
             raise AnelabError(f"--request-log {path}: cannot be written ({error.strerror})") from None
-        self._path, self._lines, self._failed = path, list[bytes](), False
+        self._path, self._lines, self._unwritten = path, list[bytes](), list[bytes]()
         self._encoder = msgspec.json.Encoder()
 
     def add(self, request_id: str, key: str, method: str, path: str, status: int, seconds: float, rows: int) -> None:
@@ -39,21 +40,26 @@ class RequestLog:
             }
             self._lines.append(self._encoder.encode(line))
 
-    def flush(self) -> None:
-        """A line that cannot be written stays for the next time, and the log says so once."""
-        if not self._lines:
+    def take(self) -> list[bytes]:
+        """The lines to be written next."""
+        taken, self._lines = self._lines, []
+        return taken
+
+    def write(self, lines: list[bytes]) -> None:
+        """Lines that cannot be written are kept for the next time, and the log says so once."""
+        lines = [*self._unwritten, *lines]
+        if not lines:
             return
-        lines, self._lines = self._lines, []
+        rest = memoryview(b"\n".join([*lines, b""]))
         try:
-            rest = memoryview(b"\n".join([*lines, b""]))
             while rest:
                 rest = rest[os.write(self._file, rest) :]
-            self._failed = False
+            self._unwritten = []
         except OSError as error:
-            if not self._failed:
+            if not self._unwritten:
                 log.error("the request log %s cannot be written: %s", self._path, error.strerror)
-            self._failed, self._lines = True, [*lines, *self._lines][:MOST_LINES]
+            self._unwritten = lines[:MOST_LINES]
 
     def close(self) -> None:
-        self.flush()
+        self.write(self.take())
         os.close(self._file)

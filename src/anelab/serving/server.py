@@ -24,7 +24,7 @@ from anelab.inference.model import Plan
 from anelab.interruption import leave_signals
 from anelab.serving.access import Access, is_loopback, read_keys
 from anelab.serving.answers import EXPOSED_HEADERS
-from anelab.serving.api import Reports, make_api
+from anelab.serving.api import make_api
 from anelab.serving.batching import Limits
 from anelab.serving.http import InferenceProtocol, protocol_of
 from anelab.serving.inference import Inference
@@ -114,9 +114,8 @@ def serve_on(listening: socket.socket, job: Job, shared: Shared, on_ready: Calla
         models.load()
         if shared.number == 0:
             for one in models:
-                log.info(
-                    f"{one.name} version {one.number}: {one.model.path.name} on {one.model.provider}, {one.batcher}"
-                )
+                file, provider = one.model.path.name, one.model.provider
+                log.info("%s version %s: %s on %s, %s", one.name, one.number, file, provider, one.batcher)
         leave_signals()
         sys.setswitchinterval(SWITCH_S)
         _raise_file_limit()
@@ -180,8 +179,8 @@ async def run_server(
     metrics, shared = Metrics(), shared or Shared()
     models.on_batch = lambda name, number, rows: metrics.of(name, number).batches.add(rows)
     service = Service(Inference(models, metrics, log), access, settings.requests)
-    reports = Reports(lambda: prometheus_text(shared.sum(metrics), _gauges(models)))
-    server = _Server(_config(make_app(models, reports, settings), service, settings))
+    app = make_app(models, lambda: prometheus_text(shared.sum(metrics), _gauges(models)), settings)
+    server = _Server(_config(app, service))
     server.grpc = await _start_grpc(service, settings)
     background = [
         asyncio.create_task(_repeat(seconds, work))
@@ -247,8 +246,8 @@ async def _start_grpc(service: Service, settings: ServeSettings) -> Any:
     return await start_grpc(service, f"{host}:{settings.grpc_port}", settings.workers > 1)
 
 
-def make_app(models: Repository, reports: Reports, settings: ServeSettings) -> Any:
-    app: Any = make_api(models, reports, settings.state / "web" if settings.state else None)
+def make_app(models: Repository, metrics_text: Callable[[], bytes], settings: ServeSettings) -> Any:
+    app: Any = make_api(models, metrics_text, settings.state / "web" if settings.state else None)
     if settings.origins:
         app = CORSMiddleware(
             app,
@@ -260,7 +259,7 @@ def make_app(models: Repository, reports: Reports, settings: ServeSettings) -> A
     return app
 
 
-def _config(app: Any, service: Service, settings: ServeSettings) -> uvicorn.Config:
+def _config(app: Any, service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         Recording(app, service.inference.metrics, service.inference.log),
         log_config=None,
@@ -298,7 +297,7 @@ async def _check_connections(server: uvicorn.Server) -> None:
 
 async def _write_counts(log: RequestLog | None, metrics: Metrics, shared: Shared) -> None:
     if log is not None:
-        await asyncio.to_thread(log.flush)
+        await asyncio.to_thread(log.write, log.take())
     await asyncio.to_thread(shared.write, metrics.snapshot())
 
 

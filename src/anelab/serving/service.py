@@ -44,14 +44,14 @@ class Service:
 
     def head(self, method: bytes, url: bytes, lines: Sequence[tuple[bytes, bytes]]) -> Head:
         """Raises RequestError for what may not be asked, or not in this way."""
-        place = (method, url, *lines)
-        found = self.heads.get(place)
+        key = (method, url, *lines)
+        found = self.heads.get(key)
         if found is None:
             found = self._checked(method, url, {name.lower(): value for name, value in lines})
             if len(self.heads) >= HEADS_KEPT:
                 self.heads.clear()
             if len(url) + sum(len(name) + len(value) for name, value in lines) < MOST_HEAD:
-                self.heads[place] = found
+                self.heads[key] = found
         return found
 
     def _checked(self, method: bytes, url: bytes, headers: Headers) -> Head:

@@ -46,14 +46,14 @@ def read_tensors(inputs: Sequence[InputTensor], body: bytes | bytearray, end: in
     for item in inputs:
         name = printable(item.name, MOST_QUOTED)
         if item.name in arrays:
-            raise _bad(f"input {name} is given twice")
+            raise refusal(f"input {name} is given twice")
         dtype = DATATYPES.get(item.datatype)
         if dtype is None:
-            raise _bad(
+            raise refusal(
                 f"input {name}: datatype {printable(item.datatype, MOST_QUOTED)} is none of {', '.join(DATATYPES)}"
             )
         if len(item.shape) > MOST_AXES or any(not 0 <= size < MOST_SIZE for size in item.shape):
-            raise _bad(f"input {name}: a shape has at most {MOST_AXES} sizes of 0 and more")
+            raise refusal(f"input {name}: a shape has at most {MOST_AXES} sizes of 0 and more")
         size = item.parameters.get("binary_data_size")
         if size is None:
             values = _from_floats(item.data, dtype) if type(item) is FloatTensor else None
@@ -61,25 +61,27 @@ def read_tensors(inputs: Sequence[InputTensor], body: bytes | bytearray, end: in
         else:
             values, end = _binary(item, size, dtype, body, end)
         if values.size != math.prod(item.shape):
-            raise _bad(
+            raise refusal(
                 f"input {name}: shape {item.shape} is {math.prod(item.shape)} values, but there are {values.size}"
             )
         arrays[item.name] = _shaped(values, item.shape, name)
     if end != len(body):
-        raise _bad(f"{len(body) - end} bytes of the body belong to no input; each binary one needs `binary_data_size`")
+        raise refusal(
+            f"{len(body) - end} bytes of the body belong to no input; each binary one needs `binary_data_size`"
+        )
     return arrays
 
 
 def _binary(item: InputTensor, size: object, dtype: str, body: bytes | bytearray, start: int) -> tuple[Array, int]:
     name = printable(item.name, MOST_QUOTED)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise _bad(f"input {name}: binary_data_size must be a number of bytes but is {printable(size, MOST_QUOTED)}")
+        raise refusal(f"input {name}: binary_data_size must be a number of bytes but is {printable(size, MOST_QUOTED)}")
     if item.data is not None:
-        raise _bad(f"input {name}: has both `data` and `binary_data_size`; give one")
+        raise refusal(f"input {name}: has both `data` and `binary_data_size`; give one")
     if start + size > len(body):
-        raise _bad(f"input {name}: binary_data_size is {size}, but {len(body) - start} bytes are left of the body")
+        raise refusal(f"input {name}: binary_data_size is {size}, but {len(body) - start} bytes are left of the body")
     if size % np.dtype(dtype).itemsize:
-        raise _bad(f"input {name}: {size} bytes are no whole number of {item.datatype}")
+        raise refusal(f"input {name}: {size} bytes are no whole number of {item.datatype}")
     values = from_bytes(memoryview(body)[start : start + size], np.dtype(dtype))
     check_finite(name, values)
     return values, start + size
@@ -118,21 +120,21 @@ def _from_list(data: list[Any] | None, dtype: str, name: str) -> Array:
     """Numbers as JSON has them, nested or not, which must be of that dtype: no fractions for whole numbers, nothing
     beyond its range."""
     if data is None:
-        raise _bad(f"input {name}: has neither `data` nor `binary_data_size`")
+        raise refusal(f"input {name}: has neither `data` nor `binary_data_size`")
     if not _are_numbers(data):
-        raise _bad(f"input {name}: its values must be of {NAMES[dtype]}, without a fraction where that has none")
+        raise refusal(f"input {name}: its values must be of {NAMES[dtype]}, without a fraction where that has none")
     try:
         values = np.asarray(data) if data else np.empty(0, dtype)
     except (ValueError, OverflowError):  # lists of different lengths, or too deep
-        raise _bad(f"input {name}: its lists differ in length or nest too deep") from None
+        raise refusal(f"input {name}: its lists differ in length or nest too deep") from None
     wanted = np.dtype(dtype)
     kinds = {"b": "b", "f": "iuf"}.get(wanted.kind, "iu")
     if values.size and values.dtype.kind not in kinds:
-        raise _bad(f"input {name}: its values must be of {NAMES[dtype]}, without a fraction where that has none")
+        raise refusal(f"input {name}: its values must be of {NAMES[dtype]}, without a fraction where that has none")
     if wanted.kind in "iu" and values.size:
         bounds = np.iinfo(wanted)
         if int(values.min()) < bounds.min or int(values.max()) > bounds.max:
-            raise _bad(f"input {name}: a value is outside {bounds.min} to {bounds.max}, the range of {NAMES[dtype]}")
+            raise refusal(f"input {name}: a value is outside {bounds.min} to {bounds.max}, the range of {NAMES[dtype]}")
     with np.errstate(over="ignore"):
         values = values.astype(wanted)
     check_finite(name, values)
@@ -141,7 +143,7 @@ def _from_list(data: list[Any] | None, dtype: str, name: str) -> Array:
 
 def check_finite(name: str, array: Array) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _bad(f"input {name}: a value is NaN or infinite, or beyond the range of {datatype(array)}")
+        raise refusal(f"input {name}: a value is NaN or infinite, or beyond the range of {datatype(array)}")
 
 
 def datatype(array: Array) -> str:
@@ -153,7 +155,7 @@ def _shaped(values: Array, shape: Sequence[int], name: str) -> Array:
     try:
         return values.reshape(shape)
     except ValueError:
-        raise _bad(f"input {name}: shape {printable(list(shape), MOST_QUOTED)} is too large") from None
+        raise refusal(f"input {name}: shape {printable(list(shape), MOST_QUOTED)} is too large") from None
 
 
 def array_of(name: str, data: bytes, kind: str, shape: Sequence[int]) -> Array:
@@ -165,7 +167,7 @@ def array_of(name: str, data: bytes, kind: str, shape: Sequence[int]) -> Array:
         or any(not 0 <= size < MOST_SIZE for size in shape)
         or math.prod(shape) * dtype.itemsize != len(data)
     ):
-        raise _bad(f"input {quoted}: {len(data)} bytes are no {kind} of shape {printable(list(shape), MOST_QUOTED)}")
+        raise refusal(f"input {quoted}: {len(data)} bytes are no {kind} of shape {printable(list(shape), MOST_QUOTED)}")
     values = _shaped(from_bytes(data, dtype), shape, quoted)
     check_finite(quoted, values)
     return values
@@ -176,5 +178,6 @@ def array_bytes(array: Array) -> bytes:
     return (array if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("<"))).tobytes()
 
 
-def _bad(text: str) -> RequestError:
+def refusal(text: str) -> RequestError:
+    """Of a request that is wrong, with a sentence that says how."""
     return RequestError(BAD_REQUEST, text)

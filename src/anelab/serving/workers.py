@@ -73,7 +73,7 @@ class _Worker:
 
 
 class Workers:
-    """`job` is what a worker is given: what `run_worker` takes, in a form that can be sent."""
+    """`job` is what each of them serves."""
 
     def __init__(self, listening: socket.socket, job: object, count: int) -> None:
         self._listening, self._job, self._count = listening, pickle.dumps(job), count
@@ -101,12 +101,12 @@ class Workers:
         self._is_ending = True
 
     def _start(self, folder: Path) -> _Worker:
-        place = self._listening.fileno()
+        descriptor = self._listening.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-m", "anelab.serving.worker", str(place), str(folder), str(self._started)],
+            [sys.executable, "-m", "anelab.serving.worker", str(descriptor), str(folder), str(self._started)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=(place,),
+            pass_fds=(descriptor,),
             start_new_session=True,  # Ctrl-C is for the parent, which ends them in order
         )
         self._started += 1
@@ -126,11 +126,11 @@ class Workers:
             time.sleep(0.02)
 
     def _replace_dead(self, folder: Path) -> None:
-        for place, worker in enumerate(self._running):
+        for index, worker in enumerate(self._running):
             if worker.process.poll() is not None and not self._is_ending:
                 log.error("a worker ended with %s; another takes its place", worker.process.returncode)
                 time.sleep(RESTART_S)
-                self._running[place] = self._start(folder)
+                self._running[index] = self._start(folder)
 
     def _stop(self) -> None:
         self._listening.close()  # new clients are refused at once

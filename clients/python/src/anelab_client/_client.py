@@ -17,6 +17,7 @@ from anelab_client._messages import (
     decode_answer,
     encode_request,
     error_of,
+    model_entries,
     model_path,
     read_of,
     retry_after,
@@ -57,8 +58,7 @@ class Client:
             return False
 
     def models(self) -> list[ModelEntry]:
-        found = self._ask("POST", "/v2/repository/index").json()
-        return [ModelEntry(one["name"], one.get("version", ""), one["state"], one["reason"]) for one in found]
+        return model_entries(self._ask("POST", "/v2/repository/index").json())
 
     def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
         """Names, datatypes and shapes of inputs and outputs, as the protocol has them."""
@@ -125,8 +125,7 @@ class AsyncClient:
         await self._http.aclose()
 
     async def models(self) -> list[ModelEntry]:
-        found = (await self._ask("POST", "/v2/repository/index")).json()
-        return [ModelEntry(one["name"], one.get("version", ""), one["state"], one["reason"]) for one in found]
+        return model_entries((await self._ask("POST", "/v2/repository/index")).json())
 
     async def predict(
         self,

@@ -45,6 +45,10 @@ class Read(NamedTuple):
     verdict: str
 
 
+def model_entries(index: list[dict[str, str]]) -> list[ModelEntry]:
+    return [ModelEntry(one["name"], one.get("version", ""), one["state"], one["reason"]) for one in index]
+
+
 def model_path(name: str, version: str | None, rest: str = "") -> str:
     return f"/v2/models/{name}{f'/versions/{version}' if version else ''}{rest}"
 
@@ -55,7 +59,7 @@ def encode_request(arrays: Mapping[str, Array], outputs: list[str] | None) -> tu
     for name, array in arrays.items():
         if str(array.dtype) not in NAMES:
             raise ValueError(f"input {name}: dtype {array.dtype} is none of {', '.join(NAMES)}")
-        raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        raw = array.tobytes()  # row by row; such a dtype is the machine's own, which is little-endian
         parameters = {"binary_data_size": len(raw)}
         datatype = NAMES[str(array.dtype)]
         inputs.append({"name": name, "shape": array.shape, "datatype": datatype, "parameters": parameters})

@@ -26,7 +26,7 @@ from anelab.serving.errors import (
 )
 from anelab.serving.grpc import open_inference_pb2
 from anelab.serving.inference import problem_of
-from anelab.serving.metadata import EXTENSIONS, metadata
+from anelab.serving.metadata import EXTENSIONS, index_entries, metadata
 from anelab.serving.repository import Version
 from anelab.serving.service import Service
 from anelab.serving.tensors import DATATYPES, array_bytes, array_of, datatype
@@ -83,11 +83,7 @@ class GrpcService:
         return messages.ModelMetadataResponse(**metadata(self._version(request.name, request.version), self._models))
 
     async def RepositoryIndex(self, _: Any) -> Any:  # noqa: N802
-        entries = [
-            {"name": one.name, "version": one.number, "state": "READY", "reason": self._models.problem(one)}
-            for one in self._models
-        ]
-        return messages.RepositoryIndexResponse(models=entries)
+        return messages.RepositoryIndexResponse(models=index_entries(self._models))
 
     async def ModelInfer(self, request: Any) -> Any:  # noqa: N802
         started, status, rows = perf_counter(), 200, 0
@@ -154,7 +150,7 @@ def _arrays(request: Any) -> Arrays:
     names = [item.name for item in request.inputs]
     if len(set(names)) < len(names):
         raise RequestError(BAD_REQUEST, "an input is given twice")
-    return {item.name: _array(item, raw[place] if raw else None) for place, item in enumerate(request.inputs)}
+    return {item.name: _array(item, raw[number] if raw else None) for number, item in enumerate(request.inputs)}
 
 
 def _array(item: Any, raw: bytes | None) -> Array:
