@@ -23,7 +23,6 @@ FEW = 0.005
 """A share so small that its bin adds next to nothing by chance."""
 BINS = 23
 SEED = 20
-DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -81,32 +80,33 @@ def _signs(features: int) -> Array:
 
 
 def describe_rows(rows: Array) -> dict[str, Any]:
-    """The reference of training rows, [n, ...], as a manifest has it."""
+    """The reference of training rows, [n, ...], as a manifest has it. The numbers of a feature are one text: commands
+    read manifests, and thousands of values would cost them more than all else there."""
     chosen = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
     projected = chosen[0].size > MOST_FEATURES
     values = features_of(chosen, projected)
     deciles = np.quantile(values, np.linspace(0, 1, 11), axis=0, method="nearest").T  # of bytes it is a byte
     edges = [np.unique(line) for line in deciles]
-    shares = _counts(edges, values) / len(chosen)
     features = [
-        {"edges": [_number(value) for value in line], "shares": share[: 2 * len(line) + 1].round(DECIMALS).tolist()}
-        for line, share in zip(edges, shares, strict=True)
+        {"counts": _text(counts[: 2 * len(line) + 1]), "edges": _text(line)}
+        for line, counts in zip(edges, _counts(edges, values), strict=True)
     ]
     return {"features": features, "projected": projected, "rows": len(chosen)}
 
 
-def _number(value: Any) -> float | int:
-    """The shortest decimals that are that value in its own dtype."""
-    return float(str(value)) if value.dtype.kind == "f" else int(value)
+def _text(values: Array) -> str:
+    """The shortest decimals that are those values in their own dtype."""
+    return " ".join(map(str, values))
 
 
 def read_reference(described: Mapping[str, Any]) -> Reference:
-    """Of a manifest. Raises ValueError, TypeError or LookupError if it is none."""
-    features = described["features"]
+    """Of a manifest. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
+    features, rows = described["features"], int(described["rows"])
+    edges = [np.array(item["edges"].split(), np.float64) for item in features]
     shares = np.zeros((len(features), BINS))
-    for place, item in enumerate(features):
-        if len(item["shares"]) != 2 * len(item["edges"]) + 1:
-            raise ValueError(f"feature {place} has {len(item['shares'])} shares for {len(item['edges'])} edges")
-        shares[place, : len(item["shares"])] = item["shares"]
-    edges = [np.array(item["edges"]) for item in features]
-    return Reference(edges, shares, int(described["rows"]), bool(described["projected"]))
+    for place, (item, line) in enumerate(zip(features, edges, strict=True)):
+        counts = item["counts"].split()
+        if len(counts) != 2 * len(line) + 1:
+            raise ValueError(f"feature {place} has {len(counts)} counts for {len(line)} edges")
+        shares[place, : len(counts)] = np.array(counts, np.float64) / rows
+    return Reference(edges, shares, rows, bool(described["projected"]))

@@ -44,7 +44,7 @@ def references_of(model: Model) -> dict[str, Reference]:
     described: Mapping[str, Any] = model.manifest.get("reference", {}).get(entry.get("graph", ""), {})
     try:
         return {port.name: read_reference(described[port.name]) for port in model.inputs if port.name in described}
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         log.warning("%s: the reference in its manifest cannot be read (%s); its drift is not told", model.name, error)
         return {}
 
