@@ -1,5 +1,6 @@
 """Core ML packages over HTTP: on macOS by the adapter, here tested with its fake; elsewhere only if it is asked for."""
 
+import multiprocessing
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,9 @@ def test_on_macos_the_adapter_runs_it_in_a_process_that_stays(
             np.testing.assert_allclose(floats_of(client.post("/v2/models/m/infer", request())), wanted, atol=1e-6)
         info = client.post("/api/v1/ml/inference", {"model_name": "m", "input_data": ROWS[0].ravel().tolist()}).json()
         assert info["model_info"]["provider"] == "cpu_and_ne"
+    assert multiprocessing.active_children()
     models.close()
+    assert not multiprocessing.active_children()
     assert len(list(tmp_path.glob("*/model.mlmodelc"))) == 1, "it was compiled once"
 
 

@@ -49,6 +49,8 @@ def test_a_model_is_served_by_its_name(text: str, name: str, reference: str) -> 
 def test_a_name_that_cannot_be_one_is_refused() -> None:
     with pytest.raises(UsageError, match="is no name; write NAME=REFERENCE"):
         parse_source("some/where/two words.onnx")
+    with pytest.raises(UsageError, match="'two words', which is no name"):
+        parse_source("two words=some/where/digits.onnx")
 
 
 def test_versions_of_a_name_are_served_beside_each_other(home: Path) -> None:

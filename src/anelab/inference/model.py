@@ -4,7 +4,7 @@ Neither torch nor MLflow is imported for an ONNX model of a folder, of a file, o
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,8 @@ class Plan:
 @dataclass(frozen=True)
 class Model:
     """An open model. `predict` takes and gives arrays by name, row by row, any number of rows; `provider` is what runs
-    it; `metadata` is what the file says of itself; `manifest` is empty where there is none."""
+    it; `metadata` is what the file says of itself; `manifest` is empty where there is none; `close` ends what still
+    runs for it."""
 
     name: str
     path: Path
@@ -61,6 +62,7 @@ class Model:
     manifest: Mapping[str, Any]
     provider: str
     predict: Predictor
+    close: Callable[[], None] = lambda: None
 
     @property
     def format(self) -> str:
@@ -129,7 +131,8 @@ def open_model(
     with located(workspace, reference) as place:
         warn_if_held_back(place)
         path = place.file(format, graphs, file)
-        yield OPENERS[format_of(path)](place, path, plan or Plan())
+        with closing(OPENERS[format_of(path)](place, path, plan or Plan())) as model:
+            yield model
 
 
 def _open_onnx(place: Location, path: Path, plan: Plan) -> Model:
@@ -155,8 +158,8 @@ def _open_package(place: Location, path: Path, plan: Plan) -> Model:
         )
     provider = plan.provider or ("all" if sys.platform == "darwin" else EVALUATOR)
     inputs, outputs = package_ports(path)
-    predict = _package_predictor(path, provider, plan)
-    return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, predict)
+    predict, close = _package_predictor(path, provider, plan)
+    return Model(place.name, path, inputs, outputs, package_metadata(path), place.manifest, provider, predict, close)
 
 
 def package_ports(path: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
@@ -171,11 +174,12 @@ def package_ports(path: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     return inputs, outputs
 
 
-def _package_predictor(path: Path, provider: str, plan: Plan) -> Predictor:
+def _package_predictor(path: Path, provider: str, plan: Plan) -> tuple[Predictor, Callable[[], None]]:
+    """And what ends it."""
     if provider == EVALUATOR:
         from anelab.export.mil.predictor import mil_predictor
 
-        return mil_predictor(path, timeout_s=plan.timeout_s)
+        return mil_predictor(path, timeout_s=plan.timeout_s), lambda: None
     from anelab.export.apple import COMPUTE_UNITS, native
     from anelab.export.isolated import KeptProcess, isolated_predictor
 
@@ -183,8 +187,9 @@ def _package_predictor(path: Path, provider: str, plan: Plan) -> Predictor:
         raise UsageError(f"a package runs on {', '.join((EVALUATOR, *COMPUTE_UNITS))}, but got {provider}")
     native()  # says at once if there is no Core ML here
     if plan.keeps_process:
-        return KeptProcess(path, provider, timeout_s=plan.timeout_s).predict
-    return isolated_predictor(path, provider, timeout_s=plan.timeout_s)
+        kept = KeptProcess(path, provider, timeout_s=plan.timeout_s)
+        return kept.predict, kept.close
+    return isolated_predictor(path, provider, timeout_s=plan.timeout_s), lambda: None
 
 
 def _open_coreai(place: Location, path: Path, plan: Plan) -> Model:

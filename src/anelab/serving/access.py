@@ -116,10 +116,9 @@ class Access:
             return NOBODY
         return self._key_name(headers)
 
-    def check_key(self, headers: Headers) -> None:
-        """Raises RequestError if keys are needed and there is none. For gRPC, which no page of a browser speaks."""
-        if self.keys:
-            self._key_name(headers)
+    def check_key(self, headers: Headers) -> str:
+        """As `check`, of gRPC, which no page of a browser speaks."""
+        return self._key_name(headers) if self.keys else NOBODY
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get(b"origin")

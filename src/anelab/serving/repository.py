@@ -56,7 +56,7 @@ class Source:
 def parse_source(text: str) -> Source:
     """`NAME=REFERENCE`, or a reference alone, whose own name it is then served by. Raises UsageError."""
     name, separator, reference = text.partition("=")
-    if not separator or not NAME.fullmatch(name):
+    if not separator or (not NAME.fullmatch(name) and ("/" in name or Path(text).exists())):
         found = parse_reference(text)
         stem = found.parent.name if isinstance(found, Path) and found.stem == "model" else ""
         name, reference = (stem or found.stem) if isinstance(found, Path) else found.model, text

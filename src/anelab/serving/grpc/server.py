@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from grpc import StatusCode
 from anelab import __version__
 from anelab.errors import AnelabError
 from anelab.learning.base import Array, Arrays
+from anelab.serving.access import NOBODY
 from anelab.serving.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -57,6 +59,8 @@ CANCELLED = 499
 """In place of a status of HTTP: the client left."""
 OPEN = ("ServerLive", "ServerReady")
 """That need no key."""
+KEY = ContextVar("KEY", default=NOBODY)
+"""The name of the caller's key."""
 Method = Callable[[Any], Awaitable[Any]]
 
 
@@ -109,7 +113,7 @@ class GrpcService:
             counts.seconds.add(seconds)
             if (log := self._service.inference.log) is not None:
                 request_id = self._service.request_id({b"x-request-id": request.id.encode()})
-                log.add(request_id, "", "gRPC", f"ModelInfer {name}", status, seconds, rows)
+                log.add(request_id, KEY.get(), "gRPC", f"ModelInfer {name}", status, seconds, rows)
 
     def _version(self, name: str, version: str) -> Version:
         return self._models.version(name, version or None)
@@ -129,8 +133,12 @@ class GrpcService:
         async def answer(request: Any, context: Any) -> Any:
             try:
                 if name not in OPEN:
-                    self._service.access.check_key(_headers(context))
-                return await method(request)
+                    KEY.set(self._service.access.check_key(_headers(context)))
+                async with asyncio.timeout(self._service.limits.request_s):
+                    return await method(request)
+            except TimeoutError:
+                most = self._service.limits.request_s
+                await context.abort(StatusCode.DEADLINE_EXCEEDED, f"no answer was found in {most:g} s")
             except Exception as error:
                 problem = problem_of(error)
                 await context.abort(CODES.get(problem.status, StatusCode.INTERNAL), str(problem))
