@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from anelab.dashboard import WORKSPACE
+from anelab.serving.drift import InputDrift, add_rows
 from anelab.views.formatting import JOINER
 from tests.commands import anelab
 from tests.conftest import ROOT
@@ -66,6 +67,16 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
         "read_quality-coreml champion, balanced_accuracy",
     ]
     assert "Whether the Neural Engine beats the CPU is unknown" in texts(app)  # of read_quality
+
+
+def test_drift_of_what_a_server_is_sent_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = home / ".anelab/serving/digits.parquet"
+    add_rows(table, "mnist", "3", {"input": InputDrift(rows=60, mean=0.02, largest=0.3, feature=4, noise=0.01)})
+    app = page("data", home, monkeypatch, workload="mnist")
+    assert "The newest minutes of digits" in texts(app)
+    (frame,) = [one.value for one in app.dataframe if "psi_mean" in one.value.columns]
+    assert frame["version"].tolist() == ["3"]
+    assert "digits" not in texts(page("data", home, monkeypatch, workload="read_quality"))
 
 
 def test_imported_results_stand_beside_our_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
