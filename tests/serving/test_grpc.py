@@ -51,11 +51,14 @@ def test_a_call_needs_a_key_whose_name_is_in_the_request_log(models: Repository,
     assert (line["id"], line["key"], line["method"], line["status"]) == ("mine", "laptop", "gRPC", 200)
 
 
-def test_a_call_that_takes_too_long_is_ended(models: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_takes_too_long_is_ended(
+    models: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port, batcher, released = free_port(), models.version(NAME).batcher, threading.Event()
+    log = tmp_path / "requests.jsonl"
     monkeypatch.setattr(batcher, "_predict", lambda arrays: released.wait(20))
     monkeypatch.setattr(batcher, "inline_rows", 0)
-    with running(models, requests=RequestLimits(request_s=0.2), grpc_port=port):
+    with running(models, requests=RequestLimits(request_s=0.2), request_log=log, grpc_port=port):
         with pytest.raises(grpc.RpcError) as raised:
             infer(port, {})
         released.set()
@@ -63,3 +66,4 @@ def test_a_call_that_takes_too_long_is_ended(models: Repository, monkeypatch: py
             time.sleep(0.01)
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "no answer was found in 0.2 s" in raised.value.details()
+    assert json.loads(log.read_text())["status"] == 504

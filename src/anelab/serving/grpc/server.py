@@ -18,6 +18,7 @@ from anelab.serving.access import NOBODY
 from anelab.serving.errors import (
     BAD_REQUEST,
     FORBIDDEN,
+    GATEWAY_TIMEOUT,
     NOT_FOUND,
     TOO_LARGE,
     TOO_MANY,
@@ -29,6 +30,7 @@ from anelab.serving.errors import (
 from anelab.serving.grpc import open_inference_pb2
 from anelab.serving.inference import problem_of
 from anelab.serving.metadata import EXTENSIONS, index_entries, metadata
+from anelab.serving.protocol import InferRequest
 from anelab.serving.repository import Version
 from anelab.serving.service import Service
 from anelab.serving.tensors import DATATYPES, array_bytes, array_of, datatype
@@ -43,6 +45,7 @@ CODES = {
     TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
     TOO_MANY: StatusCode.RESOURCE_EXHAUSTED,
     UNAVAILABLE: StatusCode.UNAVAILABLE,
+    GATEWAY_TIMEOUT: StatusCode.DEADLINE_EXCEEDED,
 }
 messages: Any = open_inference_pb2
 CONTENTS = {
@@ -98,7 +101,7 @@ class GrpcService:
             wanted = {item.name: True for item in request.outputs} or None
             found = version.codec.checked(_arrays(request), wanted, request.id or None)
             rows = found.rows
-            return _answer(version, request.id, found.outputs, await version.predict(found.arrays, found.rows))
+            return _answer(version, request.id, found.outputs, await self._predicted(version, found))
         except asyncio.CancelledError:
             status = CANCELLED
             raise
@@ -114,6 +117,15 @@ class GrpcService:
             if (log := self._service.inference.log) is not None:
                 request_id = self._service.request_id({b"x-request-id": request.id.encode()})
                 log.add(request_id, KEY.get(), "gRPC", f"ModelInfer {name}", status, seconds, rows)
+
+    async def _predicted(self, version: Version, found: InferRequest) -> Arrays:
+        """Raises RequestError if it takes longer than a request may."""
+        most = self._service.limits.request_s
+        try:
+            async with asyncio.timeout(most):
+                return await version.predict(found.arrays, found.rows)
+        except TimeoutError:
+            raise RequestError(GATEWAY_TIMEOUT, f"no answer was found in {most:g} s") from None
 
     def _version(self, name: str, version: str) -> Version:
         return self._models.version(name, version or None)
@@ -134,11 +146,7 @@ class GrpcService:
             try:
                 if name not in OPEN:
                     KEY.set(self._service.access.check_key(_headers(context)))
-                async with asyncio.timeout(self._service.limits.request_s):
-                    return await method(request)
-            except TimeoutError:
-                most = self._service.limits.request_s
-                await context.abort(StatusCode.DEADLINE_EXCEEDED, f"no answer was found in {most:g} s")
+                return await method(request)
             except Exception as error:
                 problem = problem_of(error)
                 await context.abort(CODES.get(problem.status, StatusCode.INTERNAL), str(problem))
