@@ -20,7 +20,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: help setup repro dashboard test fuzz browser web serve clients proto javascript figures coreai lint lock clean
 
 help:  ## show this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv and install everything that requirements.lock names
 
