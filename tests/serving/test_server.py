@@ -141,9 +141,12 @@ def test_a_worker_that_cannot_start_ends_the_server(home: Path, capfd: pytest.Ca
 
 
 def workers_of(running: Running) -> list[int]:
-    return [
-        one.pid for one in psutil.Process(running.process.pid).children() if "anelab.serving.worker" in one.cmdline()
-    ]
+    found = []
+    for one in psutil.Process(running.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it ended, or is a zombie until the server looks
+            if "anelab.serving.worker" in one.cmdline():
+                found.append(one.pid)
+    return found
 
 
 def requests_in(address: str) -> int:
