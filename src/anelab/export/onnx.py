@@ -26,27 +26,32 @@ def export_onnx(module: nn.Module, graph: Graph, opset: int, metadata: Mapping[s
     The exporter of torch.export would return opset 18 whatever is asked and embed source paths, so the
     tracing exporter is used. Raises AnelabError if the result is not at `opset`.
     """
-    names = [tensor.name for tensor in (*graph.inputs, *graph.outputs)]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated; see above why it is used
         torch.onnx.export(
             module.eval(),
-            tuple(_example(tensor) for tensor in graph.inputs),
+            tuple(_example(tensor, graph) for tensor in graph.inputs),
             buffer,  # type: ignore[arg-type]  # the tracing exporter writes to open files too
             opset_version=opset,
             dynamo=False,
             input_names=[tensor.name for tensor in graph.inputs],
             output_names=[tensor.name for tensor in graph.outputs],
-            dynamic_axes={name: {0: "n"} for name in names},
+            dynamic_axes={tensor.name: _named_axes(tensor) for tensor in (*graph.inputs, *graph.outputs)},
         )
     model = onnx.load_model_from_string(buffer.getvalue())
     return _finished(model, opset, metadata)
 
 
-def _example(tensor: Tensor) -> torch.Tensor:
-    shape = [TRACE_ROWS, *(size if isinstance(size, int) else 1 for size in tensor.shape[1:])]
+def _example(tensor: Tensor, graph: Graph) -> torch.Tensor:
+    length = graph.buckets[0] if graph.buckets else 1
+    shape = [TRACE_ROWS, *(size if isinstance(size, int) else length for size in tensor.shape[1:])]
     return torch.from_numpy(np.zeros(shape, tensor.dtype))
+
+
+def _named_axes(tensor: Tensor) -> dict[int, str]:
+    """Those of any size: the rows, and the length where it has one."""
+    return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
 
 
 def _finished(model: onnx.ModelProto, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:

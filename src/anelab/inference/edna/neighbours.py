@@ -1,0 +1,62 @@
+"""The nearest references of sequences: a shortlist by the product of vectors, re-ranked by shared k-mers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.inference.edna.embed import Embeddings
+from anelab.sequences.profiles import KmerSets
+
+SHORTLIST = 20
+K = 8
+COSINE_WEIGHT = 0.05
+"""Of the cosine beside the containment: it decides among references that have all k-mers of a short query."""
+ROWS_AT_ONCE = 256
+
+Rows = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Sequences as they are compared: vectors of length 1, float32 [n, d], and their sets of k-mers."""
+
+    vectors: Embeddings
+    sets: KmerSets
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Of n sequences m references each, the nearest first: `rows` int [n, m]; `score` float32 [n, m], the containment
+    plus a twentieth of the cosine; `cosine` float32 [n, m]. A place without a reference has row -1 and score -1."""
+
+    rows: Rows
+    score: Scores
+    cosine: Scores
+
+    def take(self, rows: "NDArray[Any]") -> "Neighbours":
+        return Neighbours(self.rows[rows], self.score[rows], self.cosine[rows])
+
+
+def find_neighbours(
+    queries: Points, references: Points, hidden: "NDArray[Any] | None" = None, codes: "NDArray[Any] | None" = None
+) -> Neighbours:
+    """`hidden` and `codes`, integers [queries] and [references]: references whose code is the query's are not there."""
+    most = min(SHORTLIST, len(references))
+    rows, cosine = np.empty((len(queries), most), np.int64), np.empty((len(queries), most), np.float32)
+    for start in range(0, len(queries), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        scores = queries.vectors[part] @ references.vectors.T
+        if hidden is not None and codes is not None:
+            scores[hidden[part, None] == codes[None, :]] = -2
+        rows[part] = np.argpartition(-scores, most - 1, axis=1)[:, :most]
+        cosine[part] = np.take_along_axis(scores, rows[part], axis=1)
+    score = queries.sets.containment(references.sets, rows) + COSINE_WEIGHT * cosine
+    rows, score = np.where(cosine > -2, rows, -1), np.where(cosine > -2, score, np.float32(-1))
+    order = np.lexsort((rows, -score), axis=1)
+    return Neighbours(*(np.take_along_axis(values, order, axis=1) for values in (rows, score, cosine)))

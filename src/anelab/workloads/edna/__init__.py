@@ -1,0 +1,1 @@
+"""DNA of marker genes to embeddings: near where the species are related."""

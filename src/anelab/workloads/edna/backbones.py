@@ -1,0 +1,182 @@
+"""Networks from ids of tokens, int [n, L], and their mask, [n, L], to an embedding [n, dimension].
+
+All are sums and maxima over places, or attention by distance, so that padding changes nothing wherever it stands, and
+plain operators throughout: ONNX opset 13 and Core ML take them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+NOTHING = -1e4
+"""In place of minus infinity: 16 bits have it."""
+
+
+def pooled(values: Tensor, mask: Tensor, kind: str) -> Tensor:
+    """[n, L, width] to [n, width], over the places where mask, [n, L], is 1; zeros where there are none."""
+    here = mask.to(values.dtype)[:, :, None]
+    if kind == "max":
+        return (values * here + NOTHING * (1 - here)).amax(dim=1) * here.amax(dim=1)
+    return (values * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+
+
+class KmerNet(nn.Module):
+    """The mean of learned vectors of all tokens, which are k-mer frequencies times a matrix; then a perceptron."""
+
+    def __init__(self, vocabulary: int, width: int, hidden: Sequence[int], dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, width)
+        nn.init.normal_(self.table.weight, std=1.0)
+        sizes, layers = [width, *hidden], list[nn.Module]()
+        for size, following in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(size, following), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], dimension))
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.layers(self.norm(self.mean(ids, mask)))
+
+    def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, width]. By counts of tokens and one product, which trains ten times as fast as a gather."""
+        here = mask.to(self.table.weight.dtype)
+        counts = here.new_zeros(len(ids), self.table.num_embeddings).scatter_add_(1, ids.long(), here)
+        return counts @ self.table.weight / here.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class KmerForm(nn.Module):
+    """`KmerNet` by operators that ONNX opset 13 and Core ML have: a gather and a sum."""
+
+    def __init__(self, net: KmerNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.net.layers(self.net.norm(pooled(self.net.table(ids), mask, "mean")))
+
+
+class Convolutions(nn.Module):
+    """Residual blocks of 1-D convolutions over token vectors."""
+
+    def __init__(self, vocabulary: int, width: int, layers: int, dropout: float, kernel: int = 7) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(_block(width, kernel, dropout) for _ in range(layers))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, L, width]"""
+        here = mask.to(self.table.weight.dtype)[:, None, :]
+        values = self.table(ids).transpose(1, 2) * here
+        for block in self.blocks:
+            values = (values + block(values)) * here
+        return values.transpose(1, 2)
+
+
+def _block(width: int, kernel: int, dropout: float) -> nn.Sequential:
+    wide = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2)
+    return nn.Sequential(wide, nn.ReLU(), nn.Dropout(dropout), nn.Conv1d(2 * width, width, 1))
+
+
+class Attention(nn.Module):
+    """Explicit multi-head attention; places know each other by their distance only (ALiBi, arXiv 2108.12409, in both
+    directions), so that padding may stand anywhere."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.slopes = [2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)]
+
+    def forward(self, values: Tensor, bias: Tensor) -> Tensor:
+        """`values`: [n, L, width]; `bias`: [n, 1, 1, L], NOTHING where no token is."""
+        n, length, width = values.shape
+        query, key, value = (
+            part(values).reshape(n, length, self.heads, self.size).transpose(1, 2)  # [n, heads, L, size]
+            for part in (self.query, self.key, self.value)
+        )
+        scores = query @ key.transpose(2, 3) * self.size**-0.5 + self._distances(length, values) + bias
+        return self.out((scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(n, length, width))
+
+    def _distances(self, length: int, like: Tensor) -> Tensor:
+        """[heads, L, L]"""
+        place = torch.arange(length, dtype=like.dtype, device=like.device)
+        slopes = torch.tensor(self.slopes, dtype=like.dtype, device=like.device)
+        return -(place[None, :] - place[:, None]).abs() * slopes[:, None, None]
+
+
+class Transformer(nn.Module):
+    """Pre-norm layers of attention and a perceptron. With `cls` a learned token stands in front, whose vector the
+    pooling takes."""
+
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, width)
+        self.attention = nn.ModuleList(Attention(width, heads) for _ in range(layers))
+        self.feed_forward = nn.ModuleList(_feed_forward(width, dropout) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers + 1))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, L, width]"""
+        values = self.table(ids)
+        bias = (1 - mask.to(values.dtype))[:, None, None, :] * NOTHING
+        for place, (attend, feed) in enumerate(zip(self.attention, self.feed_forward, strict=True)):
+            values = values + self.drop(attend(self.norms[2 * place](values), bias))
+            values = values + self.drop(feed(self.norms[2 * place + 1](values)))
+        return self.norms[-1](values)
+
+
+def _feed_forward(width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
+
+
+class PooledNet(nn.Module):
+    """A network of places, what is pooled of them, and a linear map to the embedding."""
+
+    def __init__(self, places: nn.Module, width: int, dimension: int, pooling: str) -> None:
+        super().__init__()
+        self.places, self.pooling = places, pooling
+        self.out = nn.Linear(width, dimension)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        values = self.places(ids, mask)
+        return self.out(values[:, 0] if self.pooling == "cls" else pooled(values, mask, self.pooling))
+
+
+class Autoencoder(nn.Module):
+    """Each token from its surroundings, through a narrow vector of each place; the embedding, `latent`, is what is
+    pooled of these."""
+
+    def __init__(self, vocabulary: int, width: int, latent: int, layers: int, dropout: float, pooling: str) -> None:
+        super().__init__()
+        self.encoder = Convolutions(vocabulary, width, layers, dropout)
+        self.narrow = nn.Linear(width, latent)
+        self.decoder = nn.Sequential(nn.Linear(latent, width), nn.ReLU(), nn.Linear(width, vocabulary))
+        self.pooling = pooling
+
+    def latents(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, L, latent]"""
+        return self.narrow(self.encoder(ids, mask))
+
+    def reconstruct(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Scores of every token at every place, [n, L, vocabulary]."""
+        return self.decoder(self.latents(ids, mask))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return pooled(self.latents(ids, mask), mask, self.pooling)
+
+
+class TiedStrands(nn.Module):
+    """The mean of what a network gives for a sequence and for its reverse complement, so that both have one embedding,
+    to the last bit. `other`: int [vocabulary], each token's counterpart on the other strand."""
+
+    def __init__(self, net: nn.Module, other: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("other", other.to(torch.int32), persistent=False)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        length = ids.shape[1]
+        places = (mask.sum(dim=1, keepdim=True) - 1 - torch.arange(length, device=ids.device)) % length
+        turned = self.other[ids.long()].gather(1, places.long())  # padding stays behind
+        return (self.net(ids, mask) + self.net(turned, mask)) / 2
