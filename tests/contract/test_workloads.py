@@ -82,6 +82,40 @@ class TestMnistMlp(TestMnistCnn):
         return tiny("mnist.model.architecture=mlp", "mnist.training.learning_rate=0.003").section("mnist")
 
 
+class TestEdna(WorkloadContract):
+    groups_are_global = False
+
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        return workloads.get("edna")
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny().section("edna")
+
+
+class TestEdnaTransformer(TestEdna):
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        letters = "edna.model.tokenizer={encoding: char}"
+        return tiny("edna.model.backbone=transformer", "edna.model.layers=1", letters).section("edna")
+
+
+class TestEdnaCnn(TestEdna):
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        kmers = "edna.model.tokenizer={kmer_size: 3, canonical: false}"
+        chunks = "edna.model.contrastive.chunk=64"
+        return tiny("edna.model.backbone=cnn", "edna.model.layers=1", "edna.model.pooling=max", kmers, chunks).section("edna")
+
+
+class TestEdnaAutoencoder(TestEdna):
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        letters = "edna.model.tokenizer={encoding: char}"
+        return tiny("edna.model.backbone=autoencoder", "edna.model.layers=1", letters).section("edna")
+
+
 class TestToy(WorkloadContract):
     @pytest.fixture(scope="class")
     def workload(self) -> AnyWorkload:

@@ -10,6 +10,8 @@ from anelab.sequences.arrays import Offsets, SequenceArray
 from anelab.sequences.kmers import Codes, canonical_ranks, kmer_codes
 
 ROWS_AT_ONCE = 1024
+MOST_CELLS = 1 << 24
+"""Sequences times k-mers, of a table of which are there."""
 
 
 def kmer_profiles(sequences: SequenceArray, k: int) -> NDArray[np.float32]:
@@ -49,10 +51,13 @@ class KmerSets:
         width = len(canonical_ranks(k)[1])
         dtype = np.uint16 if width <= 1 << 16 else np.uint32
         parts, sizes = [np.empty(0, dtype)], [np.zeros(0, np.int64)]
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
+        together = max(MOST_CELLS // width, 1)
+        for start in range(0, len(sequences), together):
+            rows = np.arange(start, min(start + together, len(sequences)))
             codes, offsets = kmer_lists(sequences.take(rows), k)
-            cells = np.unique(np.repeat(np.arange(len(rows)), np.diff(offsets)) * width + codes)
+            table = np.zeros(len(rows) * width, bool)
+            table[np.repeat(np.arange(len(rows)), np.diff(offsets)) * width + codes] = True
+            cells = np.flatnonzero(table)
             parts.append((cells % width).astype(dtype))
             sizes.append(np.bincount(cells // width, minlength=len(rows)))
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
@@ -65,6 +70,10 @@ class KmerSets:
     def sizes(self) -> Offsets:
         """int64 [n]"""
         return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[Any]) -> "KmerSets":
+        found = SequenceArray.gather(self.codes, self.offsets[:-1][rows], self.sizes[rows])
+        return KmerSets(self.k, found.letters, found.offsets)
 
     def shared(self, others: "KmerSets", rows: NDArray[Any]) -> NDArray[np.int64]:
         """int64 [n, m]: how many k-mers each of these has in common with those of `others` in `rows`, [n, m]."""

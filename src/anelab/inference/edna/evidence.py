@@ -21,10 +21,12 @@ Values = NDArray[np.float64]
 @dataclass(frozen=True)
 class Hidden:
     """What is left out, to see what would be found without it, of queries that are references themselves: `itself`, int
-    [n], the query's own row, and `codes`, int [n], a taxon whose references are not there, or -1."""
+    [n], the query's own row; and the references whose `codes`, int [references], if any, is the query's in `own`, int
+    [n]; below 0 nothing is."""
 
     itself: Rows
-    codes: Rows
+    codes: "NDArray[Any] | None"
+    own: "NDArray[Any]"
 
 
 def evidence(
@@ -69,7 +71,8 @@ def _around(around: Neighbours, codes: NDArray[Any], taxon: NDArray[Any], hidden
     there = around.rows >= 0
     if hidden is not None:
         there &= around.rows != hidden.itself[:, None]
-        there &= (theirs != hidden.codes[:, None]) | (hidden.codes < 0)[:, None]
+        if hidden.codes is not None:
+            there &= (_codes_of(around.rows, hidden.codes) != hidden.own[:, None]) | (hidden.own < 0)[:, None]
     same = there & (theirs == taxon[:, None])
     own = np.where(same, around.score, -1).max(axis=1)
     other = np.where(there & ~same, around.score, -1).max(axis=1)

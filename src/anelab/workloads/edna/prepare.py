@@ -107,10 +107,10 @@ def _usable(labelled: Labelled, config: Config) -> Labelled:
     unclear = ~short & (odd > config.data.max_ambiguous * sequences.lengths)
     keep = np.flatnonzero(~short & ~unclear)
     facts = {**labelled.facts, "too short": int(short.sum()), "too ambiguous": int(unclear.sum())}
-    return _taken(labelled, keep, facts, labelled.warnings)
+    return taken(labelled, keep, facts, labelled.warnings)
 
 
-def _taken(labelled: Labelled, rows: NDArray[np.int64], facts: dict[str, Any], warnings: list[str]) -> Labelled:
+def taken(labelled: Labelled, rows: NDArray[np.int64], facts: dict[str, Any], warnings: list[str]) -> Labelled:
     names, lineages = ([values[row] for row in rows] for values in (labelled.names, labelled.lineages))
     return Labelled(names, labelled.sequences.take(rows), lineages, facts, warnings)
 
@@ -132,7 +132,7 @@ def distinct(labelled: Labelled) -> Labelled:
         warnings.append(
             f"{len(clashing):,} sequences occur under several taxa; they keep the ranks that agree. Such as: {examples}"
         )
-    return _taken(Labelled(labelled.names, labelled.sequences, lineages), rows, facts, warnings)
+    return taken(Labelled(labelled.names, labelled.sequences, lineages), rows, facts, warnings)
 
 
 def _agreed(one: Lineage, other: Lineage) -> Lineage:

@@ -1,0 +1,104 @@
+"""Taxa of queries by the nearest references of an index: a row for each, in the order of the input."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.inference.edna.build import points_of
+from anelab.inference.edna.evidence import evidence
+from anelab.inference.edna.index import Index
+from anelab.inference.edna.judge import confidences, novelty_values
+from anelab.inference.edna.neighbours import Neighbours, find_neighbours
+from anelab.sequences.arrays import SequenceArray
+from anelab.sequences.records import Records
+from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES
+
+COLUMNS = ("query", *RANKS, "confidence", "nearest", "similarity", "ties", "novelty", "verdict")
+CALLED, NOVEL, AMBIGUOUS, SHORT, OFF_TARGET = VERDICTS = ("called", "novel", "ambiguous", "too short", "off-target")
+LEAST_KMERS = 40
+"""Different ones, that a query needs."""
+TIE = 1e-5
+"""References whose score is less than this below the best are as near."""
+LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Of n queries: `taxa`, texts [n, 7]; `confidence`, that of the lowest rank that has a name, 0 without any; `nearest`,
+    the name of a reference; `similarity`, the share of 8-mers that it has in common with the query; `ties`, the species
+    that are as near, with ';' between them; `novelty`, the chance that the genus is none of the references'; `verdict`,
+    one of VERDICTS."""
+
+    queries: list[str]
+    taxa: list[tuple[str, ...]]
+    confidence: NDArray[np.float64]
+    nearest: list[str]
+    similarity: NDArray[np.float32]
+    ties: list[str]
+    novelty: NDArray[np.float64]
+    verdict: list[str]
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """As texts, in the order of COLUMNS."""
+        figures = zip(self.confidence.tolist(), self.similarity.tolist(), self.novelty.tolist(), strict=True)
+        texts = [(f"{one:.4f}", f"{two:.4f}", f"{three:.4f}") for one, two, three in figures]
+        parts = (self.queries, self.taxa, self.nearest, self.ties, self.verdict, texts)
+        for query, taxa, nearest, ties, verdict, (confidence, similarity, novelty) in zip(*parts, strict=True):
+            yield query, *taxa, confidence, nearest, similarity, ties, novelty, verdict
+
+
+def assign_all(index: Index, blocks: Iterable[Records], min_confidence: float | None = None) -> Iterator[Assigned]:
+    for block in blocks:
+        yield assign(index, block.names, block.sequences, min_confidence)
+
+
+def assign(
+    index: Index, names: list[str], sequences: SequenceArray, min_confidence: float | None = None
+) -> Assigned:
+    """`min_confidence`: ranks that are less sure are left empty; 0 empties nothing; None is the index's own."""
+    least = index.judgement.min_confidence if min_confidence is None else min_confidence
+    points = points_of(index.vectors, sequences)
+    found = find_neighbours(points, index.points)
+    sizes = points.sets.sizes
+
+    def at(rank: int) -> NDArray[np.float64]:
+        return evidence(found, index.among, index.taxonomy.codes[:, rank], sizes)
+
+    sure = confidences(index.judgement.ranks, at)
+    novelty = index.judgement.novelty(novelty_values(at))
+    best = found.score[:, 0]
+    short, off = sizes < LEAST_KMERS, best < index.judgement.off_target
+    codes, ties = _consensus(index, found)
+    codes = np.where((sure >= least) & ~(short | off)[:, None], codes, -1)
+    named = codes >= 0
+    lowest = np.where(named.any(axis=1), len(RANKS) - 1 - named[:, ::-1].argmax(axis=1), -1)
+    confidence = np.where(lowest >= 0, sure[np.arange(len(sure)), np.maximum(lowest, 0)], 0.0)
+    confidence[short | off] = 0.0
+    is_novel = (sure[:, GENUS] < index.judgement.min_confidence) & (novelty > LIKELY)
+    verdict = np.select(
+        [short, off, is_novel, (lowest >= GENUS) & (np.array([";" not in one for one in ties]))],
+        [SHORT, OFF_TARGET, NOVEL, CALLED],
+        AMBIGUOUS,
+    ).tolist()
+    nearest = [index.names[row] if row >= 0 else "" for row in found.rows[:, 0].tolist()]
+    taxa = [tuple(index.taxonomy.name(rank, code) for rank, code in enumerate(line)) for line in codes.tolist()]
+    similarity = np.maximum(points.sets.containment(index.points.sets, np.maximum(found.rows[:, :1], 0))[:, 0], 0)
+    return Assigned(names, taxa, confidence, nearest, similarity, ties, np.where(short, 0, novelty), verdict)
+
+
+def _consensus(index: Index, found: Neighbours) -> tuple[NDArray[Any], list[str]]:
+    """Codes of each rank, [n, 7], on which all references that are as near as the nearest agree, -1 where they do not,
+    nor below that; and the species of these references."""
+    tied = (found.rows >= 0) & (found.score >= found.score[:, :1] - TIE)
+    theirs = index.taxonomy.codes[np.maximum(found.rows, 0)]
+    first = theirs[:, :1]
+    agree = ((theirs == first) | ~tied[:, :, None]).all(axis=1)
+    codes = np.where(np.logical_and.accumulate(agree, axis=1), first[:, 0], -1)
+    names = []
+    for row in range(len(tied)):
+        species = {index.taxonomy.name(SPECIES, int(code)) for code in theirs[row, tied[row], SPECIES]}
+        names.append(";".join(sorted(species - {""})))
+    return codes, names

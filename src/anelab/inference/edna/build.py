@@ -1,0 +1,90 @@
+"""An index of the user's own references, with the vectors that find them best."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anelab.errors import AnelabError
+from anelab.inference.edna.embed import KmerVectors, Vectors
+from anelab.inference.edna.index import Index
+from anelab.inference.edna.judge import judge
+from anelab.inference.edna.neighbours import K, Neighbours, Points, find_neighbours
+from anelab.sequences.arrays import SequenceArray
+from anelab.sequences.profiles import KmerSets
+from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Lineage, Taxonomy
+
+FEWEST = 20
+MOST_COMPARED = 2000
+BETTER = 0.002
+"""By which k-mer counts must find more species than the embedding, which is quicker."""
+CONTROLS = 500
+OnProgress = Callable[[str], None]
+
+
+def points_of(vectors: Vectors, sequences: SequenceArray) -> Points:
+    return Points(vectors(sequences), KmerSets.of(sequences, K))
+
+
+def build_index(
+    names: Sequence[str],
+    sequences: SequenceArray,
+    lineages: Sequence[Lineage],
+    embedder: Vectors | None,
+    seed: int = 0,
+    on_progress: OnProgress = lambda text: None,
+) -> Index:
+    """Of distinct sequences with their taxa. Without `embedder` k-mer counts are what is searched by. Raises AnelabError
+    for too few references."""
+    if len(names) < FEWEST:
+        raise AnelabError(f"an index needs at least {FEWEST} references but got {len(names)}; give more")
+    taxonomy, sets = Taxonomy.of(lineages), KmerSets.of(sequences, K)
+    on_progress("vectors")
+    candidates = [one for one in (embedder, KmerVectors()) if one is not None]
+    points = {one.name: Points(one(sequences), sets) for one in candidates}
+    chosen, compared = _best(candidates, points, taxonomy, seed)
+    on_progress("neighbours")
+    among = around(points[chosen.name])
+    backwards = points_of(chosen, _backwards(sequences, seed))
+    judged = judge(points[chosen.name], taxonomy, among, backwards, seed, on_progress)
+    judged.figures["found by"] = chosen.name
+    judged.figures["left-out references whose nearest has their"] = compared
+    return Index(tuple(names), points[chosen.name], taxonomy, among, judged, chosen)
+
+
+def around(points: Points) -> Neighbours:
+    """The neighbours of each reference but itself."""
+    itself = np.arange(len(points))
+    return find_neighbours(points, points, itself, itself)
+
+
+def _best(
+    candidates: Sequence[Vectors], points: dict[str, Points], taxonomy: Taxonomy, seed: int
+) -> tuple[Vectors, dict[str, Any]]:
+    """The first, unless another finds more species of references that are left out, each for itself."""
+    rng = np.random.default_rng([seed, 22])
+    rows = np.sort(rng.permutation(len(taxonomy))[:MOST_COMPARED])
+    itself, found = np.arange(len(taxonomy)), {}
+    for one in candidates:
+        every = points[one.name]
+        near = find_neighbours(Points(every.vectors[rows], every.sets.take(rows)), every, rows, itself)
+        shares = {}
+        for rank in (SPECIES, GENUS):
+            codes = taxonomy.codes[:, rank]
+            several = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1)[codes[rows]] > 1
+            asked = (codes[rows] >= 0) & several
+            hit = codes[np.maximum(near.rows[:, 0], 0)] == codes[rows]
+            shares[RANKS[rank]] = round(float(hit[asked].mean()), 4) if asked.any() else 0.0
+        found[one.name] = shares
+    best = candidates[0]
+    for one in candidates[1:]:
+        gain = found[one.name]["species"] - found[best.name]["species"]
+        gain = gain or found[one.name]["genus"] - found[best.name]["genus"]
+        best = one if gain > BETTER else best
+    return best, found
+
+
+def _backwards(sequences: SequenceArray, seed: int) -> SequenceArray:
+    """Some of them from end to start, which no gene is."""
+    rows = np.random.default_rng([seed, 23]).permutation(len(sequences))[:CONTROLS]
+    return SequenceArray.of([sequences[int(row)][::-1] for row in rows])

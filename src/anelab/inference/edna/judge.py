@@ -1,0 +1,112 @@
+"""What references that are left out teach: how sure each rank is, and how the unknown looks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.inference.edna.calibrate import Calibrator
+from anelab.inference.edna.evidence import Hidden, Values, evidence
+from anelab.inference.edna.index import Judgement
+from anelab.inference.edna.neighbours import Neighbours, Points, Rows, find_neighbours
+from anelab.learning.metrics import roc_auc
+from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Taxonomy
+
+MOST_SAMPLED = 4000
+CALLED = 0.95
+CONTROLS = 500
+OFF_TARGET_SHARE = 0.99
+NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
+
+
+class _Left:
+    """A sample of references, and their neighbours with something left out: themselves (-1), or all that share their
+    taxon of a rank. Each is searched once."""
+
+    def __init__(self, points: Points, taxonomy: Taxonomy, among: Neighbours, rng: np.random.Generator) -> None:
+        self.points, self.taxonomy, self.among = points, taxonomy, among
+        self.rows: Rows = np.sort(rng.permutation(len(points))[:MOST_SAMPLED])
+        self.sample = Points(points.vectors[self.rows], points.sets.take(self.rows))
+        self._found: dict[int, Neighbours] = {-1: among.take(self.rows)}
+
+    def neighbours(self, rank: int) -> Neighbours:
+        if rank not in self._found:
+            codes = self.taxonomy.codes[:, rank].astype(np.int64)
+            alone = len(self.taxonomy) + np.arange(len(codes))  # what has no name hides itself only
+            codes = np.where(codes >= 0, codes, alone)
+            self._found[rank] = find_neighbours(self.sample, self.points, codes[self.rows], codes)
+        return self._found[rank]
+
+    def evidence(self, rank: int, left: int) -> Values:
+        """At a rank, with `left` left out."""
+        codes = self.taxonomy.codes[:, left][self.rows] if left >= 0 else np.full(len(self.rows), -1)
+        hidden = Hidden(self.rows, self.taxonomy.codes[:, left] if left >= 0 else None, codes)
+        return evidence(
+            self.neighbours(left), self.among, self.taxonomy.codes[:, rank], self.sample.sets.sizes, hidden
+        )
+
+    def is_right(self, rank: int, left: int) -> NDArray[np.bool_]:
+        codes, found = self.taxonomy.codes[:, rank], self.neighbours(left)
+        nearest = np.where(found.rows[:, 0] >= 0, codes[np.maximum(found.rows[:, 0], 0)], -2)
+        return nearest == codes[self.rows]
+
+
+def judge(
+    points: Points, taxonomy: Taxonomy, among: Neighbours, backwards: Points, seed: int,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> Judgement:
+    """`backwards`: some references read from end to start, which are like nothing."""
+    left = _Left(points, taxonomy, among, np.random.default_rng([seed, 21]))
+    ranks = []
+    for rank in range(len(RANKS)):
+        on_progress(RANKS[rank])
+        ranks.append(_of_rank(left, rank))
+    novelty, figures = _novelty(left)
+    genus = confidences(ranks, lambda rank: left.evidence(rank, -1))[:, GENUS]
+    known = left.taxonomy.codes[left.rows, GENUS] >= 0
+    control = find_neighbours(backwards, points).score[:, 0]
+    return Judgement(
+        tuple(ranks),
+        novelty,
+        float(np.quantile(genus[known], 1 - CALLED)) if known.any() else 0.0,
+        float(np.quantile(control, OFF_TARGET_SHARE)) if len(control) else 0.0,
+        figures,
+    )
+
+
+def _of_rank(left: _Left, rank: int) -> Calibrator:
+    """Of references whose taxon is known: themselves left out, or the taxon below, or this one; each as heavy."""
+    known = left.taxonomy.codes[left.rows, rank] >= 0
+    values, truths, weights = [], [], []
+    for hidden in (-1, *([rank + 1] if rank < SPECIES else []), rank):
+        rows = np.flatnonzero(known)
+        values.append(left.evidence(rank, hidden)[rows])
+        truths.append(left.is_right(rank, hidden)[rows])
+        weights.append(np.full(len(rows), 1.0))
+    return Calibrator.fit(np.concatenate(values), np.concatenate(truths), np.concatenate(weights))
+
+
+def _novelty(left: _Left) -> tuple[Calibrator, dict[str, Any]]:
+    """Known: genera of which other references remain; novel: the same without their genus."""
+    genus = left.taxonomy.codes[:, GENUS]
+    sizes = np.bincount(genus[genus >= 0], minlength=int(genus.max(initial=0)) + 1)
+    rows = np.flatnonzero(genus[left.rows] >= 0)
+    several = rows[sizes[genus[left.rows[rows]]] > 1]
+    both = np.concatenate([novelty_values(lambda rank: left.evidence(rank, -1))[several], novelty_values(lambda rank: left.evidence(rank, GENUS))[rows]])
+    truth = np.repeat([False, True], [len(several), len(rows)])
+    weight = np.where(truth, 1 / max(len(rows), 1), 1 / max(len(several), 1)) * len(truth) / 2
+    fitted = Calibrator.fit(both, truth, weight)
+    auroc = roc_auc(fitted(both), truth) if len(several) and len(rows) else float("nan")
+    return fitted, {"novelty AUROC on left-out references": round(auroc, 4), "sampled references": len(left.rows)}
+
+
+def novelty_values(evidence_at: Callable[[int], Values]) -> Values:
+    """[n, numbers]: what family, genus and species tell."""
+    return np.concatenate([evidence_at(rank) for rank in NOVELTY_RANKS], axis=1)
+
+
+def confidences(ranks: "list[Calibrator] | tuple[Calibrator, ...]", evidence_at: Callable[[int], Values]) -> Values:
+    """[n, 7]: the chance that each rank is right; no rank is surer than the one above it."""
+    found = np.stack([calibrator(evidence_at(rank)) for rank, calibrator in enumerate(ranks)], axis=1)
+    return np.minimum.accumulate(found, axis=1)
