@@ -1,14 +1,16 @@
 """`anelab edna` beside the tools that people use, on the same references and queries, in one run.
 
-    python benchmarks/edna_tools.py REFERENCES TAXA [--seed 1] [--sets closed open] [--tools vsearch sintax blastn mmseqs]
+    python benchmarks/edna_tools.py REFERENCES TAXA [--seed 1] [--sets closed open] [--tools vsearch sintax blastn
+    mmseqs]
 
 REFERENCES: FASTA. TAXA: a table of lineages by sequence id. Distinct sequences only, each with its first label. Set
-`closed`: of species with at least five sequences 20 % are queries. Set `open`: also all sequences of a tenth of the genera,
-whose taxa nobody knows. A model is trained on the references alone; then the whole of `index` and `assign` is timed.
+`closed`: of species with at least five sequences 20 % are queries. Set `open`: also all sequences of a tenth of the
+genera, whose taxa nobody knows. A model is trained on the references alone; then the whole of `index` and `assign` is
+timed.
 
-Printed: the share of queries whose species, genus and family is right, with a paired 95 % interval against anelab; queries
-per second; for `open`, how well novelty is told (AUROC), and how many novel queries are called to genus where as many
-known ones are called as each tool calls, and where 90 % are.
+Printed: the share of queries whose species, genus and family is right, with a paired 95 % interval against anelab;
+queries per second; for `open`, how well novelty is told (AUROC), and how many novel queries are called to genus where
+as many known ones are called as each tool calls, and where 90 % are.
 """
 
 import argparse
@@ -85,13 +87,17 @@ def make_set(kind: str, sequences: SequenceArray, taxonomy: Taxonomy, seed: int,
     return found
 
 
-def write_fasta(path: Path, sequences: SequenceArray, rows: NDArray[np.int64], ending: Callable[[int], str] | None = None) -> None:
+def write_fasta(
+    path: Path, sequences: SequenceArray, rows: NDArray[np.int64], ending: Callable[[int], str] | None = None
+) -> None:
     path.write_text("".join(f">r{row}{ending(int(row)) if ending else ''}\n{sequences[int(row)]}\n" for row in rows))
 
 
 def lineage_text(taxonomy: Taxonomy, row: int, mark: str) -> str:
     names = zip(LETTERS, taxonomy.lineage(int(row)), strict=True)
-    return (";" if mark == "__" else ",").join(f"{letter}{mark}{name}" for letter, name in names if name or mark == "__")
+    return (";" if mark == "__" else ",").join(
+        f"{letter}{mark}{name}" for letter, name in names if name or mark == "__"
+    )
 
 
 def run(*words: str | Path, cwd: Path | None = None) -> str:
@@ -135,8 +141,8 @@ def vsearch(item: Set, accepts: int) -> Answer:
     refs, asv, _ = item.files
     out = item.folder / f"vsearch{accepts}.tsv"
     started = time.perf_counter()
-    run("vsearch", "--usearch_global", asv, "--db", refs, "--id", "0.5", "--maxaccepts", str(accepts), "--maxrejects", "64",
-        "--strand", "both", "--threads", str(THREADS), "--userout", out, "--userfields", "query+target+id", "--query_cov", "0.0")  # fmt: skip
+    limits = f"--id 0.5 --maxaccepts {accepts} --maxrejects 64 --strand both --threads {THREADS}".split()
+    run("vsearch", "--usearch_global", asv, "--db", refs, *limits, "--userout", out, "--userfields", "query+target+id")
     seconds = time.perf_counter() - started
     return best_hits(item, out, seconds, version_of("vsearch", "--version"))
 
@@ -146,8 +152,9 @@ def blastn(item: Set) -> Answer:
     out = item.folder / "blast.tsv"
     run("makeblastdb", "-in", refs, "-dbtype", "nucl", "-out", item.folder / "blastdb")
     started = time.perf_counter()
-    run("blastn", "-query", asv, "-db", item.folder / "blastdb", "-max_target_seqs", "5", "-max_hsps", "1", "-num_threads",
-        str(THREADS), "-outfmt", "6 qseqid sseqid bitscore", "-out", out)  # fmt: skip
+    limits = f"-max_target_seqs 5 -max_hsps 1 -num_threads {THREADS}".split()
+    columns = ("-outfmt", "6 qseqid sseqid bitscore")
+    run("blastn", "-query", asv, "-db", item.folder / "blastdb", *limits, *columns, "-out", out)
     return best_hits(item, out, time.perf_counter() - started, version_of("blastn", "-version"))
 
 
@@ -178,8 +185,8 @@ def sintax(item: Set, sequences: SequenceArray, cutoff: float = 0.8) -> Answer:
     names = {code: re.sub("[,;:()]", " ", name) for code, name in enumerate(item.taxonomy.names[SPECIES])}
     write_fasta(db, sequences, item.references, lambda row: f";tax={sintax_text(item.taxonomy, row, names)};")
     started = time.perf_counter()
-    run("vsearch", "--sintax", item.files[1], "--db", db, "--tabbedout", out, "--sintax_cutoff", str(cutoff), "--strand", "both",
-        "--threads", "1", "--randseed", "1")  # fmt: skip
+    limits = f"--sintax_cutoff {cutoff} --strand both --threads 1 --randseed 1".split()
+    run("vsearch", "--sintax", item.files[1], "--db", db, "--tabbedout", out, *limits)
     seconds = time.perf_counter() - started
     first: dict[str, int] = {}
     for row in item.references[::-1].tolist():
@@ -224,7 +231,10 @@ def report(item: Set, answers: dict[str, Answer]) -> None:
             hits, against = right(item, answer, rank), right(item, base, rank)
             drawn = rng.integers(0, len(hits), (RESAMPLES, len(hits)))
             low, high = np.quantile((against - hits)[drawn].mean(axis=1), [0.025, 0.975])
-            texts.append(f"{RANKS[rank]} {hits.mean():.4f}" + ("" if name == "anelab" else f" (anelab {low:+.4f} to {high:+.4f})"))
+            texts.append(
+                f"{RANKS[rank]} {hits.mean():.4f}"
+                + ("" if name == "anelab" else f" (anelab {low:+.4f} to {high:+.4f})")
+            )
         print(f"{name:12} {', '.join(texts)}; {len(item.queries) / answer.seconds:,.0f} queries/s; {answer.version}")
         if item.novel.any():
             print("            ", open_text(item, answer, base))
@@ -262,7 +272,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for kind in given.sets:
             item = make_set(kind, sequences, taxonomy, given.seed, Path(scratch, kind))
-            print(f"{kind}, seed {given.seed}: {len(item.references):,} references, {len(item.queries):,} queries, {item.novel.sum():,} novel")
+            print(
+                f"{kind}, seed {given.seed}: {len(item.references):,} references, {len(item.queries):,} queries, "
+                f"{item.novel.sum():,} novel"
+            )
             export = given.model or trained(item, Path.cwd(), settings)
             answers = {"anelab": ours(item, export)}
             tools: dict[str, Callable[[], Answer]] = {

@@ -96,7 +96,8 @@ class DNATransformerEmbedder(PooledNet):
 
 
 class DNAAutoencoder(Autoencoder):
-    """Ids and mask, [n, L], to `latent` [n, latent_dim] and the scores of every token at every place, [n, L, vocabulary]."""
+    """Ids and mask, [n, L], to `latent` [n, latent_dim] and the scores of every token at every place, [n, L,
+    vocabulary]."""
 
     def __init__(
         self, vocab_size: int, embedding_dim: int = 128, latent_dim: int = 64, num_layers: int = 2, dropout: float = 0.1
@@ -109,11 +110,13 @@ class DNAAutoencoder(Autoencoder):
 
 
 class DNAContrastiveModel(nn.Module):
-    """A backbone with `dimension`, and a projection head; `forward` gives projections [n, projection_dim] of length 1."""
+    """A backbone with `dimension`, and a projection head; `forward` gives projections [n, projection_dim] of length
+    1."""
 
-    def __init__(self, backbone_model: nn.Module, projection_dim: int = 128, temperature: float = 0.1) -> None:
+    def __init__(self, backbone_model: Any, projection_dim: int = 128, temperature: float = 0.1) -> None:
         super().__init__()
-        self.backbone, self.temperature = backbone_model, temperature
+        self.backbone: nn.Module = backbone_model
+        self.temperature = temperature
         self.head = ProjectionHead(int(backbone_model.dimension), projection_dim)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -252,7 +255,9 @@ class EmbeddingTrainer:
         embed: Any = getattr(self.model, "get_embeddings", self.model)
         self.model.eval()
         with torch.inference_mode():
-            parts = [embed(*self._moved(batch)).float().cpu() for batch in Batches(data, np.arange(len(data)), batch_size)]
+            parts = [
+                embed(*self._moved(batch)).float().cpu() for batch in Batches(data, np.arange(len(data)), batch_size)
+            ]
         found: Array = torch.cat(parts).numpy() if parts else np.empty((0, 0), np.float32)
         return found
 
@@ -297,5 +302,3 @@ class Batches:
     def _of(self, rows: Array) -> Iterator[dict[str, Any]]:
         for start in range(0, len(rows), self.batch_size):
             yield self.data.get_batch(rows[start : start + self.batch_size])
-
-

@@ -106,7 +106,9 @@ class TestEdnaCnn(TestEdna):
     def config(self) -> WorkloadConfig:
         kmers = "edna.model.tokenizer={kmer_size: 3, canonical: false}"
         chunks = "edna.model.contrastive.chunk=64"
-        return tiny("edna.model.backbone=cnn", "edna.model.layers=1", "edna.model.pooling=max", kmers, chunks).section("edna")
+        return tiny("edna.model.backbone=cnn", "edna.model.layers=1", "edna.model.pooling=max", kmers, chunks).section(
+            "edna"
+        )
 
 
 class TestEdnaAutoencoder(TestEdna):

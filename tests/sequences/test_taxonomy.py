@@ -93,7 +93,7 @@ def test_headers_tell_taxa(header: tuple[str, str], lineage: tuple[str, ...]) ->
 def test_labels_are_joined_by_id_and_a_missing_one_is_an_error() -> None:
     known = {"a": DANIO, "b": NOTHING}
     assert join_labels(["b", "a"], known, "x.fasta") == [NOTHING, DANIO]
-    with pytest.raises(AnelabError, match="x.fasta: 2 of 3 sequences have no label, such as c, d"):
+    with pytest.raises(AnelabError, match=r"x\.fasta: 2 of 3 sequences have no label, such as c, d"):
         join_labels(["a", "c", "d"], known, "x.fasta")
 
 

@@ -26,10 +26,12 @@ MODEL_HELP = "A registered version, the folder of an export, or a file of edna."
 OUT_HELP = "File for the embeddings, in the order of the sequences: .parquet (id, embedding) or .npy."
 INDEX_MODEL_HELP = f"{MODEL_HELP} {KMERS}: no model, search by counts of k-mers."
 LABELS_HELP = (
-    "Table of taxa, joined by sequence id: TSV or CSV with a lineage (d__...;p__...;..., or names between semicolons), a "
-    "column of each rank, or a label. Default: the headers tell."
+    "Table of taxa, joined by sequence id: TSV or CSV with a lineage (d__...;p__...;..., or names between semicolons), "
+    "a column of each rank, or a label. Default: the headers tell."
 )
-CONFIDENCE_HELP = "Leave ranks empty that are less sure than this; 0 empties nothing. Default: as the index was calibrated."
+CONFIDENCE_HELP = (
+    "Leave ranks empty that are less sure than this; 0 empties nothing. Default: as the index was calibrated."
+)
 
 
 @COMMANDS.command(epilog=f"Example: anelab edna embed genes.fasta.gz -o genes.parquet. {EVERYWHERE}")
@@ -65,8 +67,8 @@ def index(
 ) -> None:
     """Make references searchable, and learn from them how sure a taxon is.
 
-    The learned embedding is compared with counts of k-mers on these references, each left out in turn; the better one is
-    kept.
+    The learned embedding is compared with counts of k-mers on these references, each left out in turn; the better one
+    is kept.
     """
     from anelab.inference.edna.build import build_index
     from anelab.inference.edna.index import check_folder, write_index
@@ -90,15 +92,17 @@ def assign(
     ctx: typer.Context,
     sequences: Sequences,
     index: Annotated[Path, typer.Option(metavar="FOLDER", help="What `anelab edna index` made.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File for the table. - is standard output; .gz: compressed.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for the table. - is standard output; .gz: compressed.")
+    ],
     min_confidence: Annotated[float | None, typer.Option(help=CONFIDENCE_HELP, min=0, max=1)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the taxa of sequences: a row for each, in the order of the input, duplicates included.
 
-    Columns: query, domain to species, confidence (of the lowest rank that has a name), nearest, similarity (share of 8-mers),
-    ties (all species that are equally near), novelty (the chance that its genus is not among the references), verdict:
-    called, novel, ambiguous, too short, off-target.
+    Columns: query, domain to species, confidence (of the lowest rank that has a name), nearest, similarity (share of
+    8-mers), ties (all species that are equally near), novelty (the chance that its genus is not among the references),
+    verdict: called, novel, ambiguous, too short, off-target.
     """
     from anelab.inference.edna.assign import assign_all
     from anelab.inference.edna.index import open_index
@@ -124,5 +128,3 @@ def _vectors(ctx: typer.Context, model: str, timeout: float) -> "Iterator[Vector
         return
     with open_embedder(ctx.obj.workspace, model, timeout) as embedder:
         yield embedder
-
-

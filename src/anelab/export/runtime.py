@@ -18,6 +18,8 @@ from anelab.learning.base import Arrays, Predictor
 from anelab.texts import printable
 
 ROWS_AT_ONCE = 4096
+SEQUENCES_AT_ONCE = 64
+"""Of rows of any length: what is computed of each place is kept for all of them."""
 MOST_REASON = 1000
 """Characters of what ONNX Runtime says."""
 CPU = "CPUExecutionProvider"
@@ -118,6 +120,8 @@ def session_predictor(
     if any(shape and shape[0] is not None for shape in shapes.values()):
         check_slab_size(shapes.values(), 8, f"{path}: the model")
         return in_slabs([Bucket(run, shapes)], f"{path}: the model")
+    if any(None in shape[1:] for shape in shapes.values()):
+        batch_rows = min(batch_rows, SEQUENCES_AT_ONCE)
 
     def predict(arrays: Arrays) -> Arrays:
         rows = len(arrays[next(iter(shapes))])

@@ -99,13 +99,13 @@ class SequenceArray:
     def digests(self) -> list[bytes]:
         """16 bytes for each sequence; equal ones have the same."""
         bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
-        data = memoryview(np.ascontiguousarray(self.letters))
+        data = self.letters.tobytes()
         return [hashlib.blake2b(data[start:end], digest_size=16).digest() for start, end in bounds]
 
     def digest(self) -> str:
         """sha256 of all of them in their order."""
-        found = hashlib.sha256(np.ascontiguousarray(self.offsets).tobytes())
-        found.update(np.ascontiguousarray(self.letters))
+        found = hashlib.sha256(self.offsets.tobytes())
+        found.update(self.letters.tobytes())
         return found.hexdigest()
 
 

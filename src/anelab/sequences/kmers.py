@@ -31,7 +31,7 @@ def kmer_codes(letters: Bytes, k: int, canonical: bool = False) -> "tuple[Codes,
     odd = bits == 4
     if odd.any():
         before = np.concatenate([[0], np.cumsum(odd)])
-        valid = before[k:] == before[: len(before) - k]
+        valid = before[k : k + places] == before[:places]
     else:
         valid = np.ones(places, bool)
     forward = _rolled((bits & 3).astype(np.uint32), k, False)

@@ -80,7 +80,7 @@ class KmerSets:
         table = np.zeros(len(canonical_ranks(self.k)[1]), bool)
         found = np.zeros(rows.shape, np.int64)
         starts, sizes = others.offsets[:-1], others.sizes
-        for place, wanted in enumerate(rows):
+        for place, wanted in enumerate(rows if rows.size else ()):
             own = self.codes[self.offsets[place] : self.offsets[place + 1]]
             table[own] = True
             begins, counts = starts[wanted], sizes[wanted]
@@ -94,4 +94,5 @@ class KmerSets:
     def containment(self, others: "KmerSets", rows: NDArray[Any]) -> NDArray[np.float32]:
         """Float [n, m]: of `shared`, the share of the smaller of both sets."""
         smaller = np.minimum(self.sizes[:, None], others.sizes[rows])
-        return (self.shared(others, rows) / np.maximum(smaller, 1)).astype(np.float32)
+        found: NDArray[np.float32] = (self.shared(others, rows) / np.maximum(smaller, 1)).astype(np.float32)
+        return found

@@ -19,12 +19,23 @@ SPECIES, GENUS, FAMILY = 6, 5, 4
 LETTERS = {"d": 0, "k": 0, "p": 1, "c": 2, "o": 3, "f": 4, "g": 5, "s": 6}
 """Of QIIME's `d__` and SINTAX's `d:`; a kingdom stands where a domain does."""
 COLUMNS = {**{name: place for place, name in enumerate(RANKS)}, "kingdom": 0, "superkingdom": 0}
-ID_COLUMNS = ("feature id", "featureid", "id", "sequence_id", "seqid", "accession", "name", "query", "#otu id", "otu id")
+ID_COLUMNS = (
+    "feature id",
+    "featureid",
+    "id",
+    "sequence_id",
+    "seqid",
+    "accession",
+    "name",
+    "query",
+    "#otu id",
+    "otu id",
+)
 TAXON_COLUMNS = ("taxon", "taxonomy", "lineage")
 LABEL_COLUMNS = ("label", "class_label", "species_name", "scientific_name")
 NO_NAMES = {"", "na", "n/a", "nan", "none", "null", "unassigned", "unclassified", "unidentified", "unknown"}
 PREFIX = re.compile(r"\s*([a-z])__(.*)", re.IGNORECASE | re.DOTALL)
-SINTAX = re.compile(r"\btax=([^;\s]+)")
+SINTAX = re.compile(r"\btax=([^;]+)")
 Lineage = tuple[str, ...]
 """Seven names; an empty one is not known."""
 NOTHING: Lineage = ("",) * len(RANKS)
@@ -105,8 +116,8 @@ def _finished(names: Sequence[str]) -> Lineage:
 
 
 def lineage_of_header(name: str, description: str) -> Lineage:
-    """Of a record: `tax=d:...,p:...;` (SINTAX), a lineage of QIIME, or a description that begins with genus and species.
-    Empty if it is none of them."""
+    """Of a record: `tax=d:...,p:...;` (SINTAX), a lineage of QIIME, or a description that begins with genus and
+    species. Empty if it is none of them."""
     both = f"{name} {description}"
     if found := SINTAX.search(both):
         return parse_lineage(found[1])
@@ -118,8 +129,9 @@ def lineage_of_header(name: str, description: str) -> Lineage:
 
 
 def read_lineages(path: Path) -> dict[str, Lineage]:
-    """By sequence id: of a TSV or CSV table, compressed or not, with a column of ids and one of lineages, or one of each
-    rank, or one of labels. Without a header, the first column has ids and the second lineages. Raises AnelabError."""
+    """By sequence id: of a TSV or CSV table, compressed or not, with a column of ids and one of lineages, or one of
+    each rank, or one of labels. Without a header, the first column has ids and the second lineages. Raises
+    AnelabError."""
     data = b"".join(read_bytes(path))
     if (found := other_format(data)) or b"\0" in data[:4096]:
         raise AnelabError(f"{path}: this is {found or 'no text'}, not a table of labels and not FASTA or FASTQ")
@@ -141,7 +153,9 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells of the lines that are not empty."""
     head = text.partition("\n")[0]
     comma = "\t" not in head and "," in head
-    reader = csv.reader(io.StringIO(text), delimiter="," if comma else "\t", quoting=csv.QUOTE_MINIMAL if comma else csv.QUOTE_NONE)
+    reader = csv.reader(
+        io.StringIO(text), delimiter="," if comma else "\t", quoting=csv.QUOTE_MINIMAL if comma else csv.QUOTE_NONE
+    )
     for cells in reader:
         if cells and not (cells[0].startswith("#q2:") or not "".join(cells).strip()):
             yield reader.line_num, cells
@@ -154,7 +168,9 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
     if key is None:
         return {}
     for kind, known in (("taxon", TAXON_COLUMNS), ("label", LABEL_COLUMNS)):
-        if kind == "label" and (ranks := {f"rank {COLUMNS[name]}": at for at, name in enumerate(names) if name in COLUMNS}):
+        if kind == "label" and (
+            ranks := {f"rank {COLUMNS[name]}": at for at, name in enumerate(names) if name in COLUMNS}
+        ):
             return {"id": key, **ranks}
         place = next((names.index(name) for name in known if name in names), None)
         if place is not None:
@@ -183,7 +199,7 @@ def join_labels(names: Sequence[str], lineages: Mapping[str, Lineage], where: st
     if missing:
         shown = ", ".join(missing[:3])
         raise AnelabError(
-            f"{where}: {len(missing):,} of {len(names):,} sequences have no label, such as {shown}; the ids of both files "
-            "must be the same words (a sequence's id ends at the first space)"
+            f"{where}: {len(missing):,} of {len(names):,} sequences have no label, such as {shown}; the ids of both "
+            "files must be the same words (a sequence's id ends at the first space)"
         )
     return [lineages[name] for name in names]

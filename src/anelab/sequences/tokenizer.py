@@ -42,14 +42,14 @@ class DNATokenizer:
     letters; "both", the letters and then the k-mers of the same bases. The bases behind the last k-mer, fewer than
     `stride`, have no k-mer.
 
-    With `add_special_tokens` a sequence is `[CLS] tokens [SEP]`, and of "both" `[CLS] letters [SEP] k-mers [SEP]`, where
-    segment ids are 0 up to the first [SEP] and 1 behind it. Without, there are the tokens alone.
+    With `add_special_tokens` a sequence is `[CLS] tokens [SEP]`, and of "both" `[CLS] letters [SEP] k-mers [SEP]`,
+    where segment ids are 0 up to the first [SEP] and 1 behind it. Without, there are the tokens alone.
 
     Ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3; then A, C, G, T, unless it is "kmer"; then the k-mers in the order of the
     alphabet, unless it is "char". `canonical`: a k-mer and its reverse complement are one token.
 
-    Lower case is upper case, and U is T. Any other letter, N and IUPAC's among them, is [UNK], and so is each k-mer that
-    has one; with `ambiguous` "error" it is a UsageError instead.
+    Lower case is upper case, and U is T. Any other letter, N and IUPAC's among them, is [UNK], and so is each k-mer
+    that has one; with `ambiguous` "error" it is a UsageError instead.
     """
 
     encoding_type: Encoding = "kmer"
@@ -66,7 +66,9 @@ class DNATokenizer:
         if not 1 <= self.kmer_size <= MOST_K:
             raise UsageError(f"kmer_size must be 1 to {MOST_K} but got {self.kmer_size}")
         if self.encoding_type == "both" and self.kmer_size == 1:
-            raise UsageError("encoding_type both needs a kmer_size of 2 or more: k-mers of 1 base are the letters again")
+            raise UsageError(
+                "encoding_type both needs a kmer_size of 2 or more: k-mers of 1 base are the letters again"
+            )
         if self.stride < 1:
             raise UsageError(f"stride must be 1 or more but got {self.stride}")
         if self.ambiguous not in ("unknown", "error"):
@@ -104,8 +106,8 @@ class DNATokenizer:
     def token_counts(self, bases: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """How many tokens so many bases become, specials included."""
         kmers = np.maximum(bases - self.kmer_size + self.stride, 0) // self.stride
-        counts = {"kmer": kmers, "char": bases, "both": bases + kmers}[self.encoding_type]
-        return counts + self.specials
+        counts: NDArray[np.int64] = {"kmer": kmers, "char": bases, "both": bases + kmers}[self.encoding_type]
+        return counts + np.int64(self.specials)
 
     def most_bases(self, length: int) -> int:
         """Of which the tokens fit into `length` places. Raises UsageError if not even the specials do."""
@@ -202,12 +204,13 @@ class DNATokenizer:
         return kmer_text(int(canonical_ranks(self.kmer_size)[1][code]) if self.canonical else code, self.kmer_size)
 
     def decode_sequence(self, ids: "Sequence[int] | Ids") -> str:
-        """The bases of ids: what was encoded, but for the bases that have no token; N where there was [UNK] and no other
-        k-mer tells, or where a stride longer than k leaves a gap. Raises UsageError for canonical k-mers alone, which
-        do not tell the strand."""
+        """The bases of ids: what was encoded, but for the bases that have no token; N where there was [UNK] and no
+        other k-mer tells, or where a stride longer than k leaves a gap. Raises UsageError for canonical k-mers alone,
+        which do not tell the strand."""
         tokens = [self.token(int(one)) for one in ids if one not in (PAD, CLS, SEP)]
         if self.encoding_type != "kmer":
-            bases = self.most_bases(len(tokens) + self.specials) if self.encoding_type == "both" else len(tokens)
+            both = self.encoding_type == "both" and tokens
+            bases = self.most_bases(len(tokens) + self.specials) if both else len(tokens)
             return "".join("N" if token == "[UNK]" else token for token in tokens[:bases])
         if self.canonical:
             raise UsageError("canonical k-mers do not tell the strand they are of; decode with canonical=False")
@@ -229,8 +232,8 @@ class DNATokenizer:
         stated = (found.schema, dict(found.specials), found.letters, found.vocab_size)
         if stated != (SCHEMA, SPECIALS, LETTERS, made.vocab_size):
             raise AnelabError(
-                f"{path}: has a vocabulary of {found.vocab_size} ids with {dict(found.specials)}, but these settings have "
-                f"{made.vocab_size} with {SPECIALS}; save it again with this version of anelab"
+                f"{path}: has a vocabulary of {found.vocab_size} ids with {dict(found.specials)}, but these settings "
+                f"have {made.vocab_size} with {SPECIALS}; save it again with this version of anelab"
             )
         return made
 

@@ -10,16 +10,19 @@ from anelab.learning.base import AnyWorkload, Arrays, Graph, Predictor, Split
 from anelab.learning.config import WorkloadConfig
 
 ROWS_AT_ONCE = 4096
+SEQUENCES_AT_ONCE = 64
+"""Of rows of any length: what is computed of each place is kept for all of them."""
 
 
 def torch_predictor(module: nn.Module, graph: Graph, device: torch.device | str = "cpu") -> Predictor:
     """Runs `module` in evaluation mode, a few thousand rows at a time."""
     module = module.to(device).eval()
+    together = SEQUENCES_AT_ONCE if graph.buckets else ROWS_AT_ONCE
 
     @torch.inference_mode()
     def predict(inputs: Arrays) -> Arrays:
         columns = [torch.from_numpy(np.ascontiguousarray(inputs[tensor.name])) for tensor in graph.inputs]
-        parts = [_call(module, [part.to(device) for part in slab]) for slab in _slabs(columns)]
+        parts = [_call(module, [part.to(device) for part in slab]) for slab in _slabs(columns, together)]
         joined = [torch.cat(column).float().cpu().numpy() for column in zip(*parts, strict=True)]
         return {tensor.name: array for tensor, array in zip(graph.outputs, joined, strict=True)}
 
@@ -31,9 +34,9 @@ def _call(module: nn.Module, columns: list[torch.Tensor]) -> tuple[torch.Tensor,
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def _slabs(columns: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    for start in range(0, max(len(columns[0]), 1), ROWS_AT_ONCE):
-        yield [column[start : start + ROWS_AT_ONCE] for column in columns]
+def _slabs(columns: list[torch.Tensor], together: int) -> Iterator[list[torch.Tensor]]:
+    for start in range(0, max(len(columns[0]), 1), together):
+        yield [column[start : start + together] for column in columns]
 
 
 def evaluate_module(

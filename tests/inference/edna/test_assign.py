@@ -93,7 +93,11 @@ def test_order_and_duplicates_are_kept_and_both_strands_are_tried(files: Files) 
 def test_all_species_that_are_equally_near_are_told(files: Files, tmp_path: Path) -> None:
     name = files.references[0]
     other = Files(files.home, tmp_path)
-    twin = next(one for one in other.references if other.taxa[one][5] == other.taxa[name][5] and other.taxa[one][6] != other.taxa[name][6])
+    twin = next(
+        one
+        for one in other.references
+        if other.taxa[one][5] == other.taxa[name][5] and other.taxa[one][6] != other.taxa[name][6]
+    )
     other.sequences[twin] = other.sequences[name]
     other.fasta("refs.fasta", other.references)
     assert other.make_index("--model", "kmers").returncode == 0
@@ -137,7 +141,11 @@ def test_an_index_needs_nothing_but_its_folder_and_notices_damage(files: Files, 
     with (copy / "taxa.npy").open("ab") as handle:
         handle.write(b"x")
     query = files.fasta("one.fasta", files.held[:1])
-    for folder, says in ((copy, "taxa.npy: is missing or changed"), (tmp_path, "is no index"), (tmp_path / "no", "is no index")):
+    for folder, says in (
+        (copy, "taxa.npy: is missing or changed"),
+        (tmp_path, "is no index"),
+        (tmp_path / "no", "is no index"),
+    ):
         done = anelab(files.home, "edna", "assign", str(query), "--index", str(folder), "-o", str(tmp_path / "out.tsv"))
         assert (done.returncode, says in done.stderr) == (1, True), done.stderr
         assert not (tmp_path / "out.tsv").exists()
@@ -161,7 +169,10 @@ def test_both_strands_have_one_embedding_to_the_last_bit(files: Files, tmp_path:
     turned = SequenceArray.of([files.sequences[name] for name in files.held]).reverse_complement()
     other = tmp_path / "turned.fasta"
     other.write_text("".join(f">{name}\n{text}\n" for name, text in zip(files.held, turned, strict=True)))
-    there, back = (embedded(files, tmp_path / f"{n}.npy", path) for n, path in enumerate((files.fasta("held.fasta", files.held), other)))
+    there, back = (
+        embedded(files, tmp_path / f"{n}.npy", path)
+        for n, path in enumerate((files.fasta("held.fasta", files.held), other))
+    )
     np.testing.assert_array_equal(there, back)
 
 

@@ -27,10 +27,10 @@ LIKELY = 0.5
 
 @dataclass(frozen=True)
 class Assigned:
-    """Of n queries: `taxa`, texts [n, 7]; `confidence`, that of the lowest rank that has a name, 0 without any; `nearest`,
-    the name of a reference; `similarity`, the share of 8-mers that it has in common with the query; `ties`, the species
-    that are as near, with ';' between them; `novelty`, the chance that the genus is none of the references'; `verdict`,
-    one of VERDICTS."""
+    """Of n queries: `taxa`, texts [n, 7]; `confidence`, that of the lowest rank that has a name, 0 without any;
+    `nearest`, the name of a reference; `similarity`, the share of 8-mers that it has in common with the query; `ties`,
+    the species that are as near, with ';' between them; `novelty`, the chance that the genus is none of the
+    references'; `verdict`, one of VERDICTS."""
 
     queries: list[str]
     taxa: list[tuple[str, ...]]
@@ -55,9 +55,7 @@ def assign_all(index: Index, blocks: Iterable[Records], min_confidence: float | 
         yield assign(index, block.names, block.sequences, min_confidence)
 
 
-def assign(
-    index: Index, names: list[str], sequences: SequenceArray, min_confidence: float | None = None
-) -> Assigned:
+def assign(index: Index, names: list[str], sequences: SequenceArray, min_confidence: float | None = None) -> Assigned:
     """`min_confidence`: ranks that are less sure are left empty; 0 empties nothing; None is the index's own."""
     least = index.judgement.min_confidence if min_confidence is None else min_confidence
     points = points_of(index.vectors, sequences)

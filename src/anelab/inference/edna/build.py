@@ -34,8 +34,8 @@ def build_index(
     seed: int = 0,
     on_progress: OnProgress = lambda text: None,
 ) -> Index:
-    """Of distinct sequences with their taxa. Without `embedder` k-mer counts are what is searched by. Raises AnelabError
-    for too few references."""
+    """Of distinct sequences with their taxa. Without `embedder` k-mer counts are what is searched by. Raises
+    AnelabError for too few references."""
     if len(names) < FEWEST:
         raise AnelabError(f"an index needs at least {FEWEST} references but got {len(names)}; give more")
     taxonomy, sets = Taxonomy.of(lineages), KmerSets.of(sequences, K)

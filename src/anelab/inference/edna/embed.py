@@ -63,7 +63,8 @@ class Embedder:
         sums = np.zeros((len(sequences), self.dimension), np.float32)
         np.add.at(sums, owner, found)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        return sums / np.maximum(lengths, 1e-12)
+        answer: Embeddings = sums / np.maximum(lengths, 1e-12)
+        return answer
 
     def _embedded(self, sequences: SequenceArray) -> Embeddings:
         """By length, so that rows of a call are padded little."""

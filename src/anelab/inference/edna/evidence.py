@@ -32,8 +32,8 @@ class Hidden:
 def evidence(
     found: Neighbours, among: Neighbours, codes: NDArray[Any], sizes: Rows, hidden: Hidden | None = None
 ) -> Values:
-    """Float [n, FEATURES] for one rank. `found`: of the queries; `among`: of each reference, itself left out; `codes`, int
-    [references]: the taxon of each at this rank; `sizes`, int [n]: k-mers of each query."""
+    """Float [n, FEATURES] for one rank. `found`: of the queries; `among`: of each reference, itself left out; `codes`,
+    int [references]: the taxon of each at this rank; `sizes`, int [n]: k-mers of each query."""
     nearest = np.maximum(found.rows[:, 0], 0)
     taxon = codes[nearest]
     alike = (_codes_of(found.rows, codes) == taxon[:, None]) & (taxon >= 0)[:, None]
@@ -64,7 +64,9 @@ def _codes_of(rows: Rows, codes: NDArray[Any]) -> NDArray[Any]:
     return np.where(rows >= 0, codes[np.maximum(rows, 0)], -2)
 
 
-def _around(around: Neighbours, codes: NDArray[Any], taxon: NDArray[Any], hidden: Hidden | None) -> tuple[Scores, Scores]:
+def _around(
+    around: Neighbours, codes: NDArray[Any], taxon: NDArray[Any], hidden: Hidden | None
+) -> tuple[Scores, Scores]:
     """Of each nearest reference its similarity to the nearest other one of its taxon, -1 if none is among its
     neighbours, and to the nearest of another taxon, or to the last neighbour, if all are of its own."""
     theirs = _codes_of(around.rows, codes)
@@ -84,4 +86,7 @@ def _distinct(found: Neighbours, codes: NDArray[Any]) -> Values:
     """How many taxa are among those that are near."""
     near = (found.rows >= 0) & (found.score >= found.score[:, :1] - NEAR)
     theirs = np.sort(np.where(near, _codes_of(found.rows, codes), -3), axis=1)
-    return ((np.diff(theirs, axis=1) != 0) & (theirs[:, 1:] > -3)).sum(axis=1) + (theirs[:, 0] > -3).astype(np.float64)
+    answer: Values = ((np.diff(theirs, axis=1) != 0) & (theirs[:, 1:] > -3)).sum(axis=1) + (theirs[:, 0] > -3).astype(
+        np.float64
+    )
+    return answer

@@ -143,5 +143,3 @@ def _vectors(workspace: "Callable[[], Workspace]", folder: Path, facts: dict[str
         return
     with open_embedder(workspace, str(folder / MODEL)) as embedder:
         yield embedder
-
-

@@ -42,18 +42,21 @@ class _Left:
         """At a rank, with `left` left out."""
         codes = self.taxonomy.codes[:, left][self.rows] if left >= 0 else np.full(len(self.rows), -1)
         hidden = Hidden(self.rows, self.taxonomy.codes[:, left] if left >= 0 else None, codes)
-        return evidence(
-            self.neighbours(left), self.among, self.taxonomy.codes[:, rank], self.sample.sets.sizes, hidden
-        )
+        return evidence(self.neighbours(left), self.among, self.taxonomy.codes[:, rank], self.sample.sets.sizes, hidden)
 
     def is_right(self, rank: int, left: int) -> NDArray[np.bool_]:
         codes, found = self.taxonomy.codes[:, rank], self.neighbours(left)
         nearest = np.where(found.rows[:, 0] >= 0, codes[np.maximum(found.rows[:, 0], 0)], -2)
-        return nearest == codes[self.rows]
+        answer: NDArray[np.bool_] = nearest == codes[self.rows]
+        return answer
 
 
 def judge(
-    points: Points, taxonomy: Taxonomy, among: Neighbours, backwards: Points, seed: int,
+    points: Points,
+    taxonomy: Taxonomy,
+    among: Neighbours,
+    backwards: Points,
+    seed: int,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Judgement:
     """`backwards`: some references read from end to start, which are like nothing."""
@@ -93,7 +96,12 @@ def _novelty(left: _Left) -> tuple[Calibrator, dict[str, Any]]:
     sizes = np.bincount(genus[genus >= 0], minlength=int(genus.max(initial=0)) + 1)
     rows = np.flatnonzero(genus[left.rows] >= 0)
     several = rows[sizes[genus[left.rows[rows]]] > 1]
-    both = np.concatenate([novelty_values(lambda rank: left.evidence(rank, -1))[several], novelty_values(lambda rank: left.evidence(rank, GENUS))[rows]])
+    both = np.concatenate(
+        [
+            novelty_values(lambda rank: left.evidence(rank, -1))[several],
+            novelty_values(lambda rank: left.evidence(rank, GENUS))[rows],
+        ]
+    )
     truth = np.repeat([False, True], [len(several), len(rows)])
     weight = np.where(truth, 1 / max(len(rows), 1), 1 / max(len(several), 1)) * len(truth) / 2
     fitted = Calibrator.fit(both, truth, weight)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from anelab.inference.edna.embed import Embeddings
 from anelab.sequences.profiles import KmerSets
 
-SHORTLIST = 20
+SHORTLIST = 40
+"""Of 20 on fish 12S the species is right for 0.01 of the queries less."""
 K = 8
 COSINE_WEIGHT = 0.05
 """Of the cosine beside the containment: it decides among references that have all k-mers of a short query."""

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-
 from anelab.errors import UsageError
 from anelab.files import replacing
 from anelab.inference.edna.assign import COLUMNS, VERDICTS, Assigned
@@ -71,5 +70,3 @@ def write_assignments(path: Path, parts: Iterable[Assigned]) -> dict[str, int]:
             counts.update(part.verdict)
             handle.write("".join("\t".join(row) + "\n" for row in part.rows()).encode())
     return {verdict: counts[verdict] for verdict in VERDICTS}
-
-

@@ -5,6 +5,7 @@ plain operators throughout: ONNX opset 13 and Core ML take them.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ def pooled(values: Tensor, mask: Tensor, kind: str) -> Tensor:
     """[n, L, width] to [n, width], over the places where mask, [n, L], is 1; zeros where there are none."""
     here = mask.to(values.dtype)[:, :, None]
     if kind == "max":
-        return (values * here + NOTHING * (1 - here)).amax(dim=1) * here.amax(dim=1)
-    return (values * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+        highest: Tensor = (values * here + NOTHING * (1 - here)).amax(dim=1) * here.amax(dim=1)
+        return highest
+    mean: Tensor = (values * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+    return mean
 
 
 class KmerNet(nn.Module):
@@ -29,13 +32,14 @@ class KmerNet(nn.Module):
         self.table = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.table.weight, std=1.0)
         sizes, layers = [width, *hidden], list[nn.Module]()
-        for size, following in zip(sizes, sizes[1:], strict=False):
+        for size, following in pairwise(sizes):
             layers += [nn.Linear(size, following), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], dimension))
         self.norm = nn.BatchNorm1d(width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.layers(self.norm(self.mean(ids, mask)))
+        answer: Tensor = self.layers(self.norm(self.mean(ids, mask)))
+        return answer
 
     def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
         """[n, width]. By counts of tokens and one product, which trains ten times as fast as a gather."""
@@ -52,7 +56,8 @@ class KmerForm(nn.Module):
         self.net = net
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.net.layers(self.net.norm(pooled(self.net.table(ids), mask, "mean")))
+        answer: Tensor = self.net.layers(self.net.norm(pooled(self.net.table(ids), mask, "mean")))
+        return answer
 
 
 class Convolutions(nn.Module):
@@ -69,7 +74,8 @@ class Convolutions(nn.Module):
         values = self.table(ids).transpose(1, 2) * here
         for block in self.blocks:
             values = (values + block(values)) * here
-        return values.transpose(1, 2)
+        answer: Tensor = values.transpose(1, 2)
+        return answer
 
 
 def _block(width: int, kernel: int, dropout: float) -> nn.Sequential:
@@ -95,7 +101,8 @@ class Attention(nn.Module):
             for part in (self.query, self.key, self.value)
         )
         scores = query @ key.transpose(2, 3) * self.size**-0.5 + self._distances(length, values) + bias
-        return self.out((scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(n, length, width))
+        answer: Tensor = self.out((scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(n, length, width))
+        return answer
 
     def _distances(self, length: int, like: Tensor) -> Tensor:
         """[heads, L, L]"""
@@ -123,7 +130,8 @@ class Transformer(nn.Module):
         for place, (attend, feed) in enumerate(zip(self.attention, self.feed_forward, strict=True)):
             values = values + self.drop(attend(self.norms[2 * place](values), bias))
             values = values + self.drop(feed(self.norms[2 * place + 1](values)))
-        return self.norms[-1](values)
+        answer: Tensor = self.norms[-1](values)
+        return answer
 
 
 def _feed_forward(width: int, dropout: float) -> nn.Sequential:
@@ -140,7 +148,8 @@ class PooledNet(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         values = self.places(ids, mask)
-        return self.out(values[:, 0] if self.pooling == "cls" else pooled(values, mask, self.pooling))
+        answer: Tensor = self.out(values[:, 0] if self.pooling == "cls" else pooled(values, mask, self.pooling))
+        return answer
 
 
 class Autoencoder(nn.Module):
@@ -156,11 +165,13 @@ class Autoencoder(nn.Module):
 
     def latents(self, ids: Tensor, mask: Tensor) -> Tensor:
         """[n, L, latent]"""
-        return self.narrow(self.encoder(ids, mask))
+        answer: Tensor = self.narrow(self.encoder(ids, mask))
+        return answer
 
     def reconstruct(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Scores of every token at every place, [n, L, vocabulary]."""
-        return self.decoder(self.latents(ids, mask))
+        answer: Tensor = self.decoder(self.latents(ids, mask))
+        return answer
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         return pooled(self.latents(ids, mask), mask, self.pooling)
@@ -173,10 +184,12 @@ class TiedStrands(nn.Module):
     def __init__(self, net: nn.Module, other: Tensor) -> None:
         super().__init__()
         self.net = net
+        self.other: Tensor
         self.register_buffer("other", other.to(torch.int32), persistent=False)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         length = ids.shape[1]
         places = (mask.sum(dim=1, keepdim=True) - 1 - torch.arange(length, device=ids.device)) % length
         turned = self.other[ids.long()].gather(1, places.long())  # padding stays behind
-        return (self.net(ids, mask) + self.net(turned, mask)) / 2
+        answer: Tensor = (self.net(ids, mask) + self.net(turned, mask)) / 2
+        return answer

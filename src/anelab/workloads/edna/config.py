@@ -74,7 +74,7 @@ class ModelConfig(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     max_length: int = Field(512, ge=16)
     width: int = Field(64, ge=4)
-    hidden: list[int] = [512]
+    hidden: list[int] = Field([512])
     dimension: int = Field(128, ge=2)
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)

@@ -60,7 +60,7 @@ def backward_in_chunks(
         backward((embed(*part) * gradient).sum())
     torch.set_rng_state(after)
     if heads:
-        backward(sum((head * gradient).sum() for head, gradient in zip(heads, of_heads, strict=True)))
+        backward(torch.stack([(one * gradient).sum() for one, gradient in zip(heads, of_heads, strict=True)]).sum())
     return loss.detach()
 
 

@@ -29,7 +29,9 @@ def build_backbone(config: ModelConfig, vocabulary: int) -> nn.Module:
         case "kmer":
             return KmerNet(vocabulary, width, config.hidden, dimension, config.dropout)
         case "cnn":
-            return PooledNet(Convolutions(vocabulary, width, config.layers, config.dropout), width, dimension, config.pooling)
+            return PooledNet(
+                Convolutions(vocabulary, width, config.layers, config.dropout), width, dimension, config.pooling
+            )
         case "transformer":
             places = Transformer(vocabulary, width, config.layers, config.heads, config.dropout)
             return PooledNet(places, width, dimension, config.pooling)
@@ -50,7 +52,8 @@ class EdnaNet(nn.Module):
             self.net = TiedStrands(self.net, other_strand(tokenizer))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.net(ids, mask)
+        answer: Tensor = self.net(ids, mask)
+        return answer
 
     def contrastive_step(self, batch: Mapping[str, Tensor], backward: Callable[[Tensor], None]) -> dict[str, Tensor]:
         """`ids` and `mask` [n, 2, L]: two views of each row; `label` [n], `taxon` [n]."""
@@ -101,5 +104,3 @@ def other_strand(tokenizer: DNATokenizer) -> Tensor:
     turned = list(SequenceArray.of(texts).reverse_complement())
     known = tokenizer.vocabulary
     return torch.tensor([*range(FIRST), *(known[text] for text in turned)])
-
-

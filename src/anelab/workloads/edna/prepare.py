@@ -1,5 +1,6 @@
 """FASTA or FASTQ and tables of taxa to distinct, labelled, split sequences, and the card that says what was found."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,15 +50,15 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     parts = split_sequences(config, labelled.sequences, taxonomy)
     for name in SPLITS:
         _write(out, name, labelled.sequences, taxonomy, parts)
-    write_json(out / "taxa.json", {rank: names for rank, names in zip(RANKS, taxonomy.names, strict=True)})
+    write_json(out / "taxa.json", dict(zip(RANKS, taxonomy.names, strict=True)))
     return _card(config, labelled, taxonomy, parts)
 
 
 def _write(out: Path, name: str, sequences: SequenceArray, taxonomy: Taxonomy, parts: Parts) -> None:
     rows = parts.rows[name]
     chosen = sequences.take(rows)
-    arrays = {"letters": chosen.letters, "offsets": chosen.offsets, "taxa": taxonomy.codes[rows]}
-    for part, array in {**arrays, "kind": parts.kinds[name]}.items():
+    arrays: dict[str, NDArray[Any]] = {"letters": chosen.letters, "offsets": chosen.offsets}
+    for part, array in {**arrays, "taxa": taxonomy.codes[rows], "kind": parts.kinds[name]}.items():
         np.save(out / f"{name}.{part}.npy", array)
 
 
@@ -67,7 +68,9 @@ def read_labelled(files: Sequence[Path]) -> Labelled:
     tables = [path for path in files if not is_sequences(path)]
     sources = [path for path in files if path not in tables]
     if not sources:
-        raise AnelabError("edna.data.source names no FASTA or FASTQ file; give one, and a table of taxa if headers have none")
+        raise AnelabError(
+            "edna.data.source names no FASTA or FASTQ file; give one, and a table of taxa if headers have none"
+        )
     lineages: dict[str, Lineage] = {}
     for path in tables:
         lineages |= read_lineages(path)
@@ -83,8 +86,7 @@ def read_labelled(files: Sequence[Path]) -> Labelled:
 
 
 def _repeated(names: Sequence[str]) -> str:
-    seen: set[str] = set()
-    twice = next(name for name in names if name in seen or seen.add(name))
+    twice = next(name for name, count in Counter(names).items() if count > 1)
     return f"two sequences have the id {twice}; labels are joined by id, so each must have its own"
 
 

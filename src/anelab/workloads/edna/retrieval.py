@@ -28,8 +28,8 @@ def retrieval_rows(embedding: Array, targets: Arrays) -> dict[str, Array]:
 
 
 def rows_of_scores(scores: Scores, targets: Arrays) -> dict[str, Array]:
-    """`hitK_RANK`, bool [n]: whether one of the K nearest references but itself has the row's taxon; `similarity` to the
-    nearest; `decision`, its species, of equally near ones that with the lowest number."""
+    """`hitK_RANK`, bool [n]: whether one of the K nearest references but itself has the row's taxon; `similarity` to
+    the nearest; `decision`, its species, of equally near ones that with the lowest number."""
     references = np.flatnonzero(targets["kind"] == REFERENCE)
     found, similarity = nearest(scores, len(targets["kind"]), references)
     rows: dict[str, Array] = {"similarity": similarity[:, 0]}

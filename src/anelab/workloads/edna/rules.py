@@ -61,5 +61,3 @@ def fit_naive_bayes(profiles: Array, labels: Array) -> tuple[NDArray[np.float32]
 def _sequences(split: Split) -> SequenceArray:
     found: SequenceArray = split.context.take(split.targets["row"])
     return found
-
-

@@ -32,7 +32,7 @@ def simulate_genes(config: SimulationConfig, seed: int, out: Path) -> None:
     rng = np.random.default_rng([seed, 11])
     root = BASES[rng.integers(0, 4, config.length + 2 * FLANK)]
     speeds = rng.gamma(0.7, 1 / 0.7, len(root))
-    records, lines = [], ["Feature ID\tTaxon"]
+    records, lines = list[str](), ["Feature ID\tTaxon"]
     for family in range(config.families):
         if family % FAMILIES == 0:
             order = _evolved(root, speeds, "order", rng)
@@ -57,7 +57,14 @@ def _some(mean: int, rng: np.random.Generator) -> int:
 
 def _lineage(family: int, genus: int, species: int) -> str:
     name = f"Genus{family}x{genus}"
-    ranks = ("d__Simulated", "p__Phylum", "c__Class", f"o__Order{family // FAMILIES}", f"f__Family{family}", f"g__{name}")
+    ranks = (
+        "d__Simulated",
+        "p__Phylum",
+        "c__Class",
+        f"o__Order{family // FAMILIES}",
+        f"f__Family{family}",
+        f"g__{name}",
+    )
     return ";".join([*ranks, f"s__{name} species{species}"])
 
 

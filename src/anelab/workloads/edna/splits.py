@@ -56,8 +56,8 @@ def split_sequences(config: Config, sequences: SequenceArray, taxonomy: Taxonomy
         parts.kinds[name] = np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in rows])
     if not len(chosen["test"]) or not len(chosen["validation"]):
         raise AnelabError(
-            f"edna.split.by={split.by}: no sequences are left for validation or test: a taxon needs {FEWEST} of them to "
-            "spare some; give more, or split by another unit"
+            f"edna.split.by={split.by}: no sequences are left for validation or test: a taxon needs {FEWEST} of them "
+            "to spare some; give more, or split by another unit"
         )
     return parts
 
@@ -95,7 +95,8 @@ def _references(taxonomy: Taxonomy, train: Rows, queries: Rows, most: int, rng: 
         return train
     asked = np.isin(taxonomy.codes[train, SPECIES], taxonomy.codes[queries, SPECIES])
     order = np.lexsort((rng.random(len(train)), ~asked))
-    return train[np.sort(order[:most])]
+    answer: Rows = train[np.sort(order[:most])]
+    return answer
 
 
 def clusters(sequences: SequenceArray, k: int = CLUSTER_K, cosine: float = CLUSTER_COSINE) -> Rows:
@@ -107,7 +108,7 @@ def clusters(sequences: SequenceArray, k: int = CLUSTER_K, cosine: float = CLUST
     links: list[NDArray[Any]] = []
     for start in range(0, len(profile), 1024):
         near = np.argwhere(profile[start : start + 1024] @ profile.T >= cosine)
-        links.append(near + [start, 0])
+        links.append(near + np.array([start, 0]))
     pairs = np.concatenate(links)
     shape = (len(profile), len(profile))
     graph = csr_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape)

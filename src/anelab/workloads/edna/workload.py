@@ -153,7 +153,7 @@ def _by_taxon(label: Array, rng: np.random.Generator) -> Array:
     sorted_rows = shuffled[np.argsort(label[shuffled], kind="stable")]
     starts = np.flatnonzero(np.append(True, np.diff(label[sorted_rows]) != 0))
     within = np.arange(len(label)) - np.repeat(starts, np.diff(np.append(starts, len(label))))
-    block = np.cumsum((within % TOGETHER == 0)) - 1
+    block = np.cumsum(within % TOGETHER == 0) - 1
     return sorted_rows[np.lexsort((within, rng.permutation(int(block[-1]) + 1)[block]))] if len(label) else sorted_rows
 
 
