@@ -28,6 +28,10 @@ class WorkloadContract:
 
     groups_are_global = True
     """Whether equal numbers in two splits mean the same group."""
+    half_error, weights_error = 5e-3, 1e-3
+    """Of outputs of a Core ML package that computes in 16 bits, and of one that only has its weights in 16 bits."""
+    min_agreement = 1.0
+    """Share of decisions that a Core ML package in floats must share with the module, after a short training."""
 
     @pytest.fixture(scope="class")
     def workload(self) -> AnyWorkload:
@@ -107,7 +111,7 @@ class WorkloadContract:
 
         first, again, other = epoch(0), epoch(0), epoch(1)
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True) if len(a) == len(b))
+        assert not all(len(a) == len(b) and torch.equal(a, b) for a, b in zip(first, other, strict=True))
         sizes = [len(next(iter(batch.values()))) for batch in workload.batches(config, train, 0)]
         assert sum(sizes) == len(train)
         assert max(sizes) == config.training.batch_size
@@ -201,9 +205,10 @@ class WorkloadContract:
         assert ("model.buckets.mlpackage", "evaluator_fp16") in executed
         for one in measured:
             if one.artifact.variant in ("fp32", "fp16") and one.executor.startswith("evaluator"):
-                limit = 5e-3 if one.executor == "evaluator_fp16" else 1e-3
+                rounds = self.weights_error if one.artifact.variant == "fp16" else 1e-3
+                limit = self.half_error if one.executor == "evaluator_fp16" else rounds
                 assert one.parity.max_absolute <= limit, (one.file, one.executor)
-                assert one.parity.agreement in (None, 1.0)
+                assert one.parity.agreement is None or one.parity.agreement >= self.min_agreement
         assert make_manifest(tmp_path, artifacts, {}, [])["companions"] == {}
 
     def test_golden_cases_fit_the_graphs_and_say_the_same_through_each(

@@ -48,6 +48,8 @@ class EdnaNet(nn.Module):
         self.net = build_backbone(config, tokenizer.vocab_size)
         self.head = ProjectionHead(config.dimension, config.contrastive.projection)
         self.classifier = nn.Linear(config.dimension, classes) if classes else None
+        self.center: Tensor
+        self.register_buffer("center", torch.zeros(config.dimension))
         if config.strands == "tied" and not tokenizer.canonical:
             self.net = TiedStrands(self.net, other_strand(tokenizer))
 
@@ -87,14 +89,17 @@ class EdnaNet(nn.Module):
 
 
 class EmbeddingForm(nn.Module):
-    """Embeddings of length 1, so that their product is their cosine."""
+    """Embeddings about their mean, of length 1, so that their product is their cosine. Without the mean, which all of
+    them share, 16 bits would hold little of what tells them apart."""
 
     def __init__(self, module: EdnaNet) -> None:
         super().__init__()
         self.net = KmerForm(module.net) if isinstance(module.net, KmerNet) else module.net
+        self.center: Tensor
+        self.register_buffer("center", module.center)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        values: Tensor = self.net(ids, mask)
+        values: Tensor = self.net(ids, mask) - self.center
         return values / (values.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
 
 

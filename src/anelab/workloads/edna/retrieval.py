@@ -10,8 +10,6 @@ from anelab.workloads.edna.splits import KNOWN, NOVEL, REFERENCE
 
 RANKS = ("species", "genus", "family")
 NEAREST = 5
-TIE = 1e-3
-"""References whose similarity is less than this below the best are as near as it."""
 ROWS_AT_ONCE = 512
 MOST_SILHOUETTE = 2000
 
@@ -37,7 +35,7 @@ def rows_of_scores(scores: Scores, targets: Arrays) -> dict[str, Array]:
         alike = targets[rank][references][found] == targets[rank][:, None]
         rows |= {f"hit{k}_{rank}": alike[:, :k].any(axis=1) & (targets[rank] >= 0) for k in (1, NEAREST)}
     species = targets["species"][references][found]
-    tied = similarity >= similarity[:, :1] - TIE
+    tied = similarity >= similarity[:, :1]
     rows["decision"] = np.where(tied, species, np.iinfo(species.dtype).max).min(axis=1)
     return rows
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from anelab.workloads.edna.model import EdnaNet
 
+TOGETHER_CALIBRATED = 256
 TOGETHER = 4
 """Rows of one taxon that stand next to each other in an epoch, so that a batch has some of each of its taxa."""
 GOLDEN_SEQUENCES = ("ACGTACGTTGCAACGATTGCAGCTAGCATCGATCAGCTACGA", "acgtNRYacgtacgtaacg", "GGGGCCCC" * 20, "ACG")
@@ -103,6 +104,16 @@ class Edna(Workload[Config]):
         if "wanted" in batch:
             return module.reconstruction_step(batch, backward)  # type: ignore[operator, no-any-return]
         return module.contrastive_step(batch, backward)  # type: ignore[operator, no-any-return]
+
+    def calibrate(self, module: "nn.Module", config: Config, validation: Split) -> None:
+        """The mean of embeddings, which the deployed form takes off."""
+        import torch
+
+        given = [torch.from_numpy(validation.inputs["model"][name]) for name in ("input_ids", "attention_mask")]
+        parts = [torch.split(values, TOGETHER_CALIBRATED) for values in given]
+        with torch.inference_mode():
+            found = torch.cat([module(*part) for part in zip(*parts, strict=True)])
+        module.center.copy_(found.mean(dim=0))  # type: ignore[operator]
 
     def describe(self, config: Config) -> dict[str, str]:
         return {"output": "embedding of length 1", **encode.described(config.model)}
