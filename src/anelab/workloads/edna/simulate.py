@@ -1,7 +1,8 @@
 """Marker genes that evolved on a tree: families, genera, species, individuals.
 
 Substitutions fall more on some places than on others and are transitions four times in five; some are insertions or
-deletions of a few bases; the flanks, where primers sit, hardly change. No real gene was looked at: the default data
+deletions of a few bases; the flanks, where primers sit, hardly change. Branches of a rank are of different lengths, and
+part of the records are short. No real gene was looked at: the default data
 show that the pipeline works.
 """
 
@@ -16,10 +17,15 @@ from anelab.workloads.edna.config import SimulationConfig
 
 BASES = np.frombuffer(b"ACGT", np.uint8)
 FLANK = 22
-DISTANCES = {"order": 0.1, "family": 0.12, "genus": 0.08, "species": 0.03, "individual": 0.004}
-"""Changes a base from the ancestor on."""
+DISTANCES = {"order": 0.06, "family": 0.05, "genus": 0.02, "species": 0.008, "individual": 0.003}
+"""Changes a base from the ancestor on, in the median of such branches."""
+SPREAD = 0.7
+"""Of the logarithm of a branch's length: some taxa are young."""
 FAMILIES = 4
 """Of an order."""
+AMPLICON = 130
+AMPLICONS = 0.4
+"""Share of records that have only so many bases from the middle, as most records of some surveys do."""
 CHANGED_FLANK = 0.05
 """Of these rates, in flanks."""
 INDELS = 0.08
@@ -44,6 +50,9 @@ def simulate_genes(config: SimulationConfig, seed: int, out: Path) -> None:
                 taxon = _lineage(family, genus, species)
                 for _ in range(_some(config.individuals, rng)):
                     sequence, _ = _evolved(*third, "individual", rng)
+                    if rng.random() < AMPLICONS:
+                        start = (len(sequence) - AMPLICON) // 2
+                        sequence = sequence[start : start + AMPLICON]
                     name = f"sim{len(records):05d}"
                     records.append(f">{name}\n{sequence.tobytes().decode()}\n")
                     lines.append(f"{name}\t{taxon}")
@@ -72,7 +81,7 @@ def _evolved(
     sequence: Bytes, speeds: "np.ndarray[tuple[int], np.dtype[np.float64]]", kind: str, rng: np.random.Generator
 ) -> "tuple[Bytes, np.ndarray[tuple[int], np.dtype[np.float64]]]":
     """A descendant, and how fast each of its places changes."""
-    rate = DISTANCES[kind] * speeds
+    rate = DISTANCES[kind] * np.exp(rng.normal(0, SPREAD)) * speeds
     rate[:FLANK] *= CHANGED_FLANK
     rate[-FLANK:] *= CHANGED_FLANK
     changed = np.flatnonzero(rng.random(len(sequence)) < 1 - np.exp(-rate * (1 - INDELS)))
