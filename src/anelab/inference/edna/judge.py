@@ -16,7 +16,7 @@ from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Taxonomy
 MOST_SAMPLED = 4000
 CALLED = 0.95
 CONTROLS = 500
-OFF_TARGET_SHARE = 0.99
+OFF_TARGET_SHARE, OFF_TARGET_REFERENCES = 0.99, 0.002
 NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
 
 
@@ -73,9 +73,16 @@ def judge(
         tuple(ranks),
         novelty,
         float(np.quantile(genus[known], 1 - CALLED)) if known.any() else 0.0,
-        float(np.quantile(control, OFF_TARGET_SHARE)) if len(control) else 0.0,
+        _off_target(control, left.neighbours(-1).score[:, 0]),
         figures,
     )
+
+
+def _off_target(controls: NDArray[Any], references: NDArray[Any]) -> float:
+    """The score that nearly all controls are below, unless more than a few references are below it too."""
+    if not len(controls):
+        return 0.0
+    return float(min(np.quantile(controls, OFF_TARGET_SHARE), np.quantile(references, OFF_TARGET_REFERENCES)))
 
 
 def _of_rank(left: _Left, rank: int) -> Calibrator:
