@@ -15,7 +15,8 @@ from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Taxonomy
 
 MOST_SAMPLED = 4000
 CALLED = 0.95
-CONTROLS = 500
+UNKNOWN = 0.2
+"""How heavy a reference is whose taxon is not there, beside one whose taxon is: most queries are of known taxa."""
 OFF_TARGET_SHARE, OFF_TARGET_REFERENCES = 0.99, 0.002
 NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
 
@@ -86,14 +87,14 @@ def _off_target(controls: NDArray[Any], references: NDArray[Any]) -> float:
 
 
 def _of_rank(left: _Left, rank: int) -> Calibrator:
-    """Of references whose taxon is known: themselves left out, or the taxon below, or this one; each as heavy."""
+    """Of references whose taxon is known: themselves left out, or the taxon below, or this one."""
     known = left.taxonomy.codes[left.rows, rank] >= 0
     values, truths, weights = [], [], []
     for hidden in (-1, *([rank + 1] if rank < SPECIES else []), rank):
         rows = np.flatnonzero(known)
         values.append(left.evidence(rank, hidden)[rows])
         truths.append(left.is_right(rank, hidden)[rows])
-        weights.append(np.full(len(rows), 1.0))
+        weights.append(np.full(len(rows), 1.0 if hidden < 0 else UNKNOWN))
     return Calibrator.fit(np.concatenate(values), np.concatenate(truths), np.concatenate(weights))
 
 
