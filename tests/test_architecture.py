@@ -192,7 +192,10 @@ def shared_files() -> list[Path]:
     """What serves every workload: all but their own packages, and what users do with a certain champion."""
     apart = {SOURCE / "workloads" / name for name in workloads.names()} | {SOURCE / "inference", SOURCE / "cli"}
     apart.add(SOURCE / "serving" / "tasks")
-    sources = [path for path in FILES if not apart & set(path.parents)]
+    own = {f"{name}.py" for name in workloads.names()}  # what a workload offers to scripts
+    sources = [
+        path for path in FILES if not apart & set(path.parents) and path.relative_to(SOURCE).as_posix() not in own
+    ]
     plain = [ROOT / name for name in ("dvc.yaml", "Makefile", "pyproject.toml", ".ci/run")]
     return [*sources, *sorted((ROOT / "dashboards").rglob("*.py")), *plain]
 

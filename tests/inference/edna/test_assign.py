@@ -91,12 +91,12 @@ def test_order_and_duplicates_are_kept_and_both_strands_are_tried(files: Files) 
 
 
 def test_all_species_that_are_equally_near_are_told(files: Files, tmp_path: Path) -> None:
-    name = files.references[0]
     other = Files(files.home, tmp_path)
-    twin = next(
-        one
+    name, twin = next(
+        (one, two)
         for one in other.references
-        if other.taxa[one][5] == other.taxa[name][5] and other.taxa[one][6] != other.taxa[name][6]
+        for two in other.references
+        if other.taxa[one][5] == other.taxa[two][5] and other.taxa[one][6] != other.taxa[two][6]
     )
     other.sequences[twin] = other.sequences[name]
     other.fasta("refs.fasta", other.references)
