@@ -78,6 +78,20 @@ class SequenceArray:
     def take(self, rows: "NDArray[Any]") -> "SequenceArray":
         return self.gather(self.letters, self.offsets[:-1][rows], self.lengths[rows])
 
+    def blocks(self, letters: int) -> Iterator[range]:
+        """Consecutive rows that have so many letters together, or one row that has more."""
+        start = 0
+        while start < len(self):
+            stop = int(np.searchsorted(self.offsets, self.offsets[start] + letters, "right")) - 1
+            stop = min(max(stop, start + 1), len(self))
+            yield range(start, stop)
+            start = stop
+
+    def rows(self, part: range) -> "SequenceArray":
+        """Consecutive ones, whose letters are not copied."""
+        offsets = self.offsets[part.start : part.stop + 1]
+        return SequenceArray(self.letters[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def cut(self, most: int) -> "SequenceArray":
         """Of each at most its first `most` bases."""
         if not len(self) or self.lengths.max() <= most:

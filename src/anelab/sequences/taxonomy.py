@@ -107,7 +107,7 @@ def _by_letters(pairs: Iterable[tuple[str, str]]) -> Lineage:
 
 def _finished(names: Sequence[str]) -> Lineage:
     """Without spaces, quotes and words for what is not known; a species' epithet after its genus."""
-    found = [name.strip().strip("\"'").strip() for name in names]
+    found = [" ".join(name.strip().strip("\"'").split()) for name in names]
     found = ["" if name.lower() in NO_NAMES else name for name in found]
     genus, species = found[GENUS], found[SPECIES]
     if species and genus and not set(" _") & set(species) and species != genus:

@@ -20,6 +20,8 @@ Ids = NDArray[np.int32]
 SPECIALS = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
 PAD, UNK, CLS, SEP = SPECIALS.values()
 FIRST = len(SPECIALS)
+LETTERS_AT_ONCE = 1 << 16
+"""So that what is made of them stays in the core's cache."""
 SCHEMA = "anelab.dna_tokenizer/1"
 Encoding = Literal["kmer", "char", "both"]
 ENCODINGS: tuple[Encoding, ...] = ("kmer", "char", "both")
@@ -129,32 +131,42 @@ class DNATokenizer:
             sequences = sequences.cut(self.most_bases(max_length))
         counts = self.token_counts(sequences.lengths)
         length = max_length if max_length is not None else int(counts.max(initial=max(self.specials, 1)))
-        ids, segments = self._rows(sequences, counts, length)
-        mask = (np.arange(length) < counts[:, None]).astype(np.int32)
-        return Encoded(ids, mask, segments)
+        shape = len(sequences), length
+        found = Encoded(np.empty(shape, np.int32), np.empty(shape, np.int32), np.zeros(shape, np.int32))
+        for part in sequences.blocks(LETTERS_AT_ONCE):
+            rows = slice(part.start, part.stop)
+            ids, segments = self._rows(sequences.rows(part), counts[rows], length)
+            found.ids[rows] = ids
+            found.mask[rows] = np.arange(length) < counts[rows, None]
+            if self.encoding_type == "both":
+                found.segments[rows] = segments
+        return found
 
-    def _rows(self, sequences: SequenceArray, counts: "NDArray[np.int64]", length: int) -> tuple[Ids, Ids]:
-        """Ids and segments."""
-        chars = self.encoding_type != "kmer"
-        kmers = self.encoding_type != "char"
+    def _rows(self, sequences: SequenceArray, counts: "NDArray[np.int64]", length: int) -> tuple[Ids, "Ids | int"]:
+        """Ids, and segments, which are 0 unless it is "both"."""
         start = 1 if self.add_special_tokens else 0
-        segments = np.zeros((len(sequences), length), np.int32)
-        if chars != kmers:
-            tokens = self._characters(sequences) if chars else self._kmer_tokens(sequences)
-            ids = _windows(tokens, sequences, 1 if chars else self.stride, length, start, counts - self.specials)
+        segments: Ids | int = 0
+        if self.encoding_type == "kmer":
+            tokens = self._kmer_tokens(sequences)
+            ids = _windows(tokens, sequences, self.stride, length, start, counts - self.specials)
         else:
             ids = _windows(self._characters(sequences), sequences, 1, length, start, sequences.lengths)
-            rest = counts - self.specials - sequences.lengths
-            second = _windows(self._kmer_tokens(sequences), sequences, self.stride, length, 0, rest)
-            begins = sequences.lengths + 2 * start
-            _put_behind(ids, second, begins, rest)
-            segments[:] = (np.arange(length) >= begins[:, None]) & (np.arange(length) < counts[:, None])
-            if self.add_special_tokens:
-                ids[np.arange(len(ids)), begins - 1] = SEP
+        if self.encoding_type == "both":
+            segments = self._put_kmers(ids, sequences, counts)
         if self.add_special_tokens:
             ids[:, 0] = CLS
             ids[np.arange(len(ids)), counts - 1] = SEP
         return ids, segments
+
+    def _put_kmers(self, ids: Ids, sequences: SequenceArray, counts: "NDArray[np.int64]") -> Ids:
+        """The k-mers behind the letters of "both"; the segments."""
+        length, between = ids.shape[1], 2 if self.add_special_tokens else 0
+        begins, rest = sequences.lengths + between, counts - self.specials - sequences.lengths
+        _put_behind(ids, _windows(self._kmer_tokens(sequences), sequences, self.stride, length, 0, rest), begins, rest)
+        if self.add_special_tokens:
+            ids[np.arange(len(ids)), begins - 1] = SEP
+        places = np.arange(length)
+        return ((places >= begins[:, None]) & (places < counts[:, None])).astype(np.int32)
 
     def _characters(self, sequences: SequenceArray) -> Ids:
         table = np.where(BITS < 4, BITS + FIRST, UNK).astype(np.int32)
@@ -248,9 +260,12 @@ def _windows(
     missing = len(sequences.letters) - len(tokens) + width
     padded = np.concatenate([tokens, np.zeros(missing, np.int32)])
     windows = sliding_window_view(padded, width)[:, ::stride]
-    ids = np.zeros((len(sequences), length), np.int32)
-    ids[:, start:] = windows[sequences.offsets[:-1], : length - start]
-    ids[np.arange(length) >= counts[:, None] + start] = PAD
+    if start == 0:
+        ids = windows[sequences.offsets[:-1]]
+    else:
+        ids = np.zeros((len(sequences), length), np.int32)
+        ids[:, start:] = windows[sequences.offsets[:-1], : length - start]
+    ids *= np.arange(length) < counts[:, None] + start
     return ids
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from anelab.files import file_digest
 from anelab.inference.edna.index import open_index
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.records import read_all
@@ -149,6 +152,20 @@ def test_an_index_needs_nothing_but_its_folder_and_notices_damage(files: Files, 
         done = anelab(files.home, "edna", "assign", str(query), "--index", str(folder), "-o", str(tmp_path / "out.tsv"))
         assert (done.returncode, says in done.stderr) == (1, True), done.stderr
         assert not (tmp_path / "out.tsv").exists()
+
+
+def test_an_index_whose_numbers_lead_out_of_it_is_refused(files: Files, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(files.index, copy)
+    rows = np.load(copy / "near_rows.npy")
+    rows[0, 0] = 10**6
+    np.save(copy / "near_rows.npy", rows)
+    facts = json.loads((copy / "index.json").read_text())
+    facts["files"]["near_rows.npy"] = file_digest(copy / "near_rows.npy")
+    (copy / "index.json").write_text(json.dumps(facts))
+    query = files.fasta("one.fasta", files.held[:1])
+    done = anelab(files.home, "edna", "assign", str(query), "--index", str(copy), "-o", str(tmp_path / "out.tsv"))
+    assert (done.returncode, "its tables do not fit each other" in done.stderr) == (1, True), done.stderr
 
 
 def embedded(files: Files, out: Path, sequences: Path) -> Any:

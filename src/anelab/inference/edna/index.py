@@ -16,6 +16,8 @@ from anelab.inference.edna.calibrate import Calibrator
 from anelab.inference.edna.embed import Embedder, KmerVectors, Vectors, open_embedder
 from anelab.inference.edna.neighbours import Neighbours, Points
 from anelab.learning.arrays import load_array
+from anelab.learning.base import Arrays
+from anelab.sequences.kmers import canonical_ranks
 from anelab.sequences.profiles import KmerSets
 from anelab.sequences.taxonomy import RANKS, Taxonomy
 
@@ -106,6 +108,7 @@ def open_index(workspace: "Callable[[], Workspace]", folder: Path) -> Iterator[I
         if not path.is_file() or file_digest(path) != digest:
             raise DamagedFileError(f"{path}: is missing or changed; make the index again (`anelab edna index`)")
     arrays = {name: load_array(folder / f"{name}.npy", shape) for name, shape in ARRAYS.items()}
+    _check(folder, facts, arrays)
     with _vectors(workspace, folder, facts) as vectors:
         sets = KmerSets(int(facts["k"]), arrays["kmers"], arrays["kmer_offsets"])
         taxonomy = Taxonomy(arrays["taxa"], tuple(tuple(facts["taxa"][rank]) for rank in RANKS))
@@ -134,6 +137,26 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise DamagedFileError(f"{folder / FACTS}: is no index of this version ({error}); make it again") from None
     facts: dict[str, Any] = found
     return facts
+
+
+def _check(folder: Path, facts: dict[str, Any], arrays: Arrays) -> None:
+    """Raises DamagedFileError for numbers that lead out of the index: whoever made it chose them."""
+    count, offsets = len(facts["names"]), arrays["kmer_offsets"]
+    taxa = np.array([len(facts["taxa"][rank]) for rank in RANKS])
+    near = arrays["near_rows"]
+    is_whole = (
+        len(arrays["vectors"]) == len(arrays["taxa"]) == len(near) == count == len(offsets) - 1
+        and near.shape == arrays["near_score"].shape == arrays["near_cosine"].shape
+        and bool((arrays["taxa"] >= -1).all() and (arrays["taxa"] < taxa).all())
+        and bool((near >= -1).all() and (near < count).all())
+        and offsets[0] == 0
+        and offsets[-1] == len(arrays["kmers"])
+        and bool((np.diff(offsets) >= 0).all())
+        and bool((arrays["kmers"] < len(canonical_ranks(int(facts["k"]))[1])).all())
+        and len(facts["ranks"]) == len(RANKS)
+    )
+    if not is_whole:
+        raise DamagedFileError(f"{folder}: its tables do not fit each other; make the index again")
 
 
 @contextmanager
