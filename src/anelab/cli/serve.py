@@ -21,6 +21,7 @@ CORS_HELP = "An origin whose pages may ask, such as https://lab.example.org. Rep
 LOG_HELP = "Add a line of JSON for each request to this file: id, key's name, path, status, rows, time; never contents."
 POLL_HELP = "Seconds between two looks for a moved alias, a changed file, or changed keys."
 JSON_HELP = "Write the server's own messages as lines of JSON, not of text."
+INDEX_HELP = "An index of `anelab edna index`, and the name to serve it by: NAME=FOLDER. Repeat it for more."
 SIMPLE_HELP = "Also serve `simple`, the example that clients of the Open Inference Protocol are tried with."
 
 
@@ -48,6 +49,7 @@ def serve(
     poll: Annotated[float, typer.Option(help=POLL_HELP, min=0.1)] = 5.0,
     request_log: Annotated[Path | None, typer.Option(metavar="FILE", help=LOG_HELP)] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help=JSON_HELP)] = False,
+    index: Annotated[list[str] | None, typer.Option(metavar="[NAME=]FOLDER", help=INDEX_HELP)] = None,
     simple: Annotated[bool, typer.Option("--simple", help=SIMPLE_HELP)] = False,
 ) -> None:
     """Answer requests of the Open Inference Protocol v2 with models."""
@@ -55,7 +57,7 @@ def serve(
     from anelab.serving.access import check_origins
     from anelab.serving.batching import Limits
     from anelab.serving.limits import MEBI, RequestLimits
-    from anelab.serving.repository import parse_source
+    from anelab.serving.repository import parse_index, parse_source
     from anelab.serving.server import ServeSettings
     from anelab.serving.server import serve as serve_models
     from anelab.serving.tasks import STREAMED_PATHS
@@ -75,6 +77,7 @@ def serve(
         json_logs=json_logs,
         workers=workers,
         grpc_port=grpc_port,
+        indexes=tuple(parse_index(text) for text in index or ()),
     )
     serve_models(ctx.obj.workspace, [parse_source(text) for text in model], settings)
 

@@ -4,7 +4,7 @@ and takes its place when it has answered once; what cannot be loaded leaves the 
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,6 +68,16 @@ def parse_source(text: str) -> Source:
     return Source(name, reference)
 
 
+def parse_index(text: str) -> tuple[str, Path]:
+    """`NAME=FOLDER`, or a folder alone, whose own name it is then served by. Raises UsageError."""
+    name, separator, folder = text.partition("=")
+    path = Path(folder if separator else text).expanduser()
+    name = name if separator else path.name
+    if not NAME.fullmatch(name):
+        raise UsageError(f"--index {text}: is served as {name!r}, which is no name; write NAME=FOLDER")
+    return name, path
+
+
 SIMPLE = Source(NAME_OF_SIMPLE, "")
 
 
@@ -106,7 +116,7 @@ class Version:
 class Repository:
     """Loads what `sources` name. A name of several sources has several versions; without a number the first is meant.
     `simple`: also the protocol's example. `drift_folder`: of tables of drift. `on_batch` gets name, version and rows of
-    each batch."""
+    each batch. `indexes`: by name, folders that tasks search; `kept` has what must stay open until the end."""
 
     workspace: Callable[[], Workspace]
     sources: Sequence[Source]
@@ -114,8 +124,10 @@ class Repository:
     limits: Limits = field(default_factory=Limits)
     simple: bool = False
     drift_folder: Path | None = None
+    indexes: Mapping[str, Path] = field(default_factory=dict)
     on_batch: Callable[[str, str, int], None] = lambda name, number, rows: None
     problems: dict[Source, str] = field(default_factory=dict)
+    kept: ExitStack = field(default_factory=ExitStack)
     _loaded: dict[Source, Version] = field(default_factory=dict)
     _served: dict[tuple[str, str | None], Version] = field(default_factory=dict)
 
@@ -215,6 +227,7 @@ class Repository:
             one.close()
         self._loaded.clear()
         self._served.clear()
+        self.kept.close()
 
 
 def _range(dtype: str) -> tuple[float, float]:

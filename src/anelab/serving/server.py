@@ -56,6 +56,7 @@ SHUTDOWN_S = 30
 class ServeSettings:
     """`host`: another than loopback needs `keys`, the file of API keys. `origins`: of pages that may ask. `poll_s`: how
     often to look whether a model, or the keys, changed. `simple`: also serve the protocol's own example.
+    `indexes`: names and folders that tasks search.
     `state`: the workspace's folder of tables of drift, and of `make web`. `workers`: processes."""
 
     host: str = LOOPBACK
@@ -72,6 +73,7 @@ class ServeSettings:
     json_logs: bool = False
     workers: int = 1
     grpc_port: int | None = None
+    indexes: tuple[tuple[str, Path], ...] = ()
 
 
 class Job(NamedTuple):
@@ -106,7 +108,8 @@ def serve_on(listening: socket.socket, job: Job, shared: Shared, on_ready: Calla
     log = configure_logs(settings.json_logs)
     with ExitStack() as stack:
         drift = settings.state / "serving" if settings.state else None
-        models = Repository(workspace, sources, settings.plan, settings.batching, settings.simple, drift)
+        indexes = dict(settings.indexes)
+        models = Repository(workspace, sources, settings.plan, settings.batching, settings.simple, drift, indexes)
         stack.callback(models.close)
         requests = RequestLog(settings.request_log) if settings.request_log else None
         if requests is not None:

@@ -5,8 +5,12 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from anelab.serving.repository import Repository
-from anelab.serving.tasks import ml, reads
+from anelab.serving.tasks import edna, ml, reads
 
-TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (ml.add_routes, reads.add_routes)
+TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (
+    ml.add_routes,
+    reads.add_routes,
+    edna.add_routes,
+)
 STREAMED_PATHS = frozenset((reads.SCORE.encode(),))
 """Whose bodies have no end."""
