@@ -61,6 +61,8 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
     app = page("overview", home, monkeypatch)
     assert "coreml/cpu_and_ne:fp16 beats ort-cpu:fp32 at batch of 64, the largest measured" in texts(app)
     assert [one.label for one in app.metric] == [
+        "edna-onnx champion, recall1_genus",
+        "edna-coreml champion, recall1_genus",
         "mnist-onnx champion, accuracy",
         "mnist-coreml champion, accuracy",
         "read_quality-onnx champion, balanced_accuracy",
@@ -99,7 +101,7 @@ def test_filters_come_from_the_address_and_hold(home: Path, monkeypatch: pytest.
 def test_what_the_address_names_and_is_not_there_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page("engine", home, monkeypatch, workload="nobody", scenario="never")
     assert not app.error
-    assert app.selectbox(key="workload").value == "mnist"
+    assert app.selectbox(key="workload").value == "edna"
     told = [unescaped(one.value) for one in app.warning]
     assert any("the link's nobody is no choice here" in text for text in told)
     assert any("the link's never is no choice here" in text for text in told)
