@@ -78,7 +78,7 @@ ALLOWED = {
     "tracking": {"bench", "export", "learning", "workloads"},
     "views": {"tracking", "bench", "learning"},
     "inference": {"tracking", "export", "learning", "workloads", "sequences"},
-    "serving": {"inference", "tracking", "learning"},
+    "serving": {"inference", "tracking", "learning", "sequences"},
     "stages": {"training", "export", "bench", "tracking", "learning", "workloads"},
     "testing": {"training", "export", "bench", "learning", "workloads"},
     "cli": {

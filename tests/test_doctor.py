@@ -20,7 +20,7 @@ def test_this_machine_is_examined_and_every_trouble_has_a_fix(tmp_path: Path) ->
     assert found["coremltools"].level == "ok"
     assert found["libmilstoragepython"].text == "is there and loads"
     assert "CPUExecutionProvider" in found["onnxruntime providers"].text
-    assert found["params.yaml"].text == "2 workloads"
+    assert found["params.yaml"].text == "3 workloads"
     assert "0 registered models" in found["MLflow store"].text
     assert found["disk"].text.endswith(f"free at {tmp_path}")
     assert all(finding.fix for finding in found.values() if finding.level != "ok")

@@ -41,7 +41,7 @@ def old_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_show_the_rest(name: str, old_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = page(name, old_store, monkeypatch)
+    app = page(name, old_store, monkeypatch, workload="mnist")
     text = texts(app)
     assert "forged" not in text
     if name in ("overview", "engine", "pareto"):
