@@ -61,6 +61,12 @@ page = st.navigation(
             icon=":material/table_chart:",
             help="What the rows are: counts, balance, lengths, qualities, warnings.",
         ),
+        st.Page(
+            "app_pages/clusters.py",
+            title="Clusters",
+            icon=":material/bubble_chart:",
+            help="Marker genes on a map: clusters of references, and where a survey's sequences are among them.",
+        ),
     ],
     position="top",
 )

@@ -24,6 +24,7 @@ from anelab.tracking.replicates import Replicates
 from anelab.tracking.store import Store, store_uri
 from anelab.tracking.timed_versions import TimedVersion
 from anelab.views import engine
+from anelab.views.clusters import read_clusters
 from anelab.views.compare import Judged
 from anelab.views.drift import read_drift
 from anelab.workspace import Workspace
@@ -61,6 +62,12 @@ def _workloads(uri: str) -> list[str]:
 def drift(workload: str) -> dict[str, pd.DataFrame]:
     """By the name of the served model."""
     return read_drift(workspace().state / "serving", workload)
+
+
+@st.cache_data(show_spinner=False, ttl=FRESH, max_entries=2)
+def clusters() -> dict[str, pd.DataFrame]:
+    """By the name of the map."""
+    return read_clusters(workspace().state / "clusters")
 
 
 def workloads() -> list[str]:

@@ -71,6 +71,19 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
     assert "Whether the Neural Engine beats the CPU is unknown" in texts(app)  # of read_quality
 
 
+def test_clusters_of_a_survey_are_shown(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Clusters are of `anelab edna index`" in texts(page("clusters", home, monkeypatch))
+    genes, taxa = (str(home / "data/raw/edna" / name) for name in ("genes.fasta.gz", "taxonomy.tsv"))
+    index = str(tmp_path / "a survey")
+    for words in (("index", genes, "--labels", taxa, "-o", index), ("clusters", genes, "--index", index)):
+        done = anelab(home, "edna", *words)
+        assert done.returncode == 0, done.stderr
+    st.cache_data.clear()
+    app = page("clusters", home, monkeypatch, map="a survey", colour="verdict")
+    assert [one.label for one in app.metric] == ["References", "Clusters", "Queries", "Queries in no cluster"]
+    assert {"cluster", "references", "queries", "family"} <= set(app.dataframe[0].value.columns)
+
+
 def test_drift_of_what_a_server_is_sent_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = home / ".anelab/serving/digits.parquet"
     add_rows(table, "mnist", "3", {"input": InputDrift(rows=60, mean=0.02, largest=0.3, feature=4, noise=0.01)})

@@ -82,12 +82,35 @@ def test_what_is_no_table_is_refused_with_its_line(data: bytes, says: str, tmp_p
         (("AB1;tax=d:Eukaryota,s:Danio rerio;", ""), ("Eukaryota", *NOTHING[1:-1], "Danio rerio")),
         (("AB1", "d__Eukaryota;p__;c__;o__;f__;g__;s__Danio rerio"), ("Eukaryota", *NOTHING[1:-1], "Danio rerio")),
         (("AB1", "Danio rerio voucher 12S ribosomal RNA"), (*NOTHING[:5], "Danio", "Danio rerio")),
-        (("AB1", "uncultured clone 7"), NOTHING),
+        (("AB1", "Danio rerio 12S\tA; B; C; D; E; Danio"), (*"ABCDE", "Danio", "Danio rerio")),
+        (("AB1", "Barbus barbus 12S\tA;B;C;D;E;Danio"), (*"ABCDE", "Danio", "")),
+        (("AB1", "Uncultured bacterium clone 7"), NOTHING),
+        (("AB1", "Danio sp. 12S ribosomal RNA"), (*NOTHING[:5], "Danio", "")),
         (("AB1", ""), NOTHING),
     ],
 )
 def test_headers_tell_taxa(header: tuple[str, str], lineage: tuple[str, ...]) -> None:
     assert lineage_of_header(*header) == lineage
+
+
+def test_a_header_of_too_many_ranks_is_named() -> None:
+    with pytest.raises(AnelabError, match="header of AB1: 8 ranks where at most 7 are known"):
+        lineage_of_header("AB1", "A;B;C;D;E;F;G;H")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Danio sp.", ""),
+        ("Danio spp", ""),
+        ("uncultured bacterium", ""),
+        ("marine metagenome", ""),
+        ("Danio sp. KB-1", "Danio sp. KB-1"),
+        ("Danio rerio", "Danio rerio"),
+    ],
+)
+def test_what_many_taxa_are_called_is_no_name(name: str, kept: str) -> None:
+    assert parse_lineage(f"d__Eukaryota;s__{name}")[-1] == kept
 
 
 def test_labels_are_joined_by_id_and_a_missing_one_is_an_error() -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, Timeout, as_text, commands, print_json
+from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S
+from anelab.names import FILE, fits
 from anelab.texts import notify
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ LABELS_HELP = (
     "Table of taxa, joined by sequence id: TSV or CSV with a lineage (d__...;p__...;..., or names between semicolons), "
     "a column of each rank, or a label. Default: the headers tell."
 )
+NAME_HELP = "Of the map on the dashboard. Default: the index's folder."
 CONFIDENCE_HELP = (
     "Leave ranks empty that are less sure than this; 0 empties nothing. Default: as the index was calibrated."
 )
@@ -117,6 +120,40 @@ def assign(
     total = sum(counts.values())
     parts = ", ".join(f"{verdict} {count:,}" for verdict, count in counts.items() if count)
     notify(f"anelab: {total:,} sequences" + (f": {parts}" if parts else ""))
+
+
+@COMMANDS.command(epilog=f"Example: anelab edna clusters asv.fasta --index refs-index. {EVERYWHERE}")
+def clusters(
+    ctx: typer.Context,
+    index: Annotated[Path, typer.Option(metavar="FOLDER", help="What `anelab edna index` made.")],
+    sequences: Annotated[
+        str | None, typer.Argument(metavar="[SEQUENCES]", help="FASTA or FASTQ. Default: the references alone.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place sequences among the clusters of references, for the dashboard's page Clusters.
+
+    Clusters and map were fitted with the index, so the maps of two surveys can be compared. The table is
+    .anelab/clusters/NAME.parquet: id, verdict, x, y, cluster (-1: none), domain to species.
+    """
+    from anelab.inference.edna.index import open_index
+    from anelab.inference.edna.outputs import write_clusters
+    from anelab.sequences.records import read_sequences
+
+    table = ctx.obj.workspace().state / "clusters" / f"{_file_name(name or index.resolve().name)}.parquet"
+    with open_index(ctx.obj.workspace, index) as opened:
+        found = write_clusters(table, opened, read_sequences(sequences) if sequences else ())
+        counts = {"references": len(opened), "clusters": len(opened.clusters.reach), **found}
+    print_json({**counts, "table": str(table)}) if as_json else notify(as_text({**counts, "table": str(table)}))
+
+
+def _file_name(name: str) -> str:
+    if not fits(FILE, name):
+        raise UsageError(
+            f"--name takes a name without / that begins with no dot, of at most 200 characters, not {name!r}"
+        )
+    return name
 
 
 @contextmanager

@@ -34,6 +34,12 @@ ID_COLUMNS = (
 TAXON_COLUMNS = ("taxon", "taxonomy", "lineage")
 LABEL_COLUMNS = ("label", "class_label", "species_name", "scientific_name")
 NO_NAMES = {"", "na", "n/a", "nan", "none", "null", "unassigned", "unclassified", "unidentified", "unknown"}
+NO_NAME = re.compile(
+    r"(uncultured|unidentified|unclassified|environmental|metagenome)\b.*|.*\b(spp?\.?|metagenome)", re.IGNORECASE
+)
+"""A name that many taxa bear: `Danio sp.`, `uncultured bacterium`; but not `Danio sp. KB-1`."""
+BINOMIAL = re.compile(r"([A-Z][a-z]+)[ _]([a-z][a-z-]+)\b")
+QIIME = re.compile(r"\b[dkp]__")
 PREFIX = re.compile(r"\s*([a-z])__(.*)", re.IGNORECASE | re.DOTALL)
 SINTAX = re.compile(r"\btax=([^;]+)")
 Lineage = tuple[str, ...]
@@ -108,7 +114,7 @@ def _by_letters(pairs: Iterable[tuple[str, str]]) -> Lineage:
 def _finished(names: Sequence[str]) -> Lineage:
     """Without spaces, quotes and words for what is not known; a species' epithet after its genus."""
     found = [" ".join(name.strip().strip("\"'").split()) for name in names]
-    found = ["" if name.lower() in NO_NAMES else name for name in found]
+    found = ["" if name.lower() in NO_NAMES or NO_NAME.fullmatch(name) else name for name in found]
     genus, species = found[GENUS], found[SPECIES]
     if species and genus and not set(" _") & set(species) and species != genus:
         found[SPECIES] = f"{genus} {species}"
@@ -116,16 +122,21 @@ def _finished(names: Sequence[str]) -> Lineage:
 
 
 def lineage_of_header(name: str, description: str) -> Lineage:
-    """Of a record: `tax=d:...,p:...;` (SINTAX), a lineage of QIIME, or a description that begins with genus and
-    species. Empty if it is none of them."""
-    both = f"{name} {description}"
-    if found := SINTAX.search(both):
+    """Of a record: `tax=d:...,p:...;` (SINTAX), a lineage of QIIME or of names between semicolons, as the last of
+    several columns too, or a description that begins with genus and species. Empty if it is none of them. Raises
+    AnelabError for a lineage of too many ranks."""
+    if found := SINTAX.search(f"{name} {description}"):
         return parse_lineage(found[1])
-    if re.search(r"\b[dkp]__", description) or description.count(";") > 1:
-        return parse_lineage(description)
-    if found := re.match(r"([A-Z][a-z]+)[ _]([a-z][a-z-]+)\b", description):
-        return _finished([*NOTHING[:GENUS], found[1], f"{found[1]} {found[2]}"])
-    return NOTHING
+    lineage = NOTHING
+    if columns := [text for text in description.split("\t") if QIIME.search(text) or text.count(";") > 1]:
+        try:
+            lineage = parse_lineage(columns[-1])
+        except AnelabError as error:
+            raise AnelabError(f"header of {name}: {error}") from None
+    found = BINOMIAL.match(description)
+    if found and not lineage[SPECIES] and (lineage == NOTHING or lineage[GENUS] == found[1]):
+        return _finished([*lineage[:GENUS], found[1], f"{found[1]} {found[2]}"])
+    return lineage
 
 
 def read_lineages(path: Path) -> dict[str, Lineage]:

@@ -193,6 +193,25 @@ def test_both_strands_have_one_embedding_to_the_last_bit(files: Files, tmp_path:
     np.testing.assert_array_equal(there, back)
 
 
+def test_sequences_are_placed_among_the_clusters_of_references(files: Files) -> None:
+    queries = files.fasta("held.fasta", files.held)
+    words = ("edna", "clusters", str(queries), "--index", str(files.index))
+    done = anelab(files.home, *words, "--name", "a survey", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    table = pq.read_table(found["table"]).to_pandas()
+    assert Path(found["table"]) == files.home / ".anelab/clusters/a survey.parquet"
+    assert table["id"].tolist() == [*table["id"][: found["references"]], *files.held]
+    assert (table["verdict"] == "reference").sum() == found["references"]
+    asked = table[table["verdict"] != "reference"]
+    assert found["queries"] == len(asked) == len(files.held)
+    assert found["in a cluster"] == (asked["cluster"] >= 0).sum()
+    assert found["clusters"] > 5
+    assert np.mean(asked["cluster"] >= 0) > 0.8
+    done = anelab(files.home, *words, "--name", "../up")
+    assert (done.returncode, "--name takes" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["e.csv", "e"])
 def test_another_format_is_refused_before_any_work(name: str, files: Files, tmp_path: Path) -> None:
     done = anelab(files.home, "edna", "embed", "nowhere.fasta", "-o", str(tmp_path / name))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from anelab.inference.edna.build import points_of
 from anelab.inference.edna.evidence import evidence
 from anelab.inference.edna.index import Index
-from anelab.inference.edna.judge import confidences, novelty_values
-from anelab.inference.edna.neighbours import Neighbours, find_neighbours
+from anelab.inference.edna.judge import LIKELY, confidences, novelty_values
+from anelab.inference.edna.neighbours import Neighbours, Points, find_neighbours
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.records import Records
 from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES
@@ -22,7 +22,6 @@ LEAST_KMERS = 40
 """Different ones, that a query needs."""
 TIE = 1e-5
 """References whose score is less than this below the best are as near."""
-LIKELY = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,12 @@ def assign_all(index: Index, blocks: Iterable[Records], min_confidence: float | 
 
 def assign(index: Index, names: list[str], sequences: SequenceArray, min_confidence: float | None = None) -> Assigned:
     """`min_confidence`: ranks that are less sure are left empty; 0 empties nothing; None is the index's own."""
+    return assign_points(index, names, points_of(index.vectors, sequences), min_confidence)
+
+
+def assign_points(index: Index, names: list[str], points: Points, min_confidence: float | None = None) -> Assigned:
+    """Of sequences that are points already."""
     least = index.judgement.min_confidence if min_confidence is None else min_confidence
-    points = points_of(index.vectors, sequences)
     found = find_neighbours(points, index.points)
     sizes = points.sets.sizes
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from anelab.errors import AnelabError
+from anelab.inference.edna.clusters import ClusterMap, clustered_rows
 from anelab.inference.edna.embed import KmerVectors, Vectors
 from anelab.inference.edna.index import Index
 from anelab.inference.edna.judge import judge
-from anelab.inference.edna.neighbours import K, Neighbours, Points, find_neighbours
+from anelab.inference.edna.neighbours import K, Points, find_neighbours, find_others
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.profiles import KmerSets
-from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Lineage, Taxonomy
+from anelab.sequences.taxonomy import FAMILY, GENUS, RANKS, SPECIES, Lineage, Taxonomy
 
 FEWEST = 20
 MOST_COMPARED = 2000
@@ -44,18 +45,17 @@ def build_index(
     points = {one.name: Points(one(sequences), sets) for one in candidates}
     chosen, compared = _best(candidates, points, taxonomy, seed)
     on_progress("neighbours")
-    among = around(points[chosen.name])
+    references = points[chosen.name].searchable()
+    among = find_others(references)
     backwards = points_of(chosen, _backwards(sequences, seed))
-    judged = judge(points[chosen.name], taxonomy, among, backwards, seed, on_progress)
+    judged = judge(references, taxonomy, among, backwards, seed, on_progress)
+    on_progress("clusters")
+    rows = clustered_rows(len(names), seed)
+    clusters = ClusterMap.fit(references.vectors[rows], seed)
     judged.figures["found by"] = chosen.name
     judged.figures["left-out references whose nearest has their"] = compared
-    return Index(tuple(names), points[chosen.name], taxonomy, among, judged, chosen)
-
-
-def around(points: Points) -> Neighbours:
-    """The neighbours of each reference but itself."""
-    itself = np.arange(len(points))
-    return find_neighbours(points, points, itself, itself)
+    judged.figures.update(clusters.figures(taxonomy.codes[rows, FAMILY]))
+    return Index(tuple(names), references, taxonomy, among, judged, clusters, chosen)
 
 
 def _best(

@@ -4,7 +4,7 @@ neither the registry nor the files it was made of."""
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from anelab.errors import AnelabError, DamagedFileError, UsageError
 from anelab.files import file_digest, read_json, replacing_folder, write_json
 from anelab.inference.edna.calibrate import Calibrator
+from anelab.inference.edna.clusters import OUTSIDE, ClusterMap
 from anelab.inference.edna.embed import Embedder, KmerVectors, Vectors, open_embedder
 from anelab.inference.edna.neighbours import Neighbours, Points
 from anelab.learning.arrays import load_array
@@ -34,7 +35,14 @@ ARRAYS = {
     "near_rows": (None, None),
     "near_score": (None, None),
     "near_cosine": (None, None),
+    "map_mean": (None,),
+    "map_axes": (None, None),
+    "map_explained": (None,),
+    "map_members": (None, None),
+    "map_labels": (None,),
+    "map_reach": (None,),
 }
+"""Of `map_...` fields of ClusterMap."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Index:
     taxonomy: Taxonomy
     among: Neighbours
     judgement: Judgement
+    clusters: ClusterMap
     vectors: Vectors
 
     def __len__(self) -> int:
@@ -76,6 +85,7 @@ def write_index(index: Index, folder: Path) -> None:
         "near_rows": index.among.rows,
         "near_score": index.among.score,
         "near_cosine": index.among.cosine,
+        **{f"map_{one.name}": getattr(index.clusters, one.name) for one in fields(ClusterMap)},
     }
     with replacing_folder(folder) as out:
         for name, array in arrays.items():
@@ -116,8 +126,9 @@ def open_index(workspace: "Callable[[], Workspace]", folder: Path) -> Iterator[I
         novelty = Calibrator.from_json(facts["novelty"])
         judged = Judgement(ranks, novelty, facts["min_confidence"], facts["off_target"], facts["figures"])
         among = Neighbours(arrays["near_rows"], arrays["near_score"], arrays["near_cosine"])
-        points = Points(arrays["vectors"], sets)
-        yield Index(tuple(facts["names"]), points, taxonomy, among, judged, vectors)
+        points = Points(arrays["vectors"], sets).searchable()
+        clusters = ClusterMap(**{one.name: arrays[f"map_{one.name}"] for one in fields(ClusterMap)})
+        yield Index(tuple(facts["names"]), points, taxonomy, among, judged, clusters, vectors)
 
 
 def check_folder(folder: Path) -> None:
@@ -154,9 +165,21 @@ def _check(folder: Path, facts: dict[str, Any], arrays: Arrays) -> None:
         and bool((np.diff(offsets) >= 0).all())
         and bool((arrays["kmers"] < len(canonical_ranks(int(facts["k"]))[1])).all())
         and len(facts["ranks"]) == len(RANKS)
+        and _fits(arrays)
     )
     if not is_whole:
         raise DamagedFileError(f"{folder}: its tables do not fit each other; make the index again")
+
+
+def _fits(arrays: Arrays) -> bool:
+    """Whether the map's tables fit each other and the vectors."""
+    axes, members, labels = (arrays[f"map_{name}"] for name in ("axes", "members", "labels"))
+    return (
+        axes.shape[1] == arrays["vectors"].shape[1] == len(arrays["map_mean"])
+        and members.shape == (len(labels), len(axes))
+        and len(members) > 0
+        and bool((labels >= OUTSIDE).all() and (labels < len(arrays["map_reach"])).all())
+    )
 
 
 @contextmanager

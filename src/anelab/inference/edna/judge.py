@@ -18,6 +18,8 @@ CALLED = 0.95
 UNKNOWN = 0.2
 """How heavy a reference is whose taxon is not there, beside one whose taxon is: most queries are of known taxa."""
 OFF_TARGET_SHARE, OFF_TARGET_REFERENCES = 0.99, 0.002
+LIKELY = 0.5
+"""A chance that is more likely than not."""
 NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
 
 
@@ -45,6 +47,14 @@ class _Left:
         hidden = Hidden(self.rows, self.taxonomy.codes[:, left] if left >= 0 else None, codes)
         return evidence(self.neighbours(left), self.among, self.taxonomy.codes[:, rank], self.sample.sets.sizes, hidden)
 
+    def has_others(self, rank: int) -> NDArray[np.bool_]:
+        """Whether another reference is of its taxon."""
+        codes = self.taxonomy.codes[:, rank]
+        sizes = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1)
+        own = codes[self.rows]
+        answer: NDArray[np.bool_] = (own >= 0) & (sizes[own] > 1)
+        return answer
+
     def is_right(self, rank: int, left: int) -> NDArray[np.bool_]:
         codes, found = self.taxonomy.codes[:, rank], self.neighbours(left)
         nearest = np.where(found.rows[:, 0] >= 0, codes[np.maximum(found.rows[:, 0], 0)], -2)
@@ -68,12 +78,12 @@ def judge(
         ranks.append(_of_rank(left, rank))
     novelty, figures = _novelty(left)
     genus = confidences(ranks, lambda rank: left.evidence(rank, -1))[:, GENUS]
-    known = left.taxonomy.codes[left.rows, GENUS] >= 0
+    known = left.has_others(GENUS)
     control = find_neighbours(backwards, points).score[:, 0]
     return Judgement(
         tuple(ranks),
         novelty,
-        float(np.quantile(genus[known], 1 - CALLED)) if known.any() else 0.0,
+        float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY,
         _off_target(control, left.neighbours(-1).score[:, 0]),
         figures,
     )
@@ -100,10 +110,8 @@ def _of_rank(left: _Left, rank: int) -> Calibrator:
 
 def _novelty(left: _Left) -> tuple[Calibrator, dict[str, Any]]:
     """Known: genera of which other references remain; novel: the same without their genus."""
-    genus = left.taxonomy.codes[:, GENUS]
-    sizes = np.bincount(genus[genus >= 0], minlength=int(genus.max(initial=0)) + 1)
-    rows = np.flatnonzero(genus[left.rows] >= 0)
-    several = rows[sizes[genus[left.rows[rows]]] > 1]
+    rows = np.flatnonzero(left.taxonomy.codes[left.rows, GENUS] >= 0)
+    several = np.flatnonzero(left.has_others(GENUS))
     both = np.concatenate(
         [
             novelty_values(lambda rank: left.evidence(rank, -1))[several],

@@ -1,11 +1,12 @@
 """The nearest references of sequences: a shortlist by the product of vectors, re-ranked by shared k-mers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.inference.edna.approximate import Search, approximate_search
 from anelab.inference.edna.embed import Embeddings
 from anelab.sequences.profiles import KmerSets
 
@@ -22,13 +23,19 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Points:
-    """Sequences as they are compared: vectors of length 1, float32 [n, d], and their sets of k-mers."""
+    """Sequences as they are compared: vectors of length 1, float32 [n, d], and their sets of k-mers. `search`: how
+    those that are near are found among very many; None: by comparing with each."""
 
     vectors: Embeddings
     sets: KmerSets
+    search: Search | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def searchable(self) -> "Points":
+        """With a search that is quick for so many."""
+        return replace(self, search=approximate_search(self.vectors))
 
 
 @dataclass(frozen=True)
@@ -47,17 +54,45 @@ class Neighbours:
 def find_neighbours(
     queries: Points, references: Points, hidden: "NDArray[Any] | None" = None, codes: "NDArray[Any] | None" = None
 ) -> Neighbours:
-    """`hidden` and `codes`, integers [queries] and [references]: references whose code is the query's are not there."""
+    """`hidden` and `codes`, integers [queries] and [references]: references whose code is the query's are not there;
+    then each is compared with."""
     most = min(SHORTLIST, len(references))
+    if references.search is not None and hidden is None:
+        rows, cosine = references.search(queries.vectors, most)
+    else:
+        rows, cosine = _exact(queries.vectors, references.vectors, most, hidden, codes)
+    return _ranked(queries, references, rows, cosine)
+
+
+def find_others(points: Points) -> Neighbours:
+    """The neighbours of each but itself."""
+    itself = np.arange(len(points))
+    if points.search is None:
+        return find_neighbours(points, points, itself, itself)
+    most = min(SHORTLIST, len(points))
+    rows, cosine = points.search(points.vectors, most + 1)
+    cosine[rows == itself[:, None]] = -2
+    last = np.argsort(-cosine, axis=1, kind="stable")[:, :most]
+    return _ranked(points, points, np.take_along_axis(rows, last, 1), np.take_along_axis(cosine, last, 1))
+
+
+def _exact(
+    queries: Embeddings, references: Embeddings, most: int, hidden: "NDArray[Any] | None", codes: "NDArray[Any] | None"
+) -> tuple[Rows, Scores]:
     rows, cosine = np.empty((len(queries), most), np.int64), np.empty((len(queries), most), np.float32)
     for start in range(0, len(queries), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        scores = queries.vectors[part] @ references.vectors.T
+        scores = queries[part] @ references.T
         if hidden is not None and codes is not None:
             scores[hidden[part, None] == codes[None, :]] = -2
         rows[part] = np.argpartition(-scores, most - 1, axis=1)[:, :most]
         cosine[part] = np.take_along_axis(scores, rows[part], axis=1)
-    score = queries.sets.containment(references.sets, rows) + COSINE_WEIGHT * cosine
+    return rows, cosine
+
+
+def _ranked(queries: Points, references: Points, rows: Rows, cosine: Scores) -> Neighbours:
+    """By shared k-mers; where the cosine is -2 there is no reference."""
+    score = queries.sets.containment(references.sets, np.maximum(rows, 0)) + COSINE_WEIGHT * cosine
     rows, score = np.where(cosine > -2, rows, -1), np.where(cosine > -2, score, np.float32(-1))
     order = np.lexsort((rows, -score), axis=1)
     return Neighbours(*(np.take_along_axis(values, order, axis=1) for values in (rows, score, cosine)))
