@@ -91,6 +91,20 @@ class KmerSets:
             table[own] = False
         return found
 
+    def shared_with_all(self, others: "KmerSets") -> NDArray[np.int64]:
+        """int64 [n, m]: how many k-mers each of these has in common with each of `others`."""
+        from scipy.sparse import csr_matrix
+
+        width = len(canonical_ranks(self.k)[1])
+        one, other = (
+            csr_matrix(
+                (np.ones(len(sets.codes), np.int32), sets.codes.astype(np.int32), sets.offsets), (len(sets), width)
+            )
+            for sets in (self, others)
+        )
+        found: NDArray[np.int64] = (one @ other.T).toarray().astype(np.int64)
+        return found
+
     def containment(self, others: "KmerSets", rows: NDArray[Any]) -> NDArray[np.float32]:
         """Float [n, m]: of `shared`, the share of the smaller of both sets."""
         smaller = np.minimum(self.sizes[:, None], others.sizes[rows])

@@ -9,9 +9,9 @@ from anelab.errors import AnelabError
 from anelab.inference.edna.clusters import ClusterMap, clustered_rows
 from anelab.inference.edna.embed import KmerVectors, Vectors
 from anelab.inference.edna.index import Index
-from anelab.inference.edna.judge import judge
+from anelab.inference.edna.judge import FRAGMENTS, Sample, judge
 from anelab.inference.edna.neighbours import K, Points, find_neighbours, find_others
-from anelab.sequences.arrays import SequenceArray
+from anelab.sequences.arrays import SequenceArray, join
 from anelab.sequences.profiles import KmerSets
 from anelab.sequences.taxonomy import FAMILY, GENUS, RANKS, SPECIES, Lineage, Taxonomy
 
@@ -20,6 +20,7 @@ MOST_COMPARED = 2000
 BETTER = 0.002
 """By which k-mer counts must find more species than the embedding, which is quicker."""
 CONTROLS = 500
+MOST_SAMPLED, MOST_STRETCHES = 4000, 3000
 OnProgress = Callable[[str], None]
 
 
@@ -48,7 +49,7 @@ def build_index(
     references = points[chosen.name].searchable()
     among = find_others(references)
     backwards = points_of(chosen, _backwards(sequences, seed))
-    judged = judge(references, taxonomy, among, backwards, seed, on_progress)
+    judged = judge(references, taxonomy, among, sample_of(sequences, chosen, seed), backwards, on_progress)
     on_progress("clusters")
     rows = clustered_rows(len(names), seed)
     clusters = ClusterMap.fit(references.vectors[rows], seed)
@@ -82,6 +83,20 @@ def _best(
         gain = gain or found[one.name]["genus"] - found[best.name]["genus"]
         best = one if gain > BETTER else best
     return best, found
+
+
+def sample_of(sequences: SequenceArray, vectors: Vectors, seed: int) -> Sample:
+    """Whole references, and a stretch anywhere in some of those that are longer than it."""
+    rng = np.random.default_rng([seed, 21])
+    rows = np.sort(rng.permutation(len(sequences))[:MOST_SAMPLED])
+    wanted = rng.integers(FRAGMENTS[0], FRAGMENTS[-1], len(rows))
+    slack = sequences.lengths[rows] - wanted
+    cut = rng.permutation(np.flatnonzero(slack > 0))[:MOST_STRETCHES]
+    starts = sequences.offsets[:-1][rows[cut]] + rng.integers(0, slack[cut] + 1)
+    stretches = SequenceArray.gather(sequences.letters, starts, wanted[cut])
+    every = join([sequences.take(rows), stretches])
+    is_whole = np.arange(len(every)) < len(rows)
+    return Sample(np.append(rows, rows[cut]), every.lengths, is_whole, points_of(vectors, every))
 
 
 def _backwards(sequences: SequenceArray, seed: int) -> SequenceArray:

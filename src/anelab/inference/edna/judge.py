@@ -1,6 +1,9 @@
-"""What references that are left out teach: how sure each rank is, and how the unknown looks."""
+"""What references that are left out teach: how sure each rank is, and how the unknown looks. They are left out whole,
+and as stretches as short as those that surveys sequence: the shorter a query, the less it tells."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,29 +16,40 @@ from anelab.inference.edna.neighbours import Neighbours, Points, Rows, find_neig
 from anelab.learning.metrics import roc_auc
 from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Taxonomy
 
-MOST_SAMPLED = 4000
 CALLED = 0.95
 UNKNOWN = 0.2
 """How heavy a reference is whose taxon is not there, beside one whose taxon is: most queries are of known taxa."""
+FRAGMENTS = (100, 170, 300, 401)
+"""Bases: bounds of the lengths of stretches. Those of MiFish have about 170; below 300 every method tells less."""
 OFF_TARGET_SHARE, OFF_TARGET_REFERENCES = 0.99, 0.002
 LIKELY = 0.5
 """A chance that is more likely than not."""
 NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
 
 
-class _Left:
-    """A sample of references, and their neighbours with something left out: themselves (-1), or all that share their
-    taxon of a rank. Each is searched once."""
+@dataclass(frozen=True)
+class Sample:
+    """References that are left out: `rows`, int [n], of which each is the whole or a stretch; `bases`, int [n], of it;
+    `is_whole`, bool [n]; and the points of them."""
 
-    def __init__(self, points: Points, taxonomy: Taxonomy, among: Neighbours, rng: np.random.Generator) -> None:
+    rows: Rows
+    bases: Rows
+    is_whole: NDArray[np.bool_]
+    points: Points
+
+
+class _Left:
+    """The neighbours of a sample with something left out: themselves (-1), or all that share their taxon of a rank.
+    Each is searched once."""
+
+    def __init__(self, points: Points, taxonomy: Taxonomy, among: Neighbours, sample: Sample) -> None:
         self.points, self.taxonomy, self.among = points, taxonomy, among
-        self.rows: Rows = np.sort(rng.permutation(len(points))[:MOST_SAMPLED])
-        self.sample = Points(points.vectors[self.rows], points.sets.take(self.rows))
-        self._found: dict[int, Neighbours] = {-1: among.take(self.rows)}
+        self.rows, self.sample = sample.rows, sample.points
+        self._found: dict[int, Neighbours] = {}
 
     def neighbours(self, rank: int) -> Neighbours:
         if rank not in self._found:
-            codes = self.taxonomy.codes[:, rank].astype(np.int64)
+            codes = self.taxonomy.codes[:, rank].astype(np.int64) if rank >= 0 else np.full(len(self.taxonomy), -1)
             alone = len(self.taxonomy) + np.arange(len(codes))  # what has no name hides itself only
             codes = np.where(codes >= 0, codes, alone)
             self._found[rank] = find_neighbours(self.sample, self.points, codes[self.rows], codes)
@@ -66,25 +80,25 @@ def judge(
     points: Points,
     taxonomy: Taxonomy,
     among: Neighbours,
+    sample: Sample,
     backwards: Points,
-    seed: int,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Judgement:
     """`backwards`: some references read from end to start, which are like nothing."""
-    left = _Left(points, taxonomy, among, np.random.default_rng([seed, 21]))
+    left = _Left(points, taxonomy, among, sample)
     ranks = []
     for rank in range(len(RANKS)):
         on_progress(RANKS[rank])
         ranks.append(_of_rank(left, rank))
-    novelty, figures = _novelty(left)
+    novelty, figures = _novelty(left, sample)
     genus = confidences(ranks, lambda rank: left.evidence(rank, -1))[:, GENUS]
-    known = left.has_others(GENUS)
+    known = left.has_others(GENUS) & sample.is_whole
     control = find_neighbours(backwards, points).score[:, 0]
     return Judgement(
         tuple(ranks),
         novelty,
         float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY,
-        _off_target(control, left.neighbours(-1).score[:, 0]),
+        _off_target(control, left.neighbours(-1).score[sample.is_whole, 0]),
         figures,
     )
 
@@ -108,7 +122,7 @@ def _of_rank(left: _Left, rank: int) -> Calibrator:
     return Calibrator.fit(np.concatenate(values), np.concatenate(truths), np.concatenate(weights))
 
 
-def _novelty(left: _Left) -> tuple[Calibrator, dict[str, Any]]:
+def _novelty(left: _Left, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
     """Known: genera of which other references remain; novel: the same without their genus."""
     rows = np.flatnonzero(left.taxonomy.codes[left.rows, GENUS] >= 0)
     several = np.flatnonzero(left.has_others(GENUS))
@@ -118,11 +132,22 @@ def _novelty(left: _Left) -> tuple[Calibrator, dict[str, Any]]:
             novelty_values(lambda rank: left.evidence(rank, GENUS))[rows],
         ]
     )
-    truth = np.repeat([False, True], [len(several), len(rows)])
+    truth, which = np.repeat([False, True], [len(several), len(rows)]), np.concatenate([several, rows])
     weight = np.where(truth, 1 / max(len(rows), 1), 1 / max(len(several), 1)) * len(truth) / 2
     fitted = Calibrator.fit(both, truth, weight)
-    auroc = roc_auc(fitted(both), truth) if len(several) and len(rows) else float("nan")
-    return fitted, {"novelty AUROC on left-out references": round(auroc, 4), "sampled references": len(left.rows)}
+    chance, bases, is_whole = fitted(both), sample.bases[which], sample.is_whole[which]
+    parts = {"whole": is_whole} | {
+        f"{low} to {high - 1} bases": ~is_whole & (bases >= low) & (bases < high) for low, high in pairwise(FRAGMENTS)
+    }
+    figures = {name: _auroc(chance[part], truth[part]) for name, part in parts.items()}
+    return fitted, {
+        "novelty AUROC on left-out references": {name: value for name, value in figures.items() if value is not None},
+        "sampled references": int(sample.is_whole.sum()),
+    }
+
+
+def _auroc(chance: Values, truth: NDArray[np.bool_]) -> float | None:
+    return round(roc_auc(chance, truth), 4) if truth.any() and not truth.all() else None
 
 
 def novelty_values(evidence_at: Callable[[int], Values]) -> Values:

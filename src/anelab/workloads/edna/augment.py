@@ -21,9 +21,12 @@ TRANSITION = _transition_table()
 """Of each of 256 characters: A to G, C to T and back; the others stay."""
 
 
-def augmented(sequences: SequenceArray, config: AugmentConfig, rng: np.random.Generator) -> SequenceArray:
-    """As many sequences, each changed as `config` says, in upper case."""
-    found = _cropped(sequences, config, rng)
+def augmented(
+    sequences: SequenceArray, config: AugmentConfig, rng: np.random.Generator, most: int | None = None
+) -> SequenceArray:
+    """As many sequences, each changed as `config` says, in upper case. Of what has more than `most` bases, a stretch
+    anywhere."""
+    found = _cropped(sequences, config, rng, most)
     found = SequenceArray(_substituted(found.letters, config, rng), found.offsets)
     if config.indel:
         found = _with_indels(found, config.indel, rng)
@@ -32,9 +35,11 @@ def augmented(sequences: SequenceArray, config: AugmentConfig, rng: np.random.Ge
     return found
 
 
-def _cropped(sequences: SequenceArray, config: AugmentConfig, rng: np.random.Generator) -> SequenceArray:
+def _cropped(
+    sequences: SequenceArray, config: AugmentConfig, rng: np.random.Generator, most: int | None
+) -> SequenceArray:
     """Some cut to a stretch anywhere, of `min_bases` at least; the others lose up to `primer_jitter` bases of each
-    end. Nothing is cut below `min_bases`."""
+    end. Nothing is cut below `min_bases`, and nothing stays longer than `most`."""
     lengths = sequences.lengths
     least = np.minimum(lengths, config.min_bases)
     slack = lengths - least
@@ -42,6 +47,10 @@ def _cropped(sequences: SequenceArray, config: AugmentConfig, rng: np.random.Gen
     starts, wanted = left, lengths - left - right
     cropped = rng.random(len(lengths)) < config.crop
     size = least + np.floor(rng.random(len(lengths)) * (slack + 1)).astype(np.int64)
+    if most is not None:
+        too_long = lengths > most
+        size = np.where(too_long, np.minimum(np.where(cropped, size, most), most), size)
+        cropped |= too_long
     place = np.floor(rng.random(len(lengths)) * (lengths - size + 1)).astype(np.int64)
     starts, wanted = np.where(cropped, place, starts), np.where(cropped, size, wanted)
     return SequenceArray.gather(sequences.letters, sequences.offsets[:-1] + starts, wanted)

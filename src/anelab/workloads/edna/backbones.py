@@ -38,7 +38,10 @@ class KmerNet(nn.Module):
         self.norm = nn.BatchNorm1d(width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        answer: Tensor = self.layers(self.norm(self.mean(ids, mask)))
+        return self.embedding(self.mean(ids, mask))
+
+    def embedding(self, mean: Tensor) -> Tensor:
+        answer: Tensor = self.layers(self.norm(mean))
         return answer
 
     def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -49,15 +52,17 @@ class KmerNet(nn.Module):
 
 
 class KmerForm(nn.Module):
-    """`KmerNet` by operators that ONNX opset 13 and Core ML have: a gather and a sum."""
+    """`KmerNet`; where it is exported, by operators that ONNX opset 13 and Core ML have: a gather and a sum."""
 
     def __init__(self, net: KmerNet) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        answer: Tensor = self.net.layers(self.net.norm(pooled(self.net.table(ids), mask, "mean")))
-        return answer
+        is_traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
+        if is_traced:
+            return self.net.embedding(pooled(self.net.table(ids), mask, "mean"))
+        return self.net.embedding(self.net.mean(ids, mask))
 
 
 class Convolutions(nn.Module):

@@ -13,43 +13,53 @@ NEAREST = 5
 ROWS_AT_ONCE = 512
 MOST_SILHOUETTE = 2000
 
-Scores = Callable[[slice], Array]
-"""Of a part of the rows their similarities to all references, float [part, references]."""
+Scores = Callable[[Array], Array]
+"""Of some rows, int [part], their similarities to all references, float [part, references]."""
 
 
 def retrieval_rows(embedding: Array, targets: Arrays) -> dict[str, Array]:
     """Of rows [n, d] of length 1, among which `targets["kind"]` tells references: what `rows_of_scores` gives for their
     cosines, and their silhouettes by family."""
     references = embedding[targets["kind"] == REFERENCE]
-    rows = rows_of_scores(lambda part: embedding[part] @ references.T, targets)
+    rows = rows_of_scores(lambda rows: embedding[rows] @ references.T, targets, np.arange(len(embedding)))
     return rows | {"silhouette": _silhouette(embedding, targets)}
 
 
-def rows_of_scores(scores: Scores, targets: Arrays) -> dict[str, Array]:
-    """`hitK_RANK`, bool [n]: whether one of the K nearest references but itself has the row's taxon; `similarity` to
-    the nearest; `decision`, its species, of equally near ones that with the lowest number."""
-    references = np.flatnonzero(targets["kind"] == REFERENCE)
-    found, similarity = nearest(scores, len(targets["kind"]), references)
-    rows: dict[str, Array] = {"similarity": similarity[:, 0]}
+def rows_of_scores(scores: Scores, targets: Arrays, asked: Array | None = None) -> dict[str, Array]:
+    """Of all n rows, though only those that are `asked` for, int [m], by default the queries, have an answer:
+    `hitK_RANK`, bool [n]: whether one of the K nearest references but itself has the row's taxon; `similarity` to the
+    nearest; `decision`, its species, of equally near ones that with the lowest number."""
+    kind = targets["kind"]
+    references, asked = np.flatnonzero(kind == REFERENCE), np.flatnonzero(kind != REFERENCE) if asked is None else asked
+    found, similarity = nearest(scores, asked, references)
+    rows = {"similarity": _spread(similarity[:, 0], asked, len(kind))}
     for rank in RANKS:
-        alike = targets[rank][references][found] == targets[rank][:, None]
-        rows |= {f"hit{k}_{rank}": alike[:, :k].any(axis=1) & (targets[rank] >= 0) for k in (1, NEAREST)}
+        own = targets[rank][asked]
+        alike = (targets[rank][references][found] == own[:, None]) & (own >= 0)[:, None]
+        rows |= {f"hit{k}_{rank}": _spread(alike[:, :k].any(axis=1), asked, len(kind)) for k in (1, NEAREST)}
     species = targets["species"][references][found]
     tied = similarity >= similarity[:, :1]
-    rows["decision"] = np.where(tied, species, np.iinfo(species.dtype).max).min(axis=1)
-    return rows
+    lowest = np.where(tied, species, np.iinfo(species.dtype).max).min(axis=1)
+    return rows | {"decision": _spread(lowest, asked, len(kind))}
 
 
-def nearest(scores: Scores, count: int, references: Array) -> tuple[Array, Array]:
-    """Places among the references of the NEAREST that are most similar to each of `count` rows, [n, k], the nearest
+def _spread(values: Array, rows: Array, count: int) -> Array:
+    """Of `count` rows, zeros but for those."""
+    found = np.zeros(count, values.dtype)
+    found[rows] = values
+    return found
+
+
+def nearest(scores: Scores, asked: Array, references: Array) -> tuple[Array, Array]:
+    """Places among the references of the NEAREST that are most similar to each of the rows `asked`, [m, k], the nearest
     first, and their similarities. `references`: the row that each is, which is not its own neighbour."""
     k = min(NEAREST, len(references))
-    places, values = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
-    for start in range(0, count, ROWS_AT_ONCE):
-        part = slice(start, min(start + ROWS_AT_ONCE, count))
-        found = scores(part)
-        own = np.flatnonzero((references >= part.start) & (references < part.stop))
-        found[references[own] - start, own] = -np.inf
+    places, values = np.empty((len(asked), k), np.int64), np.empty((len(asked), k), np.float32)
+    for start in range(0, len(asked), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        found = scores(asked[part])
+        own, itself = np.nonzero(asked[part, None] == references)
+        found[own, itself] = -np.inf
         best = np.argpartition(-found, k - 1, axis=1)[:, :k]
         value = np.take_along_axis(found, best, axis=1)
         order = np.lexsort((best, -value), axis=1)

@@ -32,10 +32,11 @@ def containment(split: Split) -> Arrays:
     sets = KmerSets.of(_sequences(split), CONTAINMENT_K)
     references = sets.take(np.flatnonzero(split.targets["kind"] == REFERENCE))
 
-    def scores(part: slice) -> Array:
-        queries = sets.take(np.arange(part.start, part.stop))
-        every = np.broadcast_to(np.arange(len(references)), (len(queries), len(references)))
-        return queries.containment(references, every)
+    def scores(rows: Array) -> Array:
+        queries = sets.take(rows)
+        smaller = np.minimum(queries.sizes[:, None], references.sizes)
+        shares: Array = (queries.shared_with_all(references) / np.maximum(smaller, 1)).astype(np.float32)
+        return shares
 
     return rows_of_scores(scores, split.targets)
 
@@ -46,7 +47,7 @@ def naive_bayes(split: Split) -> Arrays:
     profiles = kmer_profiles(_sequences(split), BAYES_K)
     references = split.targets["kind"] == REFERENCE
     weights, place = fit_naive_bayes(profiles[references], split.targets["species"][references])
-    return rows_of_scores(lambda part: (profiles[part] @ weights.T)[:, place], split.targets)
+    return rows_of_scores(lambda rows: (profiles[rows] @ weights.T)[:, place], split.targets)
 
 
 def fit_naive_bayes(profiles: Array, labels: Array) -> tuple[NDArray[np.float32], Array]:

@@ -92,7 +92,8 @@ class Edna(Workload[Config]):
             hidden[:, 0] |= ~hidden.any(axis=1) & (found.mask[:, 0] == 1)
             ids, wanted = np.where(hidden, np.int32(UNK), found.ids), np.where(hidden, found.ids, np.int32(-1))
             return {"ids": ids, "mask": found.mask, "wanted": wanted}
-        views = [augmented(chosen, config.model.augment, rng) for _ in range(2)]
+        bases = encode.tokenizer_of(config.model).most_bases(config.model.max_length)
+        views = [augmented(chosen, config.model.augment, rng, bases) for _ in range(2)]
         most = max(int(view.lengths.max(initial=1)) for view in views)
         length = min(int(encode.tokenizer_of(config.model).token_counts(np.array([most]))[0]), config.model.max_length)
         both = [encode.encode(config.model, view, max(length, 1)) for view in views]
