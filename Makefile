@@ -64,7 +64,7 @@ fuzz: $(READY)  ## give 10,000 damaged files to the commands that read them
 	python -m tests.fuzz
 
 browser: $(READY)  ## test the dashboard on the results of make repro in Chromium; pictures go to .anelab/pictures
-	ANELAB_PICTURES=.anelab/pictures python -m pytest tests/browser
+	ANELAB_PICTURES=.anelab/pictures python -m pytest -n 2 tests/browser
 
 proto: $(READY)  ## make the Python of gRPC's messages anew, after a change of open_inference.proto
 	$(BIN)/python -m venv .anelab/proto && .anelab/proto/bin/python -m pip install --quiet grpcio-tools==1.73.1

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.conftest import ROOT
-from tests.dashboards.conftest import import_mac
+from tests.dashboards.conftest import import_mac, map_genes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROBES = ("/_stcore/health", "/_stcore/host-config")
@@ -51,11 +51,13 @@ def _ready(address: str, process: "subprocess.Popen[bytes]", log: Path) -> str:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout's store, with a Mac's result that is made up beside the real ones."""
+    """A copy of this checkout's store, with a Mac's result that is made up beside the real ones, and a map of the
+    simulated genes."""
     assert (ROOT / "mlruns" / "mlflow.db").is_file(), "there are no results to show; run `make repro` first"
     home = tmp_path_factory.mktemp("store")
     shutil.copytree(ROOT / "mlruns", home / "mlruns")
     import_mac(home, tmp_path_factory.mktemp("mac"))
+    map_genes(home, ROOT / "data/raw/edna", str(ROOT / "models/edna/export"), tmp_path_factory.mktemp("index"))
     return home
 
 

@@ -21,6 +21,7 @@ PAGES = {
     "search": "Search",
     "lineage": "Lineage",
     "data": "Data",
+    "clusters": "Clusters",
 }
 ALERT = '[data-testid="stAlertContentError"]'
 

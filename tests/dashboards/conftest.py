@@ -56,6 +56,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def map_genes(folder: Path, genes: Path, model: str, scratch: Path) -> None:
+    """Make the map "a survey" of the genes in a folder, which are its references, too."""
+    index, fasta = str(scratch / "a survey"), str(genes / "genes.fasta.gz")
+    labelled = ("--labels", str(genes / "taxonomy.tsv"), "--model", model)
+    for words in (("index", fasta, *labelled, "-o", index), ("clusters", fasta, "--index", index)):
+        done = anelab(folder, "edna", *words)
+        assert done.returncode == 0, done.stderr
+
+
 def import_mac(folder: Path, scratch: Path) -> None:
     """Bring the result that is made up into the store of the folder, as a bundle."""
     store = reading.open_existing(Workspace(ROOT, folder))

@@ -16,7 +16,7 @@ from anelab.serving.drift import InputDrift, add_rows
 from anelab.views.formatting import JOINER
 from tests.commands import anelab
 from tests.conftest import ROOT
-from tests.dashboards.conftest import QUICK
+from tests.dashboards.conftest import QUICK, map_genes
 
 APP = ROOT / "dashboards" / "app.py"
 EMPTY = {"mnist": ("search",), "read_quality": ("compare",)}
@@ -73,11 +73,7 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
 
 def test_clusters_of_a_survey_are_shown(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Clusters are of `anelab edna index`" in texts(page("clusters", home, monkeypatch))
-    genes, taxa = (str(home / "data/raw/edna" / name) for name in ("genes.fasta.gz", "taxonomy.tsv"))
-    index = str(tmp_path / "a survey")
-    for words in (("index", genes, "--labels", taxa, "-o", index), ("clusters", genes, "--index", index)):
-        done = anelab(home, "edna", *words)
-        assert done.returncode == 0, done.stderr
+    map_genes(home, home / "data/raw/edna", "edna", tmp_path)
     st.cache_data.clear()
     app = page("clusters", home, monkeypatch, map="a survey", colour="verdict")
     assert [one.label for one in app.metric] == ["References", "Clusters", "Queries", "Queries in no cluster"]

@@ -58,11 +58,8 @@ def test_shared_kmers_are_those_of_sets(texts: list[str], others: list[str], k: 
     one, other = (KmerSets.of(SequenceArray.of(part), k) for part in (texts, others))
     rows = np.broadcast_to(np.arange(len(others)), (len(texts), len(others)))
     sets, against = ([set(kmers_of(text.upper().replace("U", "T"), k)) for text in part] for part in (texts, others))
-    assert one.shared(other, rows).tolist() == [[len(left & right) for right in against] for left in sets]
-    assert (
-        one.shared_with_all(other).tolist()
-        == one.shared(other, np.broadcast_to(np.arange(len(other)), (len(one), len(other)))).tolist()
-    )
+    wanted = [[len(left & right) for right in against] for left in sets]
+    assert one.shared(other, rows).tolist() == one.shared_with_all(other).tolist() == wanted
     assert one.sizes.tolist() == [len(left) for left in sets]
     for place, line in enumerate(one.containment(other, rows)):
         wanted = [len(sets[place] & right) / max(min(len(sets[place]), len(right)), 1) for right in against]

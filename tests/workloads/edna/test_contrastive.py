@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from anelab.workloads.edna.contrastive import backward_in_chunks, nt_xent, supervised_contrastive
+from anelab.workloads.edna.workload import RELATED, TOGETHER, _by_taxon
 
 
 def reference(embeddings: torch.Tensor, labels: list[int], temperature: float) -> torch.Tensor:
@@ -123,3 +125,16 @@ def test_chance_is_the_same_in_both_passes_of_a_chunk() -> None:
     torch.testing.assert_close(seen[0], seen[2])
     torch.testing.assert_close(seen[1], seen[3])
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_an_epoch_has_all_rows_and_relatives_next_to_each_other() -> None:
+    rng = np.random.default_rng(4)
+    family = rng.integers(-1, 20, 3000)
+    species = family * 50 + rng.integers(0, 10, 3000)
+    order = _by_taxon(species, family, rng)
+    assert sorted(order.tolist()) == list(range(3000))
+    changes = [int((np.diff(values[order]) != 0).sum()) for values in (species, family)]
+    assert changes[0] < 3000 / (TOGETHER - 1)
+    assert changes[1] < 3000 / (TOGETHER * RELATED) * 2
+    assert changes[1] > 21, "a family is not all in one place"
+    assert _by_taxon(species[:0], family[:0], rng).tolist() == []

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 NOTHING = -1e4
 """In place of minus infinity: 16 bits have it."""
@@ -45,7 +46,13 @@ class KmerNet(nn.Module):
         return answer
 
     def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """[n, width]. By counts of tokens and one product, which trains ten times as fast as a gather."""
+        """[n, width], without the vectors of all places, which a gather would make: on the CPU row by row, elsewhere by
+        counts of tokens and one product."""
+        if ids.device.type == "cpu":
+            here = mask.bool()
+            counts = here.sum(dim=1)
+            starts = counts.cumsum(dim=0) - counts
+            return embedding_bag(ids[here].long(), self.table.weight, starts, mode="mean")
         here = mask.to(self.table.weight.dtype)
         counts = here.new_zeros(len(ids), self.table.num_embeddings).scatter_add_(1, ids.long(), here)
         return counts @ self.table.weight / here.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,4 +1,8 @@
-"""Contrastive losses, in float32 whatever the embeddings are, and large batches by cached gradients."""
+"""Contrastive losses, in float32 whatever the embeddings are, and large batches by cached gradients.
+
+They are written here, not taken from pytorch-metric-learning: they are a few lines, which tests hold against the
+formulas in float64, and that package would be one more to install for whoever trains.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from anelab.workloads.edna.model import EdnaNet
 
 TOGETHER_CALIBRATED = 256
-TOGETHER = 4
-"""Rows of one taxon that stand next to each other in an epoch, so that a batch has some of each of its taxa."""
+TOGETHER, RELATED = 4, 8
+"""Rows of one taxon that stand next to each other in an epoch, and such groups of one family."""
 GOLDEN_SEQUENCES = ("ACGTACGTTGCAACGATTGCAGCTAGCATCGATCAGCTACGA", "acgtNRYacgtacgtaacg", "GGGGCCCC" * 20, "ACG")
 LENGTHS = (128, 256)
 """Of places for which Core ML's package has functions of their own, where the model takes more."""
@@ -75,7 +75,7 @@ class Edna(Workload[Config]):
         settings, size = config.model.contrastive, config.training.batch_size
         label = _labels(train, settings.rank if settings.loss == "supervised" else None)
         taxon = train.targets[settings.classify] if settings.classify else np.full(len(train), -1)
-        order = _by_taxon(label, rng)
+        order = _by_taxon(label, train.targets["family"] if settings.loss == "supervised" else label, rng)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             made = self._views(config, train, rows, rng)
@@ -159,14 +159,26 @@ def _labels(train: Split, rank: str | None) -> Array:
     return np.where(codes >= 0, codes, codes.max(initial=0) + 1 + rows)
 
 
-def _by_taxon(label: Array, rng: np.random.Generator) -> Array:
-    """All rows, TOGETHER of a taxon next to each other, in random order otherwise."""
+def _by_taxon(label: Array, family: Array, rng: np.random.Generator) -> Array:
+    """All rows, in random order but for this: TOGETHER of a taxon are next to each other, and RELATED such groups of a
+    family are. So a batch has several rows of each of its taxa, and taxa that are hard to tell from each other."""
     shuffled = rng.permutation(len(label))
-    sorted_rows = shuffled[np.argsort(label[shuffled], kind="stable")]
-    starts = np.flatnonzero(np.append(True, np.diff(label[sorted_rows]) != 0))
-    within = np.arange(len(label)) - np.repeat(starts, np.diff(np.append(starts, len(label))))
-    block = np.cumsum(within % TOGETHER == 0) - 1
-    return sorted_rows[np.lexsort((within, rng.permutation(int(block[-1]) + 1)[block]))] if len(label) else sorted_rows
+    rows = shuffled[np.lexsort((label[shuffled], family[shuffled]))]
+    within = _within_runs(label[rows])
+    first = np.flatnonzero(within % TOGETHER == 0)
+    group = np.cumsum(within % TOGETHER == 0) - 1
+    groups = np.lexsort((rng.random(len(first)), family[rows[first]]))
+    part = np.cumsum(_within_runs(family[rows[first]][groups]) % RELATED == 0) - 1
+    place = np.empty(len(first), np.int64)
+    place[groups[np.argsort(rng.permutation(len(first))[part], kind="stable")]] = np.arange(len(first))
+    found: Array = rows[np.lexsort((within, place[group]))]
+    return found
+
+
+def _within_runs(values: Array) -> Array:
+    """Of values of which equal ones stand next to each other: 0, 1, 2 ... in each run."""
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    return np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
 
 
 WORKLOAD = Edna()
