@@ -9,7 +9,8 @@ from anelab import workloads
 from anelab.errors import AnelabError
 from anelab.learning.base import DataCard
 from anelab.sequences.arrays import SequenceArray
-from anelab.workloads.edna.splits import KNOWN, NOVEL, REFERENCE, clusters
+from anelab.sequences.taxonomy import NOTHING, Taxonomy
+from anelab.workloads.edna.splits import KNOWN, NOVEL, REFERENCE, clusters, split_sequences
 from tests.conftest import tiny
 
 WORKLOAD = workloads.get("edna")
@@ -60,6 +61,20 @@ def test_of_novel_genera_nothing_is_trained_on(simulated: list[Path], tmp_path: 
     assert novel
     assert not novel & (set(train[:, 5]) | known)
     assert card.classes["test"]["novel"] == (kind == NOVEL).sum()
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.25])
+def test_no_more_is_held_out_than_asked_for_however_small_the_species(share: float) -> None:
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(1, 8, 800)
+    species = np.repeat(np.arange(800), sizes)
+    config = tiny(f"edna.split={{validation: {share}, test: {share}, novel: 0.0}}").section("edna")
+    lineages = [(*NOTHING[:5], f"Genus{code % 90}", f"Genus{code % 90} species{code}") for code in species]
+    parts = split_sequences(config, SequenceArray.of(["ACGT"] * len(species)), Taxonomy.of(lineages))
+    held = [parts.rows[name][parts.kinds[name] == KNOWN] for name in ("validation", "test")]
+    for rows in held:
+        assert 0.5 * share < len(rows) / len(species) < 1.05 * share
+    assert set(species[np.concatenate(held)]) <= set(species[parts.rows["train"]])
 
 
 def test_alike_sequences_stay_together_if_clusters_are_split(simulated: list[Path], tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def split_sequences(config: Config, sequences: SequenceArray, taxonomy: Taxonomy
     split, rng = config.split, np.random.default_rng([config.seed, 2])
     novel = _novel(taxonomy, split.novel, rng)
     rest = np.flatnonzero(~novel)
-    strata, groups = _strata(config, sequences, taxonomy, rest)
+    strata, groups = _strata(config, sequences, taxonomy, rest, rng)
     chosen = {name: rest[rows] for name, rows in stratified_split(strata, groups, split, config.seed).items()}
     if not len(chosen["train"]):
         raise AnelabError("edna: no sequences are left for training; give more, or lower edna.split.novel")
@@ -70,18 +70,34 @@ def _novel(taxonomy: Taxonomy, share: float, rng: np.random.Generator) -> NDArra
     return np.isin(genus, held) & (genus >= 0)
 
 
-def _strata(config: Config, sequences: SequenceArray, taxonomy: Taxonomy, rows: Rows) -> tuple[Rows, Rows]:
+def _strata(
+    config: Config, sequences: SequenceArray, taxonomy: Taxonomy, rows: Rows, rng: np.random.Generator
+) -> tuple[Rows, Rows]:
     """Of those rows: in what shares are kept, and what stays together."""
     codes = taxonomy.codes[rows].astype(np.int64)
     alone = len(taxonomy) + np.arange(len(rows))
     match config.split.by:
         case "random":
-            return _or_alone(codes[:, SPECIES], alone), np.arange(len(rows))
+            least = min(share for share in (config.split.validation, config.split.test, 1.0) if share)
+            return _species_strata(_or_alone(codes[:, SPECIES], alone), least, rng), np.arange(len(rows))
         case "species":
             return codes[:, GENUS] + 1, _or_alone(codes[:, SPECIES], alone)
         case "genus":
             return codes[:, FAMILY] + 1, _or_alone(codes[:, GENUS], alone)
     return np.zeros(len(rows), np.int64), clusters(sequences.take(rows))
+
+
+def _species_strata(species: Rows, share: float, rng: np.random.Generator) -> Rows:
+    """Int [n]. Species of which each split gets its share are strata. Of the others one sequence is alone, and so a
+    reference; the rest of theirs are one stratum together, so that not more is held out than is asked for."""
+    _, code, size = np.unique(species, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(code))
+    first = np.zeros(len(code), bool)
+    first[order[np.unique(code[order], return_index=True)[1]]] = True
+    is_rare = size[code] * share < 1
+    together, alone = len(size), len(size) + 1 + np.arange(len(code))
+    found: Rows = np.where(is_rare, np.where(first | (size[code] < FEWEST), alone, together), code)
+    return found
 
 
 def _or_alone(codes: Rows, alone: Rows) -> Rows:
