@@ -60,7 +60,7 @@ def find_neighbours(
     if references.search is not None and hidden is None:
         rows, cosine = references.search(queries.vectors, most)
     else:
-        rows, cosine = _exact(queries.vectors, references.vectors, most, hidden, codes)
+        rows, cosine = exact_shortlist(queries.vectors, references.vectors, most, hidden, codes)
     return _ranked(queries, references, rows, cosine)
 
 
@@ -76,9 +76,14 @@ def find_others(points: Points) -> Neighbours:
     return _ranked(points, points, np.take_along_axis(rows, last, 1), np.take_along_axis(cosine, last, 1))
 
 
-def _exact(
-    queries: Embeddings, references: Embeddings, most: int, hidden: "NDArray[Any] | None", codes: "NDArray[Any] | None"
+def exact_shortlist(
+    queries: Embeddings,
+    references: Embeddings,
+    most: int,
+    hidden: "NDArray[Any] | None" = None,
+    codes: "NDArray[Any] | None" = None,
 ) -> tuple[Rows, Scores]:
+    """Of each query the `most` references of the largest products, [n, most], in any order, and these products."""
     rows, cosine = np.empty((len(queries), most), np.int64), np.empty((len(queries), most), np.float32)
     for start in range(0, len(queries), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
