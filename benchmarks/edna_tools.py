@@ -210,15 +210,19 @@ def sintax(item: Set, sequences: SequenceArray, cutoff: float = 0.8) -> Answer:
     limits = f"--sintax_cutoff {cutoff} --strand both --threads 1 --randseed 1".split()
     run("vsearch", "--sintax", item.files[1], "--db", db, "--tabbedout", out, *limits)
     seconds = time.perf_counter() - started
-    first: dict[str, int] = {}
+    first: dict[tuple[str, str], int] = {}
     for row in item.references[::-1].tolist():
-        first[names.get(int(item.taxonomy.codes[row, SPECIES]), "")] = row
+        for rank, letter in ((FAMILY, "f"), (GENUS, "g"), (SPECIES, "s")):
+            code = int(item.taxonomy.codes[row, rank])
+            if code >= 0:
+                first[letter, names[code] if rank == SPECIES else item.taxonomy.names[rank][code]] = row
     told = {line.split("\t")[0]: line.split("\t") for line in out.read_text().splitlines()}
     nearest, sure, called = [], [], []
     for row in item.queries:
         cells = told.get(f"r{row}", ["", "", "", ""])
         ranks = {rank: (name, float(share)) for rank, name, share in re.findall(r"([a-z]):(.*?)\(([\d.]+)\)", cells[1])}
-        nearest.append(first.get(ranks.get("s", ("", 0.0))[0].strip(), -1))
+        told_names = ((letter, ranks.get(letter, ("", 0.0))[0].strip()) for letter in "sgf")
+        nearest.append(next((first[key] for key in told_names if key in first), -1))
         sure.append(ranks.get("g", ("", 0.0))[1])
         called.append(sure[-1] >= cutoff)
     return Answer(np.array(nearest), np.array(sure), np.array(called), seconds, version_of("vsearch", "--version"))

@@ -90,7 +90,7 @@ class DNATransformerEmbedder(PooledNet):
         dropout: float = 0.1,
         pooling: str = "mean",
     ) -> None:
-        places = Transformer(vocab_size, d_model, num_layers, nhead, dropout)
+        places = Transformer(vocab_size, d_model, num_layers, nhead, dropout, cls=False)  # tokens have [CLS]
         super().__init__(places, d_model, d_model, pooling)
         self.dimension = d_model
 

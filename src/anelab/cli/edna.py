@@ -64,14 +64,14 @@ def index(
     labels: Annotated[list[Path] | None, typer.Option(help=LABELS_HELP)] = None,
     model: Annotated[str, typer.Option(help=INDEX_MODEL_HELP)] = CHAMPION,
     min_length: Annotated[int, typer.Option(help="Leave out shorter references, in bases.", min=1)] = 50,
-    seed: Annotated[int, typer.Option(help="Of the samples that the calibration takes.", min=0)] = 42,
+    seed: Annotated[int, typer.Option(help="Of the samples that the calibration takes.", min=0, max=2**32 - 1)] = 42,
     timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Make references searchable, and learn from them how sure a taxon is.
 
-    The learned embedding is compared with counts of k-mers on these references, each left out in turn; the better one
-    is kept.
+    The learned embedding is compared with counts of k-mers on these references, up to 2,000 of which are left out, each
+    in turn; the better one is kept.
     """
     from anelab.inference.edna.build import build_index
     from anelab.inference.edna.index import check_folder, write_index
@@ -105,13 +105,18 @@ def assign(
 
     Columns: query, domain to species, confidence (of the lowest rank that has a name), nearest, similarity (share of
     8-mers), ties (all species that are equally near), novelty (the chance that its genus is not among the references),
-    verdict: called, novel, ambiguous, too short, off-target.
+    verdict: called, novel, ambiguous, too short (under 40 different 8-mers), off-target.
     """
     from anelab.inference.edna.assign import assign_all
     from anelab.inference.edna.index import open_index
     from anelab.inference.edna.outputs import write_assignments
     from anelab.sequences.records import read_sequences
+    from anelab.sequences.streams import STANDARD_INPUT
 
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise UsageError(f"--min-confidence takes a number from 0 to 1, but got {min_confidence}")
+    if as_json and str(out) == STANDARD_INPUT:
+        raise UsageError("--json and --out - both write to standard output; give --out a file")
     with open_index(ctx.obj.workspace, index) as opened:
         counts = write_assignments(out, assign_all(opened, read_sequences(sequences), min_confidence))
     if as_json:

@@ -1,6 +1,7 @@
 """Sequences of FASTA or FASTQ, some thousand at a time, in their order."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from anelab.sequences.arrays import UPPER, SequenceArray, join
@@ -22,9 +23,9 @@ class Records(NamedTuple):
 
 
 def read_sequences(source: Source) -> Iterator[Records]:
-    """Of any compression. What a file is follows from its first character; standard input is FASTA. Raises AnelabError
-    for what is neither, with its line."""
-    if str(source) != STANDARD_INPUT and _first(source) == b"@":
+    """Of any compression. What a file is follows from its first character; standard input, or a pipe, which can be read
+    but once, is FASTA. Raises AnelabError for what is neither, with its line."""
+    if str(source) != STANDARD_INPUT and Path(source).is_file() and _first(source) == b"@":
         yield from _fastq(source)
         return
     names, descriptions, letters, bases = [], [], [], 0

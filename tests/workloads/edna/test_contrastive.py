@@ -92,7 +92,6 @@ def test_simclr_is_the_same_with_a_label_for_each_row() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 3, 8])
 def test_a_batch_in_chunks_has_the_gradients_of_the_whole(chunk: int) -> None:
-    """Dropout included: chance is the same in both passes, so a second run of the chunks agrees with the first."""
     torch.manual_seed(0)
     net, head = nn.Sequential(nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 8)), nn.Linear(8, 4)
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])

@@ -8,20 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.inference.edna.build import points_of
-from anelab.inference.edna.evidence import evidence
+from anelab.inference.edna.evidence import evidence, target_evidence
 from anelab.inference.edna.index import Index
 from anelab.inference.edna.judge import LIKELY, confidences, novelty_values
-from anelab.inference.edna.neighbours import Neighbours, Points, find_neighbours
+from anelab.inference.edna.neighbours import LEAST_KMERS, MOST_CELLS, Neighbours, Points, Rows, find_neighbours
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.records import Records
 from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES
 
 COLUMNS = ("query", *RANKS, "confidence", "nearest", "similarity", "ties", "novelty", "verdict")
 CALLED, NOVEL, AMBIGUOUS, SHORT, OFF_TARGET = VERDICTS = ("called", "novel", "ambiguous", "too short", "off-target")
-LEAST_KMERS = 40
-"""Different ones, that a query needs."""
-TIE = 1e-5
-"""References whose score is less than this below the best are as near."""
+TIE = 1e-6
+"""References that share a k-mer less than this below what the nearest shares are as near."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Assigned:
     """Of n queries: `taxa`, texts [n, 7]; `confidence`, that of the lowest rank that has a name, 0 without any;
     `nearest`, the name of a reference; `similarity`, the share of 8-mers that it has in common with the query; `ties`,
     the species that are as near, with ';' between them; `novelty`, the chance that the genus is none of the
-    references'; `verdict`, one of VERDICTS."""
+    references', where that is so for half of the queries; `verdict`, one of VERDICTS."""
 
     queries: list[str]
     taxa: list[tuple[str, ...]]
@@ -70,9 +68,10 @@ def assign_points(index: Index, names: list[str], points: Points, min_confidence
 
     sure = confidences(index.judgement.ranks, at)
     novelty = index.judgement.novelty(novelty_values(at))
-    best = found.score[:, 0]
-    short, off = sizes < LEAST_KMERS, best < index.judgement.off_target
-    codes, ties = _consensus(index, found)
+    short = sizes < LEAST_KMERS
+    target = target_evidence(found, sizes, index.points.sets.sizes, points.sets.k)
+    off = index.judgement.on_target(target) < LIKELY
+    codes, ties = _consensus(index, points, found, short)
     codes = np.where((sure >= least) & ~(short | off)[:, None], codes, -1)
     named = codes >= 0
     lowest = np.where(named.any(axis=1), len(RANKS) - 1 - named[:, ::-1].argmax(axis=1), -1)
@@ -84,22 +83,48 @@ def assign_points(index: Index, names: list[str], points: Points, min_confidence
         [SHORT, OFF_TARGET, NOVEL, CALLED],
         AMBIGUOUS,
     ).tolist()
-    nearest = [index.names[row] if row >= 0 else "" for row in found.rows[:, 0].tolist()]
+    rows = np.where(short, -1, found.rows[:, 0])
+    nearest = [index.names[row] if row >= 0 else "" for row in rows.tolist()]
     taxa = [tuple(index.taxonomy.name(rank, code) for rank, code in enumerate(line)) for line in codes.tolist()]
-    similarity = np.maximum(points.sets.containment(index.points.sets, np.maximum(found.rows[:, :1], 0))[:, 0], 0)
+    similarity = np.where(short, 0, np.maximum(found.containment[:, 0], 0))
     return Assigned(names, taxa, confidence, nearest, similarity, ties, np.where(short, 0, novelty), verdict)
 
 
-def _consensus(index: Index, found: Neighbours) -> tuple[NDArray[Any], list[str]]:
-    """Codes of each rank, [n, 7], on which all references that are as near as the nearest agree, -1 where they do not,
-    nor below that; and the species of these references."""
-    tied = (found.rows >= 0) & (found.score >= found.score[:, :1] - TIE)
-    theirs = index.taxonomy.codes[np.maximum(found.rows, 0)]
-    first = theirs[:, :1]
-    agree = ((theirs == first) | ~tied[:, :, None]).all(axis=1)
-    codes = np.where(np.logical_and.accumulate(agree, axis=1), first[:, 0], -1)
-    names = []
-    for row in range(len(tied)):
-        species = {index.taxonomy.name(SPECIES, int(code)) for code in theirs[row, tied[row], SPECIES]}
+def _consensus(
+    index: Index, points: Points, found: Neighbours, short: NDArray[np.bool_]
+) -> tuple[NDArray[Any], list[str]]:
+    """Codes of each rank, [n, 7], on which all references that are as near as the nearest agree, as far as they have a
+    name there, -1 where they do not, nor below that; and the species of these references."""
+    tied = (found.rows >= 0) & (found.containment >= found.containment[:, :1] - TIE) & ~short[:, None]
+    more = _beyond_shortlist(index, points, found, np.flatnonzero(tied.all(axis=1)))
+    codes, names = np.full((len(tied), len(RANKS)), -1), []
+    for row, ties in enumerate(tied):
+        theirs = index.taxonomy.codes[more.get(row, found.rows[row, ties])]
+        codes[row] = _agreed(theirs)
+        species = {index.taxonomy.name(SPECIES, code) for code in set(theirs[:, SPECIES].tolist())}
         names.append(";".join(sorted(species - {""})))
     return codes, names
+
+
+def _beyond_shortlist(index: Index, points: Points, found: Neighbours, rows: Rows) -> dict[int, Rows]:
+    """All references that are as near as the nearest, of queries whose whole shortlist is."""
+    ties, together = dict[int, Rows](), max(MOST_CELLS // len(index), 1)
+    for start in range(0, len(rows), together):
+        part = rows[start : start + together]
+        queries = points.sets.take(part)
+        smaller = np.minimum(queries.sizes[:, None], index.points.sets.sizes)
+        shares = queries.shared_with_all(index.points.sets) / np.maximum(smaller, 1)
+        least = found.containment[part, :1] - TIE
+        ties |= {int(row): np.flatnonzero(line) for row, line in zip(part, shares >= least, strict=True)}
+    return ties
+
+
+def _agreed(codes: NDArray[Any]) -> NDArray[Any]:
+    """Of the taxa of some references, [m, 7], those that all have that have one, down to the first that differ."""
+    found = np.full(codes.shape[1], -1)
+    for rank, column in enumerate(codes.T):
+        known = set(column[column >= 0].tolist())
+        if len(known) > 1:
+            break
+        found[rank] = known.pop() if known else -1
+    return found

@@ -19,7 +19,7 @@ FEWEST = 20
 MOST_COMPARED = 2000
 BETTER = 0.002
 """By which k-mer counts must find more species than the embedding, which is quicker."""
-CONTROLS = 500
+CONTROLS = 1000
 MOST_SAMPLED, MOST_STRETCHES = 4000, 3000
 OnProgress = Callable[[str], None]
 
@@ -39,7 +39,7 @@ def build_index(
     """Of distinct sequences with their taxa. Without `embedder` k-mer counts are what is searched by. Raises
     AnelabError for too few references."""
     if len(names) < FEWEST:
-        raise AnelabError(f"an index needs at least {FEWEST} references but got {len(names)}; give more")
+        raise AnelabError(f"an index needs at least {FEWEST} references but {len(names)} are there; give more")
     taxonomy, sets = Taxonomy.of(lineages), KmerSets.of(sequences, K)
     on_progress("vectors")
     candidates = [one for one in (embedder, KmerVectors()) if one is not None]
@@ -48,8 +48,8 @@ def build_index(
     on_progress("neighbours")
     references = points[chosen.name].searchable()
     among = find_others(references)
-    backwards = points_of(chosen, _backwards(sequences, seed))
-    judged = judge(references, taxonomy, among, sample_of(sequences, chosen, seed), backwards, on_progress)
+    sample, backwards = sample_of(sequences, chosen, seed)
+    judged = judge(references, taxonomy, among, sample, backwards, on_progress)
     on_progress("clusters")
     rows = clustered_rows(len(names), seed)
     clusters = ClusterMap.fit(references.vectors[rows], seed)
@@ -85,8 +85,9 @@ def _best(
     return best, found
 
 
-def sample_of(sequences: SequenceArray, vectors: Vectors, seed: int) -> Sample:
-    """Whole references, and a stretch anywhere in some of those that are longer than it."""
+def sample_of(sequences: SequenceArray, vectors: Vectors, seed: int) -> tuple[Sample, Points]:
+    """Whole references, and a stretch anywhere in some of those that are longer than it; and some of both read from end
+    to start, which no gene is."""
     rng = np.random.default_rng([seed, 21])
     rows = np.sort(rng.permutation(len(sequences))[:MOST_SAMPLED])
     wanted = rng.integers(FRAGMENTS[0], FRAGMENTS[-1], len(rows))
@@ -96,10 +97,6 @@ def sample_of(sequences: SequenceArray, vectors: Vectors, seed: int) -> Sample:
     stretches = SequenceArray.gather(sequences.letters, starts, wanted[cut])
     every = join([sequences.take(rows), stretches])
     is_whole = np.arange(len(every)) < len(rows)
-    return Sample(np.append(rows, rows[cut]), every.lengths, is_whole, points_of(vectors, every))
-
-
-def _backwards(sequences: SequenceArray, seed: int) -> SequenceArray:
-    """Some of them from end to start, which no gene is."""
-    rows = np.random.default_rng([seed, 23]).permutation(len(sequences))[:CONTROLS]
-    return SequenceArray.of([sequences[int(row)][::-1] for row in rows])
+    sample = Sample(np.append(rows, rows[cut]), every.lengths, is_whole, points_of(vectors, every))
+    turned = rng.permutation(len(every))[:CONTROLS]
+    return sample, points_of(vectors, SequenceArray.of([every[int(row)][::-1] for row in turned]))

@@ -1,8 +1,8 @@
 """How sure a taxon is, learned from the references themselves: each is looked for without itself, without its species,
 without its genus, without its family; so it is known when the nearest reference's taxon is right.
 
-Logistic regression on the numbers of `evidence`, their squares and products, each limited to what was seen. The weights
-are plain numbers in the index; nothing has to be unpickled.
+Logistic regression on straight pieces of the numbers of `evidence`, and on products of two, each limited to what was
+seen. The weights are plain numbers in the index; nothing has to be unpickled.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ QUANTILES = 8
 """Of each number: straight pieces between them."""
 PENALTY = 1.0
 MOST_ITERATIONS = 500
+SURE = 30.0
+"""Log odds that are as good as certain."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,16 @@ class Calibrator:
 
     def __call__(self, values: Values) -> Values:
         """The chance, float [n], of values [n, features]."""
-        return 1 / (1 + np.exp(-np.clip(_terms(values, self.knots) @ self.weights, -30, 30)))
+        return 1 / (1 + np.exp(-np.clip(_terms(values, self.knots) @ self.weights, -SURE, SURE)))
 
     @classmethod
     def fit(cls, values: Values, truth: NDArray[np.bool_], weight: Values) -> "Calibrator":
-        """`truth`, bool [n], of which each row counts `weight`. With one class only the chance is its share."""
+        """`truth`, bool [n], of which each row counts `weight`. With one class only the chance is its share; without a
+        row it is 1."""
         from sklearn.linear_model import LogisticRegression
 
+        if not len(values):
+            return cls.constant(values.shape[1])
         knots = np.quantile(values, np.linspace(0, 1, QUANTILES), axis=0).T
         terms = _terms(values, knots)
         if truth.all() or not truth.any():
@@ -45,12 +50,37 @@ class Calibrator:
         model.fit(terms[:, 1:], truth, sample_weight=weight)
         return cls(knots, np.concatenate([model.intercept_, model.coef_[0]]))
 
+    @classmethod
+    def constant(cls, features: int) -> "Calibrator":
+        """Which is sure of everything."""
+        knots = np.zeros((features, QUANTILES))
+        terms = _terms(np.zeros((1, features)), knots).shape[1]
+        return cls(knots, np.append(SURE, np.zeros(terms - 1)))
+
+    @classmethod
+    def cross_fit(
+        cls, values: Values, truth: NDArray[np.bool_], weight: Values, fold: NDArray[Any]
+    ) -> "tuple[Calibrator, Values]":
+        """Fitted on all rows; and the chance of each row, float [n], by one that was fitted on the rows of the other
+        folds. `fold`: 0 or 1 [n]."""
+        chance = np.empty(len(values))
+        for part in (0, 1):
+            rest = cls.fit(*(each[fold != part] for each in (values, truth, weight)))
+            chance[fold == part] = rest(values[fold == part])
+        return cls.fit(values, truth, weight), chance
+
     def as_json(self) -> dict[str, Any]:
         return {"knots": self.knots.tolist(), "weights": self.weights.tolist()}
 
     @classmethod
-    def from_json(cls, found: dict[str, Sequence[Any]]) -> "Calibrator":
-        return cls(np.array(found["knots"], np.float64), np.array(found["weights"], np.float64))
+    def from_json(cls, found: dict[str, Sequence[Any]], features: int) -> "Calibrator":
+        """Raises ValueError or KeyError for one that is none of so many numbers."""
+        wanted = cls.constant(features)
+        read = cls(np.array(found["knots"], np.float64), np.array(found["weights"], np.float64))
+        for one, other in ((read.knots, wanted.knots), (read.weights, wanted.weights)):
+            if one.shape != other.shape or not np.isfinite(one).all():
+                raise ValueError(f"a calibration has {one.shape} numbers instead of {other.shape}")
+        return read
 
 
 def _terms(values: Values, knots: Values) -> Values:

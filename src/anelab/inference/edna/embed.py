@@ -83,11 +83,13 @@ class Embedder:
 
 
 def _stretches(sequences: SequenceArray, most: int) -> tuple[SequenceArray, NDArray[np.int64]]:
-    """Of at most so many bases, and whose each is."""
-    counts = np.maximum(-(-2 * sequences.lengths // most) - 1, 1)
+    """Of at most so many bases, and whose each is. They are an even number, and stand alike on both strands."""
+    counts = np.where(sequences.lengths > most, 2 * -(-sequences.lengths // most), 1)
     owner = np.repeat(np.arange(len(sequences)), counts)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    begin = np.minimum(number * (most // 2), np.maximum(sequences.lengths[owner] - most, 0))
+    slack, last = np.maximum(sequences.lengths[owner] - most, 0), counts[owner] - 1
+    from_end = slack - (last - number) * slack // np.maximum(last, 1)
+    begin = np.where(2 * number <= last, number * slack // np.maximum(last, 1), from_end)
     wanted = np.minimum(sequences.lengths[owner], most)
     return SequenceArray.gather(sequences.letters, sequences.offsets[:-1][owner] + begin, wanted), owner
 
@@ -113,7 +115,8 @@ def embedder_of(model: Model) -> Embedder:
             canonical=facts["canonical"] == "true",
         )
         (width,) = model.outputs[0].shape[1:]
-        config = ModelConfig(tokenizer=tokens, max_length=int(facts["max_length"]), dimension=int(width or 0))
+        most = int(facts["max_length"])
+        config = ModelConfig(tokenizer=tokens, max_length=most, dimension=int(width or 0), strands="single")
     except (KeyError, ValueError) as error:
         raise AnelabError(f"{model.path}: its metadata do not tell its tokens ({error}); export it again") from None
     return Embedder(model.name, model, config)

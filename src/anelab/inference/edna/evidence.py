@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.inference.edna.neighbours import Neighbours, Rows, Scores
+from anelab.sequences.kmers import canonical_ranks
+from anelab.sequences.taxonomy import FAMILY, GENUS, SPECIES
 
 NEAR = 0.02
 """References whose score is less than this below the best are counted as near."""
+TARGET_FEATURES = ("beyond chance", "size")
 FEATURES = ("best", "cosine", "gap", "share", "own", "other", "margin", "size", "taxa")
+NOVELTY_RANKS = (FAMILY, GENUS, SPECIES)
+"""Whose numbers together tell whether a genus is new."""
+NOVELTY_FEATURES = len(NOVELTY_RANKS) * len(FEATURES)
 Values = NDArray[np.float64]
 
 
@@ -90,3 +96,12 @@ def _distinct(found: Neighbours, codes: NDArray[Any]) -> Values:
         np.float64
     )
     return answer
+
+
+def target_evidence(found: Neighbours, sizes: Rows, references: Rows, k: int) -> Values:
+    """Float [n, TARGET_FEATURES]: whether a query is of this marker at all. A long sequence has many k-mers of any
+    other by chance; only what is shared beyond that counts. `sizes`, int [n], and `references`: numbers of k-mers."""
+    larger = np.maximum(sizes[:, None], references[np.maximum(found.rows, 0)])
+    chance = np.minimum(larger / len(canonical_ranks(k)[1]), 0.99)
+    beyond = np.where(found.rows >= 0, (found.containment - chance) / (1 - chance), -1).max(axis=1)
+    return np.stack([beyond, np.log2(np.maximum(sizes, 1))], axis=1)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anelab.errors import AnelabError, DamagedFileError, UsageError
-from anelab.files import file_digest, read_json, replacing_folder, write_json
+from anelab.files import file_digest, read_json, replacing_folder, write_json, write_text
 from anelab.inference.edna.calibrate import Calibrator
 from anelab.inference.edna.clusters import OUTSIDE, ClusterMap
 from anelab.inference.edna.embed import Embedder, KmerVectors, Vectors, open_embedder
-from anelab.inference.edna.neighbours import Neighbours, Points
+from anelab.inference.edna.evidence import FEATURES, NOVELTY_FEATURES, TARGET_FEATURES
+from anelab.inference.edna.neighbours import K, Neighbours, Points
 from anelab.learning.arrays import load_array
 from anelab.learning.base import Arrays
 from anelab.sequences.kmers import canonical_ranks
@@ -26,36 +27,37 @@ if TYPE_CHECKING:
     from anelab.workspace import Workspace
 
 SCHEMA = "anelab.edna_index/1"
-FACTS, MODEL = "index.json", "model.onnx"
-ARRAYS = {
-    "vectors": (None, None),
-    "kmers": (None,),
-    "kmer_offsets": (None,),
-    "taxa": (None, len(RANKS)),
-    "near_rows": (None, None),
-    "near_score": (None, None),
-    "near_cosine": (None, None),
-    "map_mean": (None,),
-    "map_axes": (None, None),
-    "map_explained": (None,),
-    "map_members": (None, None),
-    "map_labels": (None,),
-    "map_reach": (None,),
+FACTS, MODEL, NAMES, TAXA = "index.json", "model.onnx", "names.txt", "taxa.tsv"
+ARRAYS: dict[str, tuple[type[np.generic], tuple[int | None, ...]]] = {
+    "vectors": (np.float32, (None, None)),
+    "kmers": (np.uint16, (None,)),
+    "kmer_offsets": (np.int64, (None,)),
+    "taxa": (np.int32, (None, len(RANKS))),
+    "near_rows": (np.int64, (None, None)),
+    "near_score": (np.float32, (None, None)),
+    "near_cosine": (np.float32, (None, None)),
+    "near_containment": (np.float32, (None, None)),
+    "map_mean": (np.float32, (None,)),
+    "map_axes": (np.float32, (None, None)),
+    "map_explained": (np.float32, (None,)),
+    "map_members": (np.float32, (None, None)),
+    "map_labels": (np.int64, (None,)),
+    "map_reach": (np.float32, (None,)),
 }
-"""Of `map_...` fields of ClusterMap."""
+"""What an index holds: `near_...` are fields of Neighbours, `map_...` of ClusterMap."""
 
 
 @dataclass(frozen=True)
 class Judgement:
     """What was learned from references that were left out. `ranks`: by rank, the chance that its taxon is right;
     `novelty`: that the genus is none of the references'. `min_confidence`: which 0.95 of the left-out references reach
-    at genus. `off_target`: a best score below it is no better than that of sequences read backwards. `figures`: for
-    people."""
+    at genus, but no less than 0.5. `on_target`: the chance that a sequence is of this marker, and not like sequences
+    that are read backwards. `figures`: for people."""
 
     ranks: tuple[Calibrator, ...]
     novelty: Calibrator
+    on_target: Calibrator
     min_confidence: float
-    off_target: float
     figures: dict[str, Any]
 
 
@@ -82,27 +84,26 @@ def write_index(index: Index, folder: Path) -> None:
         "kmers": index.points.sets.codes,
         "kmer_offsets": index.points.sets.offsets,
         "taxa": index.taxonomy.codes,
-        "near_rows": index.among.rows,
-        "near_score": index.among.score,
-        "near_cosine": index.among.cosine,
+        **{f"near_{one.name}": getattr(index.among, one.name) for one in fields(Neighbours)},
         **{f"map_{one.name}": getattr(index.clusters, one.name) for one in fields(ClusterMap)},
     }
     with replacing_folder(folder) as out:
         for name, array in arrays.items():
-            np.save(out / f"{name}.npy", array)
+            np.save(out / f"{name}.npy", array.astype(ARRAYS[name][0], copy=False))
+        write_text(out / NAMES, "".join(f"{name}\n" for name in index.names))
+        taxa = ((rank, name) for rank, names in zip(RANKS, index.taxonomy.names, strict=True) for name in names)
+        write_text(out / TAXA, "".join(f"{rank}\t{name}\n" for rank, name in taxa))
         if isinstance(index.vectors, Embedder):
             shutil.copyfile(index.vectors.model.path, out / MODEL)
         judged = index.judgement
         facts = {
             "schema": SCHEMA,
-            "k": index.points.sets.k,
+            "k": K,
             "vectors": {"kmer_size": index.vectors.k} if isinstance(index.vectors, KmerVectors) else {"model": MODEL},
-            "names": index.names,
-            "taxa": dict(zip(RANKS, index.taxonomy.names, strict=True)),
             "ranks": [one.as_json() for one in judged.ranks],
             "novelty": judged.novelty.as_json(),
+            "on_target": judged.on_target.as_json(),
             "min_confidence": judged.min_confidence,
-            "off_target": judged.off_target,
             "figures": judged.figures,
             "files": {path.name: file_digest(path) for path in sorted(out.iterdir())},
         }
@@ -113,62 +114,105 @@ def write_index(index: Index, folder: Path) -> None:
 def open_index(workspace: "Callable[[], Workspace]", folder: Path) -> Iterator[Index]:
     """Raises AnelabError for a folder that is no index, or whose files are not those it was made with."""
     facts = _facts(folder)
-    for name, digest in facts["files"].items():
-        path = folder / Path(name).name
-        if not path.is_file() or file_digest(path) != digest:
+    for name in (NAMES, TAXA, *(f"{name}.npy" for name in ARRAYS), *([MODEL] if facts.model else [])):
+        path = folder / name
+        if not path.is_file() or file_digest(path) != facts.files.get(name):
             raise DamagedFileError(f"{path}: is missing or changed; make the index again (`anelab edna index`)")
-    arrays = {name: load_array(folder / f"{name}.npy", shape) for name, shape in ARRAYS.items()}
-    _check(folder, facts, arrays)
-    with _vectors(workspace, folder, facts) as vectors:
-        sets = KmerSets(int(facts["k"]), arrays["kmers"], arrays["kmer_offsets"])
-        taxonomy = Taxonomy(arrays["taxa"], tuple(tuple(facts["taxa"][rank]) for rank in RANKS))
-        ranks = tuple(Calibrator.from_json(one) for one in facts["ranks"])
-        novelty = Calibrator.from_json(facts["novelty"])
-        judged = Judgement(ranks, novelty, facts["min_confidence"], facts["off_target"], facts["figures"])
-        among = Neighbours(arrays["near_rows"], arrays["near_score"], arrays["near_cosine"])
+    arrays = {name: load_array(folder / f"{name}.npy", shape) for name, (_, shape) in ARRAYS.items()}
+    names, taxa = _lines(folder / NAMES), _taxa(folder / TAXA)
+    if not _is_whole(arrays, names, taxa):
+        raise DamagedFileError(f"{folder}: its tables do not fit each other; make the index again")
+    with _vectors(workspace, folder, facts.model) as vectors:
+        if vectors.dimension != arrays["vectors"].shape[1]:
+            raise DamagedFileError(f"{folder}: its vectors are not its model's; make the index again")
+        sets = KmerSets(K, arrays["kmers"], arrays["kmer_offsets"])
+        among = Neighbours(*(arrays[f"near_{one.name}"] for one in fields(Neighbours)))
         points = Points(arrays["vectors"], sets).searchable()
         clusters = ClusterMap(**{one.name: arrays[f"map_{one.name}"] for one in fields(ClusterMap)})
-        yield Index(tuple(facts["names"]), points, taxonomy, among, judged, clusters, vectors)
+        yield Index(tuple(names), points, Taxonomy(arrays["taxa"], taxa), among, facts.judgement, clusters, vectors)
 
 
 def check_folder(folder: Path) -> None:
-    """Raises UsageError for a folder that holds something else."""
-    if folder.exists() and not (folder / FACTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--out {folder}: is there, and is no index; name another folder")
+    """Raises UsageError for a folder that holds anything but an index: it is replaced as a whole."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    known = {FACTS, NAMES, TAXA, MODEL, *(f"{name}.npy" for name in ARRAYS)}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+    try:
+        if others or folder.is_symlink() or read_json(folder / FACTS)["schema"] != SCHEMA:
+            raise KeyError
+    except (OSError, KeyError, TypeError, DamagedFileError):
+        holds = f" holds {others[0]!r:.80}, and" if others else ""
+        raise UsageError(
+            f"--out {folder}: is there,{holds} is no index that may be replaced; name another folder"
+        ) from None
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Facts:
+    """Of index.json. `files`: sha256 by name; `model`: whether vectors are a model's, or counts of k-mers."""
+
+    files: dict[str, str]
+    model: bool
+    judgement: Judgement
+
+
+def _facts(folder: Path) -> _Facts:
+    """Raises AnelabError."""
     try:
         found: Any = read_json(folder / FACTS)
-        if found["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {found['schema']}, not {SCHEMA}")
+        if found["schema"] != SCHEMA or found["k"] != K:
+            raise ValueError(f"its schema is {found['schema']!r:.80}, not {SCHEMA}")
+        vectors = found["vectors"]
+        if vectors not in ({"model": MODEL}, {"kmer_size": KmerVectors.k}):
+            raise ValueError(f"its vectors are {vectors!r:.80}")
+        if len(found["ranks"]) != len(RANKS):
+            raise ValueError(f"it has {len(found['ranks'])} ranks")
+        judgement = Judgement(
+            tuple(Calibrator.from_json(one, len(FEATURES)) for one in found["ranks"]),
+            Calibrator.from_json(found["novelty"], NOVELTY_FEATURES),
+            Calibrator.from_json(found["on_target"], len(TARGET_FEATURES)),
+            float(found["min_confidence"]),
+            dict(found["figures"]),
+        )
+        return _Facts(dict(found["files"]), "model" in vectors, judgement)
     except (FileNotFoundError, NotADirectoryError):
         raise AnelabError(f"{folder}: is no index; `anelab edna index REFERENCES -o {folder}` makes one") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(f"{folder / FACTS}: is no index of this version ({error}); make it again") from None
-    facts: dict[str, Any] = found
-    return facts
 
 
-def _check(folder: Path, facts: dict[str, Any], arrays: Arrays) -> None:
-    """Raises DamagedFileError for numbers that lead out of the index: whoever made it chose them."""
-    count, offsets = len(facts["names"]), arrays["kmer_offsets"]
-    taxa = np.array([len(facts["taxa"][rank]) for rank in RANKS])
-    near = arrays["near_rows"]
-    is_whole = (
-        len(arrays["vectors"]) == len(arrays["taxa"]) == len(near) == count == len(offsets) - 1
-        and near.shape == arrays["near_score"].shape == arrays["near_cosine"].shape
-        and bool((arrays["taxa"] >= -1).all() and (arrays["taxa"] < taxa).all())
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def _taxa(path: Path) -> tuple[tuple[str, ...], ...]:
+    found: dict[str, list[str]] = {rank: [] for rank in RANKS}
+    for line in _lines(path):
+        rank, _, name = line.partition("\t")
+        found.get(rank, []).append(name)
+    return tuple(tuple(found[rank]) for rank in RANKS)
+
+
+def _is_whole(arrays: Arrays, names: list[str], taxa: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether numbers lead out of the index, and tables fit each other: whoever made it chose them."""
+    count, offsets, near = len(names), arrays["kmer_offsets"], arrays["near_rows"]
+    texts = [*names, *(name for each in taxa for name in each)]
+    return (
+        all(arrays[name].dtype == dtype for name, (dtype, _) in ARRAYS.items())
+        and all(np.isfinite(array).all() for array in arrays.values() if array.dtype == np.float32)
+        and not any("\t" in text or "\r" in text for text in texts)
+        and len(arrays["vectors"]) == len(arrays["taxa"]) == len(near) == count == len(offsets) - 1
+        and all(near.shape == arrays[f"near_{one.name}"].shape for one in fields(Neighbours))
+        and near.shape[1] > 0
+        and bool((arrays["taxa"] >= -1).all() and (arrays["taxa"] < [len(each) for each in taxa]).all())
         and bool((near >= -1).all() and (near < count).all())
         and offsets[0] == 0
         and offsets[-1] == len(arrays["kmers"])
         and bool((np.diff(offsets) >= 0).all())
-        and bool((arrays["kmers"] < len(canonical_ranks(int(facts["k"]))[1])).all())
-        and len(facts["ranks"]) == len(RANKS)
+        and bool((arrays["kmers"] < len(canonical_ranks(K)[1])).all())
         and _fits(arrays)
     )
-    if not is_whole:
-        raise DamagedFileError(f"{folder}: its tables do not fit each other; make the index again")
 
 
 def _fits(arrays: Arrays) -> bool:
@@ -183,9 +227,9 @@ def _fits(arrays: Arrays) -> bool:
 
 
 @contextmanager
-def _vectors(workspace: "Callable[[], Workspace]", folder: Path, facts: dict[str, Any]) -> Iterator[Vectors]:
-    if "kmer_size" in facts["vectors"]:
-        yield KmerVectors(int(facts["vectors"]["kmer_size"]))
+def _vectors(workspace: "Callable[[], Workspace]", folder: Path, model: bool) -> Iterator[Vectors]:
+    if not model:
+        yield KmerVectors()
         return
     with open_embedder(workspace, str(folder / MODEL)) as embedder:
         yield embedder

@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.inference.edna.calibrate import Calibrator
-from anelab.inference.edna.evidence import Hidden, Values, evidence
+from anelab.inference.edna.evidence import NOVELTY_RANKS, Hidden, Values, evidence, target_evidence
 from anelab.inference.edna.index import Judgement
 from anelab.inference.edna.neighbours import Neighbours, Points, Rows, find_neighbours
 from anelab.learning.metrics import roc_auc
-from anelab.sequences.taxonomy import GENUS, RANKS, SPECIES, Taxonomy
+from anelab.sequences.taxonomy import FAMILY, GENUS, RANKS, SPECIES, Taxonomy
 
 CALLED = 0.95
 UNKNOWN = 0.2
 """How heavy a reference is whose taxon is not there, beside one whose taxon is: most queries are of known taxa."""
 FRAGMENTS = (100, 170, 300, 401)
 """Bases: bounds of the lengths of stretches. Those of MiFish have about 170; below 300 every method tells less."""
-OFF_TARGET_SHARE, OFF_TARGET_REFERENCES = 0.99, 0.002
 LIKELY = 0.5
 """A chance that is more likely than not."""
-NOVELTY_RANKS = (GENUS - 1, GENUS, SPECIES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class _Left:
     def __init__(self, points: Points, taxonomy: Taxonomy, among: Neighbours, sample: Sample) -> None:
         self.points, self.taxonomy, self.among = points, taxonomy, among
         self.rows, self.sample = sample.rows, sample.points
+        genus = taxonomy.codes[sample.rows, GENUS]
+        self.fold = np.where(genus >= 0, genus, sample.rows) % 2
         self._found: dict[int, Neighbours] = {}
 
     def neighbours(self, rank: int) -> Neighbours:
@@ -84,42 +84,53 @@ def judge(
     backwards: Points,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Judgement:
-    """`backwards`: some references read from end to start, which are like nothing."""
+    """`backwards`: some of the sample read from end to start, not complemented, which are like nothing. For figures
+    and threshold each reference is judged by calibrators that were fitted on other genera, half of all."""
     left = _Left(points, taxonomy, among, sample)
-    ranks = []
+    ranks, chances = [], []
     for rank in range(len(RANKS)):
         on_progress(RANKS[rank])
-        ranks.append(_of_rank(left, rank))
+        calibrator, chance = _of_rank(left, rank)
+        ranks.append(calibrator)
+        chances.append(chance)
     novelty, figures = _novelty(left, sample)
-    genus = confidences(ranks, lambda rank: left.evidence(rank, -1))[:, GENUS]
+    genus = np.min(chances[: GENUS + 1], axis=0)
     known = left.has_others(GENUS) & sample.is_whole
-    control = find_neighbours(backwards, points).score[:, 0]
-    return Judgement(
-        tuple(ranks),
-        novelty,
-        float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY,
-        _off_target(control, left.neighbours(-1).score[sample.is_whole, 0]),
-        figures,
-    )
+    least = max(float(np.quantile(genus[known], 1 - CALLED)), LIKELY) if known.any() else LIKELY
+    called = known & (genus >= least)
+    figures["left-out references called to genus"] = round(float(called.sum() / max(known.sum(), 1)), 4)
+    figures["of these right"] = round(float(left.is_right(GENUS, -1)[called].mean()), 4) if called.any() else 0.0
+    return Judgement(tuple(ranks), novelty, _on_target(left, backwards), least, figures)
 
 
-def _off_target(controls: NDArray[Any], references: NDArray[Any]) -> float:
-    """The score that nearly all controls are below, unless more than a few references are below it too."""
-    if not len(controls):
-        return 0.0
-    return float(min(np.quantile(controls, OFF_TARGET_SHARE), np.quantile(references, OFF_TARGET_REFERENCES)))
+def _on_target(left: _Left, backwards: Points) -> Calibrator:
+    """The chance that a sequence is of this marker: references without their family against what is none."""
+    has_families = bool((left.taxonomy.codes[:, FAMILY] >= 0).any())
+    theirs = left.neighbours(FAMILY if has_families else -1)
+    references, k = left.points.sets.sizes, left.points.sets.k
+    parts = [
+        target_evidence(theirs, left.sample.sets.sizes, references, k),
+        target_evidence(find_neighbours(backwards, left.points), backwards.sets.sizes, references, k),
+    ]
+    truth = np.repeat([True, False], [len(part) for part in parts])
+    weight = np.concatenate([np.full(len(part), 1 / max(len(part), 1)) for part in parts]) * len(truth) / 2
+    return Calibrator.fit(np.concatenate(parts), truth, weight)
 
 
-def _of_rank(left: _Left, rank: int) -> Calibrator:
-    """Of references whose taxon is known: themselves left out, or the taxon below, or this one."""
-    known = left.taxonomy.codes[left.rows, rank] >= 0
+def _of_rank(left: _Left, rank: int) -> tuple[Calibrator, Values]:
+    """Of references whose taxon is known: themselves left out, or the taxon below, or this one. And the chance, float
+    [sample], for each that is left out by itself; 1 where its taxon is not known."""
+    rows = np.flatnonzero(left.taxonomy.codes[left.rows, rank] >= 0)
     values, truths, weights = [], [], []
     for hidden in (-1, *([rank + 1] if rank < SPECIES else []), rank):
-        rows = np.flatnonzero(known)
         values.append(left.evidence(rank, hidden)[rows])
         truths.append(left.is_right(rank, hidden)[rows])
         weights.append(np.full(len(rows), 1.0 if hidden < 0 else UNKNOWN))
-    return Calibrator.fit(np.concatenate(values), np.concatenate(truths), np.concatenate(weights))
+    fold = np.tile(left.fold[rows], len(values))
+    fitted, found = Calibrator.cross_fit(np.concatenate(values), np.concatenate(truths), np.concatenate(weights), fold)
+    chance = np.ones(len(left.rows))
+    chance[rows] = found[: len(rows)]
+    return fitted, chance
 
 
 def _novelty(left: _Left, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
@@ -134,8 +145,8 @@ def _novelty(left: _Left, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
     )
     truth, which = np.repeat([False, True], [len(several), len(rows)]), np.concatenate([several, rows])
     weight = np.where(truth, 1 / max(len(rows), 1), 1 / max(len(several), 1)) * len(truth) / 2
-    fitted = Calibrator.fit(both, truth, weight)
-    chance, bases, is_whole = fitted(both), sample.bases[which], sample.is_whole[which]
+    fitted, chance = Calibrator.cross_fit(both, truth, weight, left.fold[which])
+    bases, is_whole = sample.bases[which], sample.is_whole[which]
     parts = {"whole": is_whole} | {
         f"{low} to {high - 1} bases": ~is_whole & (bases >= low) & (bases < high) for low, high in pairwise(FRAGMENTS)
     }

@@ -15,7 +15,12 @@ SHORTLIST = 40
 K = 8
 COSINE_WEIGHT = 0.05
 """Of the cosine beside the containment: it decides among references that have all k-mers of a short query."""
-ROWS_AT_ONCE = 256
+LEAST_KMERS = 40
+"""Different ones, that a query and a reference need."""
+MOST_ROWS, MOST_CELLS = 256, 1 << 24
+"""Queries at once, and queries times references."""
+DIGITS = 5
+"""Of a score: the rest depends on which queries are computed together."""
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -41,14 +46,16 @@ class Points:
 @dataclass(frozen=True)
 class Neighbours:
     """Of n sequences m references each, the nearest first: `rows` int [n, m]; `score` float32 [n, m], the containment
-    plus a twentieth of the cosine; `cosine` float32 [n, m]. A place without a reference has row -1 and score -1."""
+    plus a twentieth of the cosine; `cosine` and `containment` float32 [n, m]. A place without a reference has row -1,
+    and score and containment -1."""
 
     rows: Rows
     score: Scores
     cosine: Scores
+    containment: Scores
 
     def take(self, rows: "NDArray[Any]") -> "Neighbours":
-        return Neighbours(self.rows[rows], self.score[rows], self.cosine[rows])
+        return Neighbours(self.rows[rows], self.score[rows], self.cosine[rows], self.containment[rows])
 
 
 def find_neighbours(
@@ -85,19 +92,23 @@ def exact_shortlist(
 ) -> tuple[Rows, Scores]:
     """Of each query the `most` references of the largest products, [n, most], in any order, and these products."""
     rows, cosine = np.empty((len(queries), most), np.int64), np.empty((len(queries), most), np.float32)
-    for start in range(0, len(queries), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
+    together = max(min(MOST_ROWS, MOST_CELLS // max(len(references), 1)), 1)
+    for start in range(0, len(queries), together):
+        part = slice(start, start + together)
         scores = queries[part] @ references.T
         if hidden is not None and codes is not None:
             scores[hidden[part, None] == codes[None, :]] = -2
-        rows[part] = np.argpartition(-scores, most - 1, axis=1)[:, :most]
+        rows[part] = np.argpartition(scores, len(references) - most, axis=1)[:, len(references) - most :]
         cosine[part] = np.take_along_axis(scores, rows[part], axis=1)
     return rows, cosine
 
 
 def _ranked(queries: Points, references: Points, rows: Rows, cosine: Scores) -> Neighbours:
     """By shared k-mers; where the cosine is -2 there is no reference."""
-    score = queries.sets.containment(references.sets, np.maximum(rows, 0)) + COSINE_WEIGHT * cosine
-    rows, score = np.where(cosine > -2, rows, -1), np.where(cosine > -2, score, np.float32(-1))
+    there = cosine > -2
+    containment = np.where(there, queries.sets.containment(references.sets, np.maximum(rows, 0)), np.float32(-1))
+    score = np.where(there, np.round(containment + COSINE_WEIGHT * cosine, DIGITS), np.float32(-1))
+    rows = np.where(there, rows, -1)
     order = np.lexsort((rows, -score), axis=1)
-    return Neighbours(*(np.take_along_axis(values, order, axis=1) for values in (rows, score, cosine)))
+    parts = (rows, score, cosine, containment)
+    return Neighbours(*(np.take_along_axis(values, order, axis=1) for values in parts))

@@ -50,7 +50,9 @@ class KmerNet(nn.Module):
 
     def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
         """[n, width], without the vectors of all places, which a gather would make: on the CPU row by row, elsewhere by
-        counts of tokens and one product."""
+        counts of tokens and one product. What is exported is the gather: ONNX opset 13 and Core ML have it."""
+        if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined, no-untyped-call]
+            return pooled(self.table(ids), mask, "mean")
         if ids.device.type == "cpu":
             here = mask.bool()
             counts = here.sum(dim=1)
@@ -59,20 +61,6 @@ class KmerNet(nn.Module):
         here = mask.to(self.table.weight.dtype)
         counts = here.new_zeros(len(ids), self.table.num_embeddings).scatter_add_(1, ids.long(), here)
         return counts @ self.table.weight / here.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-class KmerForm(nn.Module):
-    """`KmerNet`; where it is exported, by operators that ONNX opset 13 and Core ML have: a gather and a sum."""
-
-    def __init__(self, net: KmerNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        is_traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
-        if is_traced:
-            return self.net.embedding(pooled(self.net.table(ids), mask, "mean"))
-        return self.net.embedding(self.net.mean(ids, mask))
 
 
 class Convolutions(nn.Module):
@@ -130,17 +118,21 @@ class Transformer(nn.Module):
     """Pre-norm layers of attention and a perceptron. With `cls` a learned token stands in front, whose vector the
     pooling takes."""
 
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, dropout: float) -> None:
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, dropout: float, cls: bool) -> None:
         super().__init__()
         self.table = nn.Embedding(vocabulary, width)
+        self.first = nn.Parameter(torch.zeros(1, 1, width)) if cls else None
         self.attention = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.feed_forward = nn.ModuleList(_feed_forward(width, dropout) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers + 1))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """[n, L, width]"""
+        """[n, L, width], or with `cls` [n, 1 + L, width]"""
         values = self.table(ids)
+        if self.first is not None:
+            values = torch.cat([self.first.expand(len(ids), 1, -1), values], dim=1)
+            mask = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         bias = (1 - mask.to(values.dtype))[:, None, None, :] * NOTHING
         for place, (attend, feed) in enumerate(zip(self.attention, self.feed_forward, strict=True)):
             values = values + self.drop(attend(self.norms[2 * place](values), bias))

@@ -94,8 +94,12 @@ class ModelConfig(Section):
             raise ValueError(f"pooling cls is of the transformer; {self.backbone} takes mean or max")
         if tokens.encoding == "both" and tokens.kmer_size == 1:
             raise ValueError("tokenizer both needs a kmer_size of 2 or more")
-        if self.strands == "tied" and tokens.encoding != "char" and not tokens.canonical and tokens.stride > 1:
-            raise ValueError("tied strands need stride 1: the k-mers of the other strand are others")
+        if self.strands == "tied" and tokens.encoding == "kmer" and tokens.stride > 1:
+            raise ValueError("strands: tied needs stride 1, as the other strand's k-mers are others; or take single")
+        if self.strands == "tied" and tokens.encoding == "both":
+            raise ValueError("strands: tied takes the encodings kmer and char; for both take single")
+        if self.contrastive.chunk is not None and self.backbone == "kmer":
+            raise ValueError("contrastive.chunk is for cnn and transformer; kmer normalises over the batch")
         return self
 
 

@@ -53,19 +53,34 @@ def backward_in_chunks(
     states, found = [], []
     with torch.no_grad():
         for part in parts:
-            states.append(torch.get_rng_state())
+            states.append(_chance(part[0]))
             found.append(embed(*part))
     whole = torch.cat(found).requires_grad_()
     loss = loss_of(whole)
-    wanted, *of_heads = torch.autograd.grad(loss, [whole, *heads])
-    after = torch.get_rng_state()
+    wanted, *of_heads = torch.autograd.grad(loss, [whole, *heads], allow_unused=True)
+    used = [(one, gradient) for one, gradient in zip(heads, of_heads, strict=True) if gradient is not None]
+    after = _chance(whole)
     for part, state, gradient in zip(parts, states, torch.split(wanted, chunk), strict=True):
-        torch.set_rng_state(state)
+        _set_chance(part[0], state)
         backward((embed(*part) * gradient).sum())
-    torch.set_rng_state(after)
-    if heads:
-        backward(torch.stack([(one * gradient).sum() for one, gradient in zip(heads, of_heads, strict=True)]).sum())
+    _set_chance(whole, after)
+    if used:
+        backward(torch.stack([(one * gradient).sum() for one, gradient in used]).sum())
     return loss.detach()
+
+
+def _chance(like: Tensor) -> tuple[Tensor, ...]:
+    """States of the generators of random numbers: of the CPU, and of the device that a tensor is on."""
+    states = [torch.get_rng_state()]
+    if like.device.type != "cpu":
+        states.append(getattr(torch, like.device.type).get_rng_state())
+    return tuple(states)
+
+
+def _set_chance(like: Tensor, states: tuple[Tensor, ...]) -> None:
+    torch.set_rng_state(states[0])
+    if like.device.type != "cpu":
+        getattr(torch, like.device.type).set_rng_state(states[1])
 
 
 class ProjectionHead(nn.Sequential):

@@ -11,7 +11,6 @@ from anelab.sequences.tokenizer import FIRST, DNATokenizer
 from anelab.workloads.edna.backbones import (
     Autoencoder,
     Convolutions,
-    KmerForm,
     KmerNet,
     PooledNet,
     TiedStrands,
@@ -33,7 +32,8 @@ def build_backbone(config: ModelConfig, vocabulary: int) -> nn.Module:
                 Convolutions(vocabulary, width, config.layers, config.dropout), width, dimension, config.pooling
             )
         case "transformer":
-            places = Transformer(vocabulary, width, config.layers, config.heads, config.dropout)
+            cls = config.pooling == "cls"
+            places = Transformer(vocabulary, width, config.layers, config.heads, config.dropout, cls)
             return PooledNet(places, width, dimension, config.pooling)
     return Autoencoder(vocabulary, width, dimension, config.layers, config.dropout, config.pooling)
 
@@ -50,7 +50,7 @@ class EdnaNet(nn.Module):
         self.classifier = nn.Linear(config.dimension, classes) if classes else None
         self.center: Tensor
         self.register_buffer("center", torch.zeros(config.dimension))
-        if config.strands == "tied" and not tokenizer.canonical:
+        if config.strands == "tied" and not (tokenizer.canonical and tokenizer.encoding_type == "kmer"):
             self.net = TiedStrands(self.net, other_strand(tokenizer))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class EmbeddingForm(nn.Module):
 
     def __init__(self, module: EdnaNet) -> None:
         super().__init__()
-        self.net = KmerForm(module.net) if isinstance(module.net, KmerNet) else module.net
+        self.net = module.net
         self.center: Tensor
         self.register_buffer("center", module.center)
 

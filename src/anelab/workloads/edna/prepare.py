@@ -68,18 +68,21 @@ def read_labelled(files: Sequence[Path]) -> Labelled:
     tables = [path for path in files if not is_sequences(path)]
     sources = [path for path in files if path not in tables]
     if not sources:
-        raise AnelabError(
-            "edna.data.source names no FASTA or FASTQ file; give one, and a table of taxa if headers have none"
-        )
+        raise AnelabError("none of the files is FASTA or FASTQ; give one, and a table of taxa if its headers have none")
     lineages: dict[str, Lineage] = {}
     for path in tables:
-        lineages |= read_lineages(path)
+        more = read_lineages(path)
+        clash = next((name for name in lineages.keys() & more.keys() if lineages[name] != more[name]), None)
+        if clash is not None:
+            raise AnelabError(f"{path}: {clash} has another label in another table; give each sequence one")
+        lineages |= more
     records = [read_all(path) for path in sources]
     names = [name for part in records for name in part.names]
     if len(set(names)) < len(names):
         raise AnelabError(_repeated(names))
     where = ", ".join(str(path) for path in sources)
     found = join_labels(names, lineages, where) if tables else _of_headers(records, where)
+    names = [name.partition(";tax=")[0] for name in names]
     labelled = Labelled(names, join(part.sequences for part in records), found)
     labelled.facts["unused labels"] = len(lineages.keys() - set(names))
     return labelled
@@ -95,8 +98,8 @@ def _of_headers(records: Sequence[Records], where: str) -> list[Lineage]:
     unlabelled = sum(line == NOTHING for line in found)
     if unlabelled:
         raise AnelabError(
-            f"{where}: {unlabelled:,} of {len(found):,} headers tell no taxon; add a table of ids and taxa to "
-            "edna.data.source, or write headers as '>id Genus species' or '>id;tax=d:...,s:...;'"
+            f"{where}: {unlabelled:,} of {len(found):,} headers tell no taxon; add a table of ids and taxa, or "
+            "write headers as '>id Genus species' or '>id;tax=d:...,s:...;'"
         )
     return found
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from anelab.learning.base import Array, Arrays
 from anelab.learning.metrics import roc_auc
-from anelab.workloads.edna.splits import KNOWN, NOVEL, REFERENCE
+from anelab.workloads.edna.splits import KNOWN, REFERENCE
 
 RANKS = ("species", "genus", "family")
 NEAREST = 5
@@ -82,14 +82,16 @@ def _silhouette(embedding: Array, targets: Arrays) -> Array:
 
 
 def retrieval_figures(rows: Arrays, targets: Arrays) -> dict[str, float]:
-    """Over queries of known taxa; NaN where there are none."""
+    """Recall over queries whose taxon is among the references; NaN where there are none."""
     known, figures = targets["kind"] == KNOWN, {}
+    references = targets["kind"] == REFERENCE
     for rank in RANKS:
-        asked = known & (targets[rank] >= 0)
+        asked = known & (targets[rank] >= 0) & np.isin(targets[rank], targets[rank][references])
         for k in (1, NEAREST):
             figures[f"recall{k}_{rank}"] = float(rows[f"hit{k}_{rank}"][asked].mean()) if asked.any() else np.nan
     queries = targets["kind"] != REFERENCE
-    novel = targets["kind"][queries] == NOVEL
+    genus = targets["genus"][queries]
+    novel = (genus >= 0) & ~np.isin(genus, targets["genus"][references])
     both = novel.any() and not novel.all()
     figures["novelty_auroc"] = roc_auc(-rows["similarity"][queries], novel) if both else np.nan
     values = rows["silhouette"][queries] if "silhouette" in rows else np.empty(0)

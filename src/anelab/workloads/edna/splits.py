@@ -75,11 +75,11 @@ def _strata(
 ) -> tuple[Rows, Rows]:
     """Of those rows: in what shares are kept, and what stays together."""
     codes = taxonomy.codes[rows].astype(np.int64)
-    alone = len(taxonomy) + np.arange(len(rows))
+    alone = 2 * len(taxonomy) + np.arange(len(rows))
     match config.split.by:
         case "random":
             least = min(share for share in (config.split.validation, config.split.test, 1.0) if share)
-            return _species_strata(_or_alone(codes[:, SPECIES], alone), least, rng), np.arange(len(rows))
+            return _small_strata(_or_alone(_smallest_taxon(codes), alone), least, rng), np.arange(len(rows))
         case "species":
             return codes[:, GENUS] + 1, _or_alone(codes[:, SPECIES], alone)
         case "genus":
@@ -87,10 +87,17 @@ def _strata(
     return np.zeros(len(rows), np.int64), clusters(sequences.take(rows))
 
 
-def _species_strata(species: Rows, share: float, rng: np.random.Generator) -> Rows:
-    """Int [n]. Species of which each split gets its share are strata. Of the others one sequence is alone, and so a
+def _smallest_taxon(codes: Rows) -> Rows:
+    """Int [n]: the species, or the genus if there are too few of the species; below 0 if neither is known."""
+    species, genus = codes[:, SPECIES], codes[:, GENUS]
+    enough = np.bincount(species[species >= 0], minlength=int(species.max(initial=0)) + 1)[species] >= FEWEST
+    return np.where((species >= 0) & enough, species, np.where(genus >= 0, species.max(initial=0) + 1 + genus, -1))
+
+
+def _small_strata(taxa: Rows, share: float, rng: np.random.Generator) -> Rows:
+    """Int [n]. Taxa of which each split gets its share are strata. Of the others one sequence is alone, and so a
     reference; the rest of theirs are one stratum together, so that not more is held out than is asked for."""
-    _, code, size = np.unique(species, return_inverse=True, return_counts=True)
+    _, code, size = np.unique(taxa, return_inverse=True, return_counts=True)
     order = rng.permutation(len(code))
     first = np.zeros(len(code), bool)
     first[order[np.unique(code[order], return_index=True)[1]]] = True
