@@ -131,3 +131,36 @@ def test_codes_are_places_among_the_names_of_a_rank() -> None:
     assert found.deepest().tolist() == [6, -1, 6]
     assert found.take(np.array([2])).lineage(0) == other
     assert len(Taxonomy.of([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "lineage"),
+    [
+        ("D_0__Bacteria;D_1__Firmicutes;D_5__Bacillus", ("Bacteria", "Firmicutes", "", "", "", "Bacillus", "")),
+        ("d__Eukaryota;k__Metazoa;g__Danio", ("Eukaryota", "", "", "", "", "Danio", "")),
+        ("k__Metazoa;g__Danio", ("Metazoa", "", "", "", "", "Danio", "")),
+        ("A;B;C;D;E;F;F g;", (*"ABCDEF", "F g")),
+        ("g__Danio;s__Danio_rerio", (*NOTHING[:5], "Danio", "Danio rerio")),
+        ("g__uncultured_bacterium;s__uncultured_bacterium", NOTHING),
+        ("o__Incertae_Sedis;f__Unknown_Family", NOTHING),
+    ],
+)
+def test_labels_of_silva_and_others(text: str, lineage: tuple[str, ...]) -> None:
+    assert parse_lineage(text) == lineage
+
+
+def test_a_defline_of_genbank_is_no_lineage() -> None:
+    text = "Danio rerio voucher 7 12S gene, partial sequence; tRNA-Val gene, complete sequence; and 16S; mitochondrial"
+    assert lineage_of_header("AB1", text) == (*NOTHING[:5], "Danio", "Danio rerio")
+
+
+@pytest.mark.parametrize("head", ["sample\tkingdom\tspecies", "who\ttaxon", "x\ty\tz"])
+def test_a_table_without_a_column_of_ids_is_refused(head: str, tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text(f"{head}\na\tMetazoa\tDanio rerio\n")
+    with pytest.raises(AnelabError, match="is one of sequence ids; name it one of: feature id"):
+        read_lineages(tmp_path / "t.tsv")
+
+
+def test_of_domain_and_kingdom_the_domain_counts(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("asv_id\tdomain\tkingdom\tgenus\na\tEukaryota\tMetazoa\tDanio\n")
+    assert read_lineages(tmp_path / "t.tsv") == {"a": ("Eukaryota", *NOTHING[1:5], "Danio", "")}

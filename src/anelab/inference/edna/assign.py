@@ -53,13 +53,16 @@ def assign_all(index: Index, blocks: Iterable[Records], min_confidence: float | 
 
 
 def assign(index: Index, names: list[str], sequences: SequenceArray, min_confidence: float | None = None) -> Assigned:
-    """`min_confidence`: ranks that are less sure are left empty; 0 empties nothing; None is the index's own."""
+    """`min_confidence`: ranks that are less sure are left empty; 0 empties nothing; None is the index's own, but for
+    species no less than LIKELY."""
     return assign_points(index, names, points_of(index.vectors, sequences), min_confidence)
 
 
 def assign_points(index: Index, names: list[str], points: Points, min_confidence: float | None = None) -> Assigned:
     """Of sequences that are points already."""
-    least = index.judgement.min_confidence if min_confidence is None else min_confidence
+    least = np.full(len(RANKS), index.judgement.min_confidence if min_confidence is None else min_confidence)
+    if min_confidence is None:
+        least[SPECIES] = max(least[SPECIES], LIKELY)
     found = find_neighbours(points, index.points)
     sizes = points.sets.sizes
 

@@ -51,7 +51,7 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int | None, ...]]] = {
 class Judgement:
     """What was learned from references that were left out. `ranks`: by rank, the chance that its taxon is right;
     `novelty`: that the genus is none of the references'. `min_confidence`: which 0.95 of the left-out references reach
-    at genus, but no less than 0.5. `on_target`: the chance that a sequence is of this marker, and not like sequences
+    at genus. `on_target`: the chance that a sequence is of this marker, and not like sequences
     that are read backwards. `figures`: for people."""
 
     ranks: tuple[Calibrator, ...]

@@ -96,7 +96,7 @@ def judge(
     novelty, figures = _novelty(left, sample)
     genus = np.min(chances[: GENUS + 1], axis=0)
     known = left.has_others(GENUS) & sample.is_whole
-    least = max(float(np.quantile(genus[known], 1 - CALLED)), LIKELY) if known.any() else LIKELY
+    least = float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY
     called = known & (genus >= least)
     figures["left-out references called to genus"] = round(float(called.sum() / max(known.sum(), 1)), 4)
     figures["of these right"] = round(float(left.is_right(GENUS, -1)[called].mean()), 4) if called.any() else 0.0
