@@ -85,8 +85,8 @@ def index(
         progress = (lambda text: notify(f"anelab: {text}")) if sys.stderr.isatty() else (lambda text: None)
         made = build_index(labelled.names, labelled.sequences, labelled.lineages, vectors, seed, progress)
         write_index(made, out)
-    found: dict[str, Any] = {**labelled.facts, "references": len(made), **made.judgement.figures}
-    found["min_confidence"] = round(made.judgement.min_confidence, 4)
+    found: dict[str, Any] = {**labelled.facts, "references": len(made), **made.calibration.figures}
+    found["min_confidence"] = round(made.calibration.min_confidence, 4)
     print_json(found) if as_json else notify(as_text(found))
 
 

@@ -20,7 +20,7 @@ def test_an_index_needs_nothing_but_its_folder_and_notices_damage(files: Files, 
         raise AssertionError
 
     with open_index(no_workspace, files.index) as index:
-        assert len(index) == len(index.points) == len(index.among.rows)
+        assert len(index) == len(index.points) == len(index.reference_neighbours.rows)
     (files.index / "taxa.npy").touch()
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from anelab.workloads.edna.contrastive import backward_in_chunks, nt_xent, supervised_contrastive
-from anelab.workloads.edna.workload import RELATED, TOGETHER, _by_taxon
+from anelab.workloads.edna.workload import GROUPS_PER_FAMILY, ROWS_PER_TAXON, _by_taxon
 
 
 def reference(embeddings: torch.Tensor, labels: list[int], temperature: float) -> torch.Tensor:
@@ -133,7 +133,7 @@ def test_an_epoch_has_all_rows_and_relatives_next_to_each_other() -> None:
     order = _by_taxon(species, family, rng)
     assert sorted(order.tolist()) == list(range(3000))
     changes = [int((np.diff(values[order]) != 0).sum()) for values in (species, family)]
-    assert changes[0] < 3000 / (TOGETHER - 1)
-    assert changes[1] < 3000 / (TOGETHER * RELATED) * 2
+    assert changes[0] < 3000 / (ROWS_PER_TAXON - 1)
+    assert changes[1] < 3000 / (ROWS_PER_TAXON * GROUPS_PER_FAMILY) * 2
     assert changes[1] > 21, "a family is not all in one place"
     assert _by_taxon(species[:0], family[:0], rng).tolist() == []

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.inference.edna.build import points_of
-from anelab.inference.edna.evidence import evidence, target_evidence
+from anelab.inference.edna.calibration import LIKELY, confidences, novelty_features
+from anelab.inference.edna.features import match_features, target_features
 from anelab.inference.edna.index import Index
-from anelab.inference.edna.judge import LIKELY, confidences, novelty_values
 from anelab.inference.edna.neighbours import LEAST_KMERS, MOST_CELLS, Neighbours, Points, Rows, find_neighbours
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.records import Records
@@ -60,27 +60,27 @@ def assign(index: Index, names: list[str], sequences: SequenceArray, min_confide
 
 def assign_points(index: Index, names: list[str], points: Points, min_confidence: float | None = None) -> Assigned:
     """Of sequences that are points already."""
-    least = np.full(len(RANKS), index.judgement.min_confidence if min_confidence is None else min_confidence)
+    least = np.full(len(RANKS), index.calibration.min_confidence if min_confidence is None else min_confidence)
     if min_confidence is None:
         least[SPECIES] = max(least[SPECIES], LIKELY)
     found = find_neighbours(points, index.points)
     sizes = points.sets.sizes
 
     def at(rank: int) -> NDArray[np.float64]:
-        return evidence(found, index.among, index.taxonomy.codes[:, rank], sizes)
+        return match_features(found, index.reference_neighbours, index.taxonomy.codes[:, rank], sizes)
 
-    sure = confidences(index.judgement.ranks, at)
-    novelty = index.judgement.novelty(novelty_values(at))
+    chances = confidences(index.calibration.ranks, at)
+    novelty = index.calibration.novelty(novelty_features(at))
     short = sizes < LEAST_KMERS
-    target = target_evidence(found, sizes, index.points.sets.sizes, points.sets.k)
-    off = index.judgement.on_target(target) < LIKELY
+    target = target_features(found, sizes, index.points.sets.sizes, points.sets.k)
+    off = index.calibration.on_target(target) < LIKELY
     codes, ties = _consensus(index, points, found, short)
-    codes = np.where((sure >= least) & ~(short | off)[:, None], codes, -1)
+    codes = np.where((chances >= least) & ~(short | off)[:, None], codes, -1)
     named = codes >= 0
     lowest = np.where(named.any(axis=1), len(RANKS) - 1 - named[:, ::-1].argmax(axis=1), -1)
-    confidence = np.where(lowest >= 0, sure[np.arange(len(sure)), np.maximum(lowest, 0)], 0.0)
+    confidence = np.where(lowest >= 0, chances[np.arange(len(chances)), np.maximum(lowest, 0)], 0.0)
     confidence[short | off] = 0.0
-    is_novel = (sure[:, GENUS] < index.judgement.min_confidence) & (novelty > LIKELY)
+    is_novel = (chances[:, GENUS] < index.calibration.min_confidence) & (novelty > LIKELY)
     verdict = np.select(
         [short, off, is_novel, (lowest >= GENUS) & (np.array([";" not in one for one in ties]))],
         [SHORT, OFF_TARGET, NOVEL, CALLED],

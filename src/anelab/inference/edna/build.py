@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from anelab.errors import AnelabError
+from anelab.inference.edna.calibration import FRAGMENTS, Sample, calibrate
 from anelab.inference.edna.clusters import ClusterMap, clustered_rows
 from anelab.inference.edna.embed import KmerVectors, Vectors
 from anelab.inference.edna.index import Index
-from anelab.inference.edna.judge import FRAGMENTS, Sample, judge
 from anelab.inference.edna.neighbours import K, Points, find_neighbours, find_others
 from anelab.sequences.arrays import SequenceArray, join
 from anelab.sequences.profiles import KmerSets
@@ -47,16 +47,16 @@ def build_index(
     chosen, compared = _best(candidates, points, taxonomy, seed)
     on_progress("neighbours")
     references = points[chosen.name].searchable()
-    among = find_others(references)
+    reference_neighbours = find_others(references)
     sample, backwards = sample_of(sequences, chosen, seed)
-    judged = judge(references, taxonomy, among, sample, backwards, on_progress)
+    calibration = calibrate(references, taxonomy, reference_neighbours, sample, backwards, on_progress)
     on_progress("clusters")
     rows = clustered_rows(len(names), seed)
     clusters = ClusterMap.fit(references.vectors[rows], seed)
-    judged.figures["found by"] = chosen.name
-    judged.figures["left-out references whose nearest has their"] = compared
-    judged.figures.update(clusters.figures(taxonomy.codes[rows, FAMILY]))
-    return Index(tuple(names), references, taxonomy, among, judged, clusters, chosen)
+    calibration.figures["found by"] = chosen.name
+    calibration.figures["left-out references whose nearest has their"] = compared
+    calibration.figures.update(clusters.figures(taxonomy.codes[rows, FAMILY]))
+    return Index(tuple(names), references, taxonomy, reference_neighbours, calibration, clusters, chosen)
 
 
 def _best(

@@ -12,10 +12,10 @@ import numpy as np
 
 from anelab.errors import AnelabError, DamagedFileError, UsageError
 from anelab.files import file_digest, read_json, replacing_folder, write_json, write_text
-from anelab.inference.edna.calibrate import Calibrator
+from anelab.inference.edna.calibrator import Calibrator
 from anelab.inference.edna.clusters import OUTSIDE, ClusterMap
 from anelab.inference.edna.embed import Embedder, KmerVectors, Vectors, open_embedder
-from anelab.inference.edna.evidence import FEATURES, NOVELTY_FEATURES, TARGET_FEATURES
+from anelab.inference.edna.features import FEATURES, NOVELTY_FEATURES, TARGET_FEATURES
 from anelab.inference.edna.neighbours import K, Neighbours, Points
 from anelab.learning.arrays import load_array
 from anelab.learning.base import Arrays
@@ -48,7 +48,7 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int | None, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Calibration:
     """What was learned from references that were left out. `ranks`: by rank, the chance that its taxon is right;
     `novelty`: that the genus is none of the references'. `min_confidence`: which 0.95 of the left-out references reach
     at genus. `on_target`: the chance that a sequence is of this marker, and not like sequences
@@ -63,13 +63,13 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Index:
-    """`among`: the neighbours of each reference, itself left out."""
+    """`reference_neighbours`: the neighbours of each reference, itself left out."""
 
     names: tuple[str, ...]
     points: Points
     taxonomy: Taxonomy
-    among: Neighbours
-    judgement: Judgement
+    reference_neighbours: Neighbours
+    calibration: Calibration
     clusters: ClusterMap
     vectors: Vectors
 
@@ -84,7 +84,7 @@ def write_index(index: Index, folder: Path) -> None:
         "kmers": index.points.sets.codes,
         "kmer_offsets": index.points.sets.offsets,
         "taxa": index.taxonomy.codes,
-        **{f"near_{one.name}": getattr(index.among, one.name) for one in fields(Neighbours)},
+        **{f"near_{one.name}": getattr(index.reference_neighbours, one.name) for one in fields(Neighbours)},
         **{f"map_{one.name}": getattr(index.clusters, one.name) for one in fields(ClusterMap)},
     }
     with replacing_folder(folder) as out:
@@ -95,16 +95,16 @@ def write_index(index: Index, folder: Path) -> None:
         write_text(out / TAXA, "".join(f"{rank}\t{name}\n" for rank, name in taxa))
         if isinstance(index.vectors, Embedder):
             shutil.copyfile(index.vectors.model.path, out / MODEL)
-        judged = index.judgement
+        calibration = index.calibration
         facts = {
             "schema": SCHEMA,
             "k": K,
             "vectors": {"kmer_size": index.vectors.k} if isinstance(index.vectors, KmerVectors) else {"model": MODEL},
-            "ranks": [one.as_json() for one in judged.ranks],
-            "novelty": judged.novelty.as_json(),
-            "on_target": judged.on_target.as_json(),
-            "min_confidence": judged.min_confidence,
-            "figures": judged.figures,
+            "ranks": [one.as_json() for one in calibration.ranks],
+            "novelty": calibration.novelty.as_json(),
+            "on_target": calibration.on_target.as_json(),
+            "min_confidence": calibration.min_confidence,
+            "figures": calibration.figures,
             "files": {path.name: file_digest(path) for path in sorted(out.iterdir())},
         }
         write_json(out / FACTS, facts)
@@ -126,10 +126,18 @@ def open_index(workspace: "Callable[[], Workspace]", folder: Path) -> Iterator[I
         if vectors.dimension != arrays["vectors"].shape[1]:
             raise DamagedFileError(f"{folder}: its vectors are not its model's; make the index again")
         sets = KmerSets(K, arrays["kmers"], arrays["kmer_offsets"])
-        among = Neighbours(*(arrays[f"near_{one.name}"] for one in fields(Neighbours)))
+        reference_neighbours = Neighbours(*(arrays[f"near_{one.name}"] for one in fields(Neighbours)))
         points = Points(arrays["vectors"], sets).searchable()
         clusters = ClusterMap(**{one.name: arrays[f"map_{one.name}"] for one in fields(ClusterMap)})
-        yield Index(tuple(names), points, Taxonomy(arrays["taxa"], taxa), among, facts.judgement, clusters, vectors)
+        yield Index(
+            tuple(names),
+            points,
+            Taxonomy(arrays["taxa"], taxa),
+            reference_neighbours,
+            facts.calibration,
+            clusters,
+            vectors,
+        )
 
 
 def check_folder(folder: Path) -> None:
@@ -154,7 +162,7 @@ class _Facts:
 
     files: dict[str, str]
     model: bool
-    judgement: Judgement
+    calibration: Calibration
 
 
 def _facts(folder: Path) -> _Facts:
@@ -168,14 +176,14 @@ def _facts(folder: Path) -> _Facts:
             raise ValueError(f"its vectors are {vectors!r:.80}")
         if len(found["ranks"]) != len(RANKS):
             raise ValueError(f"it has {len(found['ranks'])} ranks")
-        judgement = Judgement(
+        calibration = Calibration(
             tuple(Calibrator.from_json(one, len(FEATURES)) for one in found["ranks"]),
             Calibrator.from_json(found["novelty"], NOVELTY_FEATURES),
             Calibrator.from_json(found["on_target"], len(TARGET_FEATURES)),
             float(found["min_confidence"]),
             dict(found["figures"]),
         )
-        return _Facts(dict(found["files"]), "model" in vectors, judgement)
+        return _Facts(dict(found["files"]), "model" in vectors, calibration)
     except (FileNotFoundError, NotADirectoryError):
         raise AnelabError(f"{folder}: is no index; `anelab edna index REFERENCES -o {folder}` makes one") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:

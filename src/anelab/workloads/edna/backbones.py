@@ -27,7 +27,7 @@ def pooled(values: Tensor, mask: Tensor, kind: str) -> Tensor:
 
 class KmerNet(nn.Module):
     """The mean of learned vectors of all tokens, which are k-mer frequencies times a matrix; then a perceptron,
-    and beside it one straight layer."""
+    and beside it a skip connection."""
 
     def __init__(self, vocabulary: int, width: int, hidden: Sequence[int], dimension: int, dropout: float) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class KmerNet(nn.Module):
             layers += [nn.Linear(size, following), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], dimension))
         self.norm = nn.BatchNorm1d(width)
-        self.straight = nn.Linear(width, dimension)
+        self.skip = nn.Linear(width, dimension)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self.embedding(self.mean(ids, mask))
 
     def embedding(self, mean: Tensor) -> Tensor:
         values = self.norm(mean)
-        answer: Tensor = self.layers(values) + self.straight(values)
+        answer: Tensor = self.layers(values) + self.skip(values)
         return answer
 
     def mean(self, ids: Tensor, mask: Tensor) -> Tensor:

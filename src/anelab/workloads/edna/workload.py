@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anelab.workloads.edna.model import EdnaNet
 
 TOGETHER_CALIBRATED = 256
-TOGETHER, RELATED = 4, 8
+ROWS_PER_TAXON, GROUPS_PER_FAMILY = 4, 8
 """Rows of one taxon that stand next to each other in an epoch, and such groups of one family."""
 GOLDEN_SEQUENCES = ("ACGTACGTTGCAACGATTGCAGCTAGCATCGATCAGCTACGA", "acgtNRYacgtacgtaacg", "GGGGCCCC" * 20, "ACG")
 LENGTHS = (128, 256)
@@ -160,15 +160,15 @@ def _labels(train: Split, rank: str | None) -> Array:
 
 
 def _by_taxon(label: Array, family: Array, rng: np.random.Generator) -> Array:
-    """All rows, in random order but for this: TOGETHER of a taxon are next to each other, and RELATED such groups of a
-    family are. So a batch has several rows of each of its taxa, and taxa that are hard to tell from each other."""
+    """All rows, in random order but for this: ROWS_PER_TAXON of a taxon are next to each other, and GROUPS_PER_FAMILY
+    such groups of a family are. So a batch has several rows of each of its taxa, and taxa that are much alike."""
     shuffled = rng.permutation(len(label))
     rows = shuffled[np.lexsort((label[shuffled], family[shuffled]))]
     within = _within_runs(label[rows])
-    first = np.flatnonzero(within % TOGETHER == 0)
-    group = np.cumsum(within % TOGETHER == 0) - 1
+    first = np.flatnonzero(within % ROWS_PER_TAXON == 0)
+    group = np.cumsum(within % ROWS_PER_TAXON == 0) - 1
     groups = np.lexsort((rng.random(len(first)), family[rows[first]]))
-    part = np.cumsum(_within_runs(family[rows[first]][groups]) % RELATED == 0) - 1
+    part = np.cumsum(_within_runs(family[rows[first]][groups]) % GROUPS_PER_FAMILY == 0) - 1
     place = np.empty(len(first), np.int64)
     place[groups[np.argsort(rng.permutation(len(first))[part], kind="stable")]] = np.arange(len(first))
     found: Array = rows[np.lexsort((within, place[group]))]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.inference.edna.calibrate import Calibrator
-from anelab.inference.edna.evidence import NOVELTY_RANKS, Hidden, Values, evidence, target_evidence
-from anelab.inference.edna.index import Judgement
+from anelab.inference.edna.calibrator import Calibrator
+from anelab.inference.edna.features import NOVELTY_RANKS, Hidden, Values, match_features, target_features
+from anelab.inference.edna.index import Calibration
 from anelab.inference.edna.neighbours import Neighbours, Points, Rows, find_neighbours
 from anelab.learning.metrics import roc_auc
 from anelab.sequences.taxonomy import FAMILY, GENUS, RANKS, SPECIES, Taxonomy
@@ -36,12 +36,13 @@ class Sample:
     points: Points
 
 
-class _Left:
+class _LeaveOut:
     """The neighbours of a sample with something left out: themselves (-1), or all that share their taxon of a rank.
     Each is searched once."""
 
-    def __init__(self, points: Points, taxonomy: Taxonomy, among: Neighbours, sample: Sample) -> None:
-        self.points, self.taxonomy, self.among = points, taxonomy, among
+    def __init__(self, points: Points, taxonomy: Taxonomy, reference_neighbours: Neighbours, sample: Sample) -> None:
+        self.points, self.taxonomy = points, taxonomy
+        self.reference_neighbours = reference_neighbours
         self.rows, self.sample = sample.rows, sample.points
         genus = taxonomy.codes[sample.rows, GENUS]
         self.fold = np.where(genus >= 0, genus, sample.rows) % 2
@@ -55,11 +56,17 @@ class _Left:
             self._found[rank] = find_neighbours(self.sample, self.points, codes[self.rows], codes)
         return self._found[rank]
 
-    def evidence(self, rank: int, left: int) -> Values:
+    def features(self, rank: int, left: int) -> Values:
         """At a rank, with `left` left out."""
         codes = self.taxonomy.codes[:, left][self.rows] if left >= 0 else np.full(len(self.rows), -1)
         hidden = Hidden(self.rows, self.taxonomy.codes[:, left] if left >= 0 else None, codes)
-        return evidence(self.neighbours(left), self.among, self.taxonomy.codes[:, rank], self.sample.sets.sizes, hidden)
+        return match_features(
+            self.neighbours(left),
+            self.reference_neighbours,
+            self.taxonomy.codes[:, rank],
+            self.sample.sets.sizes,
+            hidden,
+        )
 
     def has_others(self, rank: int) -> NDArray[np.bool_]:
         """Whether another reference is of its taxon."""
@@ -76,17 +83,17 @@ class _Left:
         return answer
 
 
-def judge(
+def calibrate(
     points: Points,
     taxonomy: Taxonomy,
-    among: Neighbours,
+    reference_neighbours: Neighbours,
     sample: Sample,
     backwards: Points,
     on_progress: Callable[[str], None] = lambda text: None,
-) -> Judgement:
+) -> Calibration:
     """`backwards`: some of the sample read from end to start, not complemented, which are like nothing. For figures
-    and threshold each reference is judged by calibrators that were fitted on other genera, half of all."""
-    left = _Left(points, taxonomy, among, sample)
+    and threshold each reference is calibration by calibrators that were fitted on other genera, half of all."""
+    left = _LeaveOut(points, taxonomy, reference_neighbours, sample)
     ranks, chances = [], []
     for rank in range(len(RANKS)):
         on_progress(RANKS[rank])
@@ -100,30 +107,30 @@ def judge(
     called = known & (genus >= least)
     figures["left-out references called to genus"] = round(float(called.sum() / max(known.sum(), 1)), 4)
     figures["of these right"] = round(float(left.is_right(GENUS, -1)[called].mean()), 4) if called.any() else 0.0
-    return Judgement(tuple(ranks), novelty, _on_target(left, backwards), least, figures)
+    return Calibration(tuple(ranks), novelty, _on_target(left, backwards), least, figures)
 
 
-def _on_target(left: _Left, backwards: Points) -> Calibrator:
+def _on_target(left: _LeaveOut, backwards: Points) -> Calibrator:
     """The chance that a sequence is of this marker: references without their family against what is none."""
     has_families = bool((left.taxonomy.codes[:, FAMILY] >= 0).any())
     theirs = left.neighbours(FAMILY if has_families else -1)
     references, k = left.points.sets.sizes, left.points.sets.k
     parts = [
-        target_evidence(theirs, left.sample.sets.sizes, references, k),
-        target_evidence(find_neighbours(backwards, left.points), backwards.sets.sizes, references, k),
+        target_features(theirs, left.sample.sets.sizes, references, k),
+        target_features(find_neighbours(backwards, left.points), backwards.sets.sizes, references, k),
     ]
     truth = np.repeat([True, False], [len(part) for part in parts])
     weight = np.concatenate([np.full(len(part), 1 / max(len(part), 1)) for part in parts]) * len(truth) / 2
     return Calibrator.fit(np.concatenate(parts), truth, weight)
 
 
-def _of_rank(left: _Left, rank: int) -> tuple[Calibrator, Values]:
+def _of_rank(left: _LeaveOut, rank: int) -> tuple[Calibrator, Values]:
     """Of references whose taxon is known: themselves left out, or the taxon below, or this one. And the chance, float
     [sample], for each that is left out by itself; 1 where its taxon is not known."""
     rows = np.flatnonzero(left.taxonomy.codes[left.rows, rank] >= 0)
     values, truths, weights = [], [], []
     for hidden in (-1, *([rank + 1] if rank < SPECIES else []), rank):
-        values.append(left.evidence(rank, hidden)[rows])
+        values.append(left.features(rank, hidden)[rows])
         truths.append(left.is_right(rank, hidden)[rows])
         weights.append(np.full(len(rows), 1.0 if hidden < 0 else UNKNOWN))
     fold = np.tile(left.fold[rows], len(values))
@@ -133,14 +140,14 @@ def _of_rank(left: _Left, rank: int) -> tuple[Calibrator, Values]:
     return fitted, chance
 
 
-def _novelty(left: _Left, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
+def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
     """Known: genera of which other references remain; novel: the same without their genus."""
     rows = np.flatnonzero(left.taxonomy.codes[left.rows, GENUS] >= 0)
     several = np.flatnonzero(left.has_others(GENUS))
     both = np.concatenate(
         [
-            novelty_values(lambda rank: left.evidence(rank, -1))[several],
-            novelty_values(lambda rank: left.evidence(rank, GENUS))[rows],
+            novelty_features(lambda rank: left.features(rank, -1))[several],
+            novelty_features(lambda rank: left.features(rank, GENUS))[rows],
         ]
     )
     truth, which = np.repeat([False, True], [len(several), len(rows)]), np.concatenate([several, rows])
@@ -161,12 +168,12 @@ def _auroc(chance: Values, truth: NDArray[np.bool_]) -> float | None:
     return round(roc_auc(chance, truth), 4) if truth.any() and not truth.all() else None
 
 
-def novelty_values(evidence_at: Callable[[int], Values]) -> Values:
+def novelty_features(features_at: Callable[[int], Values]) -> Values:
     """[n, numbers]: what family, genus and species tell."""
-    return np.concatenate([evidence_at(rank) for rank in NOVELTY_RANKS], axis=1)
+    return np.concatenate([features_at(rank) for rank in NOVELTY_RANKS], axis=1)
 
 
-def confidences(ranks: "list[Calibrator] | tuple[Calibrator, ...]", evidence_at: Callable[[int], Values]) -> Values:
+def confidences(ranks: "list[Calibrator] | tuple[Calibrator, ...]", features_at: Callable[[int], Values]) -> Values:
     """[n, 7]: the chance that each rank is right; no rank is surer than the one above it."""
-    found = np.stack([calibrator(evidence_at(rank)) for rank, calibrator in enumerate(ranks)], axis=1)
+    found = np.stack([calibrator(features_at(rank)) for rank, calibrator in enumerate(ranks)], axis=1)
     return np.minimum.accumulate(found, axis=1)

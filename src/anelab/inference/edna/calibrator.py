@@ -1,8 +1,8 @@
 """How sure a taxon is, learned from the references themselves: each is looked for without itself, without its species,
 without its genus, without its family; so it is known when the nearest reference's taxon is right.
 
-Logistic regression on straight pieces of the numbers of `evidence`, and on products of two, each limited to what was
-seen. The weights are plain numbers in the index; nothing has to be unpickled.
+Logistic regression on straight pieces of the numbers of `match_features`, and on products of two, each limited to what
+was seen. The weights are plain numbers in the index; nothing has to be unpickled.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.inference.edna.evidence import Values
+from anelab.inference.edna.features import Values
 
 QUANTILES = 8
 """Of each number: straight pieces between them."""

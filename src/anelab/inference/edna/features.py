@@ -35,11 +35,11 @@ class Hidden:
     own: "NDArray[Any]"
 
 
-def evidence(
-    found: Neighbours, among: Neighbours, codes: NDArray[Any], sizes: Rows, hidden: Hidden | None = None
+def match_features(
+    found: Neighbours, reference_neighbours: Neighbours, codes: NDArray[Any], sizes: Rows, hidden: Hidden | None = None
 ) -> Values:
-    """Float [n, FEATURES] for one rank. `found`: of the queries; `among`: of each reference, itself left out; `codes`,
-    int [references]: the taxon of each at this rank; `sizes`, int [n]: k-mers of each query."""
+    """Float [n, FEATURES] for one rank. `found`: of the queries; `reference_neighbours`: of each reference, itself left
+    out; `codes`, int [references]: the taxon of each at this rank; `sizes`, int [n]: k-mers of each query."""
     nearest = np.maximum(found.rows[:, 0], 0)
     taxon = codes[nearest]
     alike = (_codes_of(found.rows, codes) == taxon[:, None]) & (taxon >= 0)[:, None]
@@ -48,7 +48,7 @@ def evidence(
     runner_up = np.where(there & ~alike, found.score, -np.inf).max(axis=1)
     runner_up = np.where(np.isfinite(runner_up), runner_up, np.where(np.isfinite(lowest), lowest, -1))
     near = there & (found.score >= found.score[:, :1] - NEAR)
-    own, other = _around(among.take(nearest), codes, taxon, hidden)
+    own, other = _around(reference_neighbours.take(nearest), codes, taxon, hidden)
     best = found.score[:, 0].astype(np.float64)
     return np.stack(
         [
@@ -98,7 +98,7 @@ def _distinct(found: Neighbours, codes: NDArray[Any]) -> Values:
     return answer
 
 
-def target_evidence(found: Neighbours, sizes: Rows, references: Rows, k: int) -> Values:
+def target_features(found: Neighbours, sizes: Rows, references: Rows, k: int) -> Values:
     """Float [n, TARGET_FEATURES]: whether a query is of this marker at all. A long sequence has many k-mers of any
     other by chance; only what is shared beyond that counts. `sizes`, int [n], and `references`: numbers of k-mers."""
     larger = np.maximum(sizes[:, None], references[np.maximum(found.rows, 0)])
