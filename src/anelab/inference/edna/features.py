@@ -102,6 +102,6 @@ def target_features(found: Neighbours, sizes: Rows, references: Rows, k: int) ->
     """Float [n, TARGET_FEATURES]: whether a query is of this marker at all. A long sequence has many k-mers of any
     other by chance; only what is shared beyond that counts. `sizes`, int [n], and `references`: numbers of k-mers."""
     larger = np.maximum(sizes[:, None], references[np.maximum(found.rows, 0)])
-    chance = np.minimum(larger / len(canonical_ranks(k)[1]), 0.99)
-    beyond = np.where(found.rows >= 0, (found.containment - chance) / (1 - chance), -1).max(axis=1)
+    chance = larger / len(canonical_ranks(k)[1])
+    beyond = np.where(found.rows >= 0, found.containment - chance, -1).max(axis=1)
     return np.stack([beyond, np.log2(np.maximum(sizes, 1))], axis=1)
