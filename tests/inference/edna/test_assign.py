@@ -48,16 +48,14 @@ def test_all_species_that_are_equally_near_are_told(files: Files, tmp_path: Path
 
 def test_short_and_foreign_sequences_are_said_to_be_so(files: Files) -> None:
     rng = np.random.default_rng(1)
-    noise = "".join("ACGT"[code] for code in rng.integers(0, 4, 300))
+    noise = {f"noise of {n}": "".join("ACGT"[code] for code in rng.integers(0, 4, n)) for n in (150, 300, 200_000)}
+    short = {"short": files.sequences[files.held[0]][:40], "n": "N" * 200}
     queries = files.folder / "odd.fasta"
-    queries.write_text(f">short\n{files.sequences[files.held[0]][:40]}\n>noise\n{noise}\n>n\n{'N' * 200}\n")
-    found = {row["query"]: row for row in files.assign(queries)}
-    assert {name: row["verdict"] for name, row in found.items()} == {
-        "short": "too short",
-        "noise": "off-target",
-        "n": "too short",
-    }
-    assert all(row[rank] == "" for row in found.values() for rank in RANKS)
+    queries.write_text("".join(f">{name.replace(' ', '_')}\n{text}\n" for name, text in (noise | short).items()))
+    rows = files.assign(queries)
+    assert [row["verdict"] for row in rows] == ["off-target"] * len(noise) + ["too short"] * len(short)
+    assert all(row[rank] == "" for row in rows for rank in RANKS)
+    assert [(row["nearest"], row["ties"]) for row in rows[-2:]] == [("", "")] * 2
 
 
 def test_a_confidence_of_0_empties_nothing_and_1_nearly_all(files: Files) -> None:
