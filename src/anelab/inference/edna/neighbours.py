@@ -13,7 +13,7 @@ from anelab.sequences.profiles import KmerSets
 SHORTLIST = 40
 """Of 20 on fish 12S the species is right for 0.01 of the queries less."""
 K = 8
-COSINE_WEIGHT = 0.05
+COSINE_WEIGHT = 0.1
 """Of the cosine beside the containment: it decides among references that have all k-mers of a short query."""
 LEAST_KMERS = 40
 """Different ones, that a query and a reference need."""
@@ -46,7 +46,7 @@ class Points:
 @dataclass(frozen=True)
 class Neighbours:
     """Of n sequences m references each, the nearest first: `rows` int [n, m]; `score` float32 [n, m], the containment
-    plus a twentieth of the cosine; `cosine` and `containment` float32 [n, m]. A place without a reference has row -1,
+    plus a tenth of the cosine; `cosine` and `containment` float32 [n, m]. A place without a reference has row -1,
     and score and containment -1."""
 
     rows: Rows
