@@ -73,7 +73,7 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
 
 def test_clusters_of_a_survey_are_shown(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Clusters are of `anelab edna index`" in texts(page("clusters", home, monkeypatch))
-    map_genes(home, home / "data/raw/edna", "edna", tmp_path)
+    map_genes(home, home / "data/raw/edna", "edna-onnx", tmp_path)
     st.cache_data.clear()
     app = page("clusters", home, monkeypatch, map="a survey", colour="verdict")
     assert [one.label for one in app.metric] == ["References", "Clusters", "Queries", "Queries in no cluster"]
