@@ -100,7 +100,8 @@ class TestEdnaTransformer(TestEdna):
     @pytest.fixture(scope="class")
     def config(self) -> WorkloadConfig:
         letters = "edna.model.tokenizer={encoding: char}"
-        return tiny("edna.model.backbone=transformer", "edna.model.layers=1", letters).section("edna")
+        settings = ("edna.model.backbone=transformer", "edna.model.layers=1", "edna.model.strands=single", letters)
+        return tiny(*settings).section("edna")
 
 
 class TestEdnaCnn(TestEdna):

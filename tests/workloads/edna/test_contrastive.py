@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from anelab.workloads.edna.backbones import Transformer
 from anelab.workloads.edna.contrastive import backward_in_chunks, nt_xent, supervised_contrastive
 from anelab.workloads.edna.workload import GROUPS_PER_FAMILY, ROWS_PER_TAXON, _by_taxon
 
@@ -137,3 +138,15 @@ def test_an_epoch_has_all_rows_and_relatives_next_to_each_other() -> None:
     assert changes[1] < 3000 / (ROWS_PER_TAXON * GROUPS_PER_FAMILY) * 2
     assert changes[1] > 21, "a family is not all in one place"
     assert _by_taxon(species[:0], family[:0], rng).tolist() == []
+
+
+def test_a_learned_token_stands_in_front_of_any_number_of_rows() -> None:
+    net = Transformer(9, 8, 1, 2, 0.0, cls=True).eval()
+    ids, mask = torch.randint(1, 9, (3, 6), dtype=torch.int32), torch.ones(3, 6, dtype=torch.int32)
+    mask[1, 4:] = 0
+    traced = torch.jit.trace(net, (ids[:2], mask[:2]))
+    found = traced(ids, mask)
+    assert found.shape == (3, 7, 8)
+    torch.testing.assert_close(found, net(ids, mask))
+    shorter = net(ids[1:2, :4], mask[1:2, :4])
+    torch.testing.assert_close(found[1, 0], shorter[0, 0], rtol=1e-4, atol=1e-5)

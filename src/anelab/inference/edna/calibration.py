@@ -100,9 +100,10 @@ def calibrate(
         calibrator, chance = _of_rank(left, rank)
         ranks.append(calibrator)
         chances.append(chance)
-    novelty, figures = _novelty(left, sample)
-    genus = np.min(chances[: GENUS + 1], axis=0)
-    known = left.has_others(GENUS) & sample.is_whole
+    novelty, chance, figures = _novelty(left, sample)
+    genus, several = np.min(chances[: GENUS + 1], axis=0), left.has_others(GENUS)
+    genus[several] = np.minimum(genus[several], known_chance(chance))
+    known = several & sample.is_whole
     least = float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY
     called = known & (genus >= least)
     figures["left-out references called to genus"] = round(float(called.sum() / max(known.sum(), 1)), 4)
@@ -140,8 +141,9 @@ def _of_rank(left: _LeaveOut, rank: int) -> tuple[Calibrator, Values]:
     return fitted, chance
 
 
-def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, dict[str, Any]]:
-    """Known: genera of which other references remain; novel: the same without their genus."""
+def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, Values, dict[str, Any]]:
+    """Known: genera of which other references remain; novel: the same without their genus. And the chance, float
+    [known], of the former."""
     rows = np.flatnonzero(left.taxonomy.codes[left.rows, GENUS] >= 0)
     several = np.flatnonzero(left.has_others(GENUS))
     both = np.concatenate(
@@ -158,14 +160,25 @@ def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, dict[str, Any
         f"{low} to {high - 1} bases": ~is_whole & (bases >= low) & (bases < high) for low, high in pairwise(FRAGMENTS)
     }
     figures = {name: _auroc(chance[part], truth[part]) for name, part in parts.items()}
-    return fitted, {
-        "novelty AUROC on left-out references": {name: value for name, value in figures.items() if value is not None},
-        "sampled references": int(sample.is_whole.sum()),
-    }
+    return (
+        fitted,
+        chance[: len(several)],
+        {
+            "novelty AUROC on left-out references": {
+                name: value for name, value in figures.items() if value is not None
+            },
+            "sampled references": int(sample.is_whole.sum()),
+        },
+    )
 
 
 def _auroc(chance: Values, truth: NDArray[np.bool_]) -> float | None:
     return round(roc_auc(chance, truth), 4) if truth.any() and not truth.all() else None
+
+
+def known_chance(novelty: Values) -> Values:
+    """That the genus is among the references, where novel queries weigh UNKNOWN beside known ones."""
+    return (1 - novelty) / (1 - novelty + UNKNOWN * novelty)
 
 
 def novelty_features(features_at: Callable[[int], Values]) -> Values:

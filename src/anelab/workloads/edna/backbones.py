@@ -131,7 +131,7 @@ class Transformer(nn.Module):
         """[n, L, width], or with `cls` [n, 1 + L, width]"""
         values = self.table(ids)
         if self.first is not None:
-            values = torch.cat([self.first.expand(len(ids), 1, -1), values], dim=1)
+            values = torch.cat([self.first + torch.zeros_like(values[:, :1]), values], dim=1)
             mask = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         bias = (1 - mask.to(values.dtype))[:, None, None, :] * NOTHING
         for place, (attend, feed) in enumerate(zip(self.attention, self.feed_forward, strict=True)):
