@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anelab.inference.edna.build import points_of
-from anelab.inference.edna.calibration import LIKELY, confidences, known_chance, novelty_features
+from anelab.inference.edna.calibration import LIKELY, confidences, genus_probability, novelty_features
 from anelab.inference.edna.features import match_features, target_features
 from anelab.inference.edna.index import Index
 from anelab.inference.edna.neighbours import LEAST_KMERS, MOST_CELLS, Neighbours, Points, Rows, find_neighbours
@@ -71,7 +71,7 @@ def assign_points(index: Index, names: list[str], points: Points, min_confidence
 
     chances = confidences(index.calibration.ranks, at)
     novelty = index.calibration.novelty(novelty_features(at))
-    chances[:, GENUS:] = np.minimum(chances[:, GENUS:], known_chance(novelty)[:, None])
+    chances[:, GENUS:] = np.minimum(chances[:, GENUS:], genus_probability(novelty)[:, None])
     short = sizes < LEAST_KMERS
     target = target_features(found, sizes, index.points.sets.sizes, points.sets.k)
     off = index.calibration.on_target(target) < LIKELY

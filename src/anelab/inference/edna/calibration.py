@@ -102,7 +102,7 @@ def calibrate(
         chances.append(chance)
     novelty, chance, figures = _novelty(left, sample)
     genus, several = np.min(chances[: GENUS + 1], axis=0), left.has_others(GENUS)
-    genus[several] = np.minimum(genus[several], known_chance(chance))
+    genus[several] = np.minimum(genus[several], genus_probability(chance))
     known = several & sample.is_whole
     least = float(np.quantile(genus[known], 1 - CALLED)) if known.any() else LIKELY
     called = known & (genus >= least)
@@ -176,7 +176,7 @@ def _auroc(chance: Values, truth: NDArray[np.bool_]) -> float | None:
     return round(roc_auc(chance, truth), 4) if truth.any() and not truth.all() else None
 
 
-def known_chance(novelty: Values) -> Values:
+def genus_probability(novelty: Values) -> Values:
     """That the genus is among the references, where novel queries weigh UNKNOWN beside known ones."""
     return (1 - novelty) / (1 - novelty + UNKNOWN * novelty)
 
