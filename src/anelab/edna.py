@@ -207,7 +207,7 @@ class EmbeddingTrainer:
     def _train(
         self, loss_of: Any, train: "Batches", validation: "Batches", epochs: int, learning_rate: float
     ) -> dict[str, list[float]]:
-        """Keeps the weights of the epoch with the least validation loss."""
+        """Keeps the weights of the epoch with the least validation loss, or what they are if it never was a number."""
         torch.manual_seed(self.seed)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate)
         best, weights = float("inf"), {}
@@ -227,7 +227,8 @@ class EmbeddingTrainer:
             if self.history["val_loss"][-1] < best:
                 best = self.history["val_loss"][-1]
                 weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(weights)
+        if weights:
+            self.model.load_state_dict(weights)
         self.model.eval()
         return self.history
 

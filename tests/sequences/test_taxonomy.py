@@ -128,7 +128,6 @@ def test_codes_are_places_among_the_names_of_a_rank() -> None:
     found = Taxonomy.of([DANIO, NOTHING, other])
     assert found.codes[:, 6].tolist() == [1, -1, 0]
     assert [found.lineage(row) for row in range(3)] == [DANIO, NOTHING, other]
-    assert found.deepest().tolist() == [6, -1, 6]
     assert found.take(np.array([2])).lineage(0) == other
     assert len(Taxonomy.of([])) == 0
 

@@ -14,12 +14,10 @@ import onnxruntime
 from anelab.errors import AnelabError
 from anelab.export.slabs import Bucket, check_slab_size, in_slabs
 from anelab.interruption import watched
-from anelab.learning.base import Arrays, Predictor
+from anelab.learning.base import SEQUENCES_AT_ONCE, Arrays, Predictor
 from anelab.texts import printable
 
 ROWS_AT_ONCE = 4096
-SEQUENCES_AT_ONCE = 64
-"""Of rows of any length: what is computed of each place is kept for all of them."""
 MOST_REASON = 1000
 """Characters of what ONNX Runtime says."""
 CPU = "CPUExecutionProvider"

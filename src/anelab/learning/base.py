@@ -52,6 +52,10 @@ class Tensor:
     """Of an input, if values outside them mean that it was prepared in another way."""
 
 
+SEQUENCES_AT_ONCE = 64
+"""Of rows of any length: what is computed of each place is kept for all of them."""
+
+
 @dataclass(frozen=True)
 class Graph:
     """One exported computation. "model" always exists; "raw" takes bytes and is ONNX only.

@@ -23,9 +23,9 @@ BITS = _bits_table()
 """Of each of 256 characters; 4 of what is none of A, C, G, T and U."""
 
 
-def kmer_codes(letters: Bytes, k: int, canonical: bool = False) -> "tuple[Codes, NDArray[np.bool_]]":
+def kmer_codes(letters: Bytes, k: int) -> "tuple[Codes, NDArray[np.bool_]]":
     """Codes of all k-mers of letters, uint8 [bases], and whether each has no letter but A, C, G and T: both
-    [bases - k + 1], or empty. `canonical`: the lesser of a k-mer and its reverse complement."""
+    [bases - k + 1], or empty."""
     bits = BITS[letters]
     places = max(len(bits) - k + 1, 0)
     odd = bits == 4
@@ -34,24 +34,19 @@ def kmer_codes(letters: Bytes, k: int, canonical: bool = False) -> "tuple[Codes,
         valid = before[k : k + places] == before[:places]
     else:
         valid = np.ones(places, bool)
-    forward = _rolled((bits & 3).astype(np.uint32), k, False)
-    if canonical:
-        np.minimum(forward, _rolled((3 - (bits & 3)).astype(np.uint32), k, True), out=forward)
-    return forward, valid
+    return _rolled((bits & 3).astype(np.uint32), k), valid
 
 
-def _rolled(base: Codes, k: int, reverse: bool) -> Codes:
-    """Codes of k bases from those of half as many, twice. `reverse`: the first base lowest."""
+def _rolled(base: Codes, k: int) -> Codes:
+    """Codes of k bases from those of half as many, twice."""
     if k > len(base):
         return np.empty(0, np.uint32)
     if k == 1:
         return base
     half = k // 2
-    first = _rolled(base, half, reverse)
-    rest = first if 2 * half == k else _rolled(base, k - half, reverse)
+    first = _rolled(base, half)
+    rest = first if 2 * half == k else _rolled(base, k - half)
     left, right = first[: len(base) - k + 1], rest[half:]
-    if reverse:
-        return (right << np.uint32(2 * half)) | left
     return (left << np.uint32(2 * (k - half))) | right
 
 

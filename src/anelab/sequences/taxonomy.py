@@ -89,11 +89,6 @@ class Taxonomy:
         """Of those rows; codes mean the same."""
         return Taxonomy(self.codes[rows], self.names)
 
-    def deepest(self) -> NDArray[np.int64]:
-        """int64 [n]: the lowest rank that is known, -1 if none is."""
-        known = self.codes >= 0
-        return np.where(known.any(axis=1), len(RANKS) - 1 - known[:, ::-1].argmax(axis=1), -1)
-
 
 def parse_lineage(text: str) -> Lineage:
     """`d__Eukaryota;p__Chordata;...;s__Danio rerio` (QIIME), `d:...,p:...` (SINTAX), seven names between semicolons, or

@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from anelab.learning.base import AnyWorkload, Arrays, Graph, Predictor, Split
+from anelab.learning.base import SEQUENCES_AT_ONCE, AnyWorkload, Arrays, Graph, Predictor, Split
 from anelab.learning.config import WorkloadConfig
 
 ROWS_AT_ONCE = 4096
-SEQUENCES_AT_ONCE = 64
-"""Of rows of any length: what is computed of each place is kept for all of them."""
 
 
 def torch_predictor(module: nn.Module, graph: Graph, device: torch.device | str = "cpu") -> Predictor:

@@ -65,12 +65,9 @@ def assign_points(index: Index, names: list[str], points: Points, min_confidence
         least[SPECIES] = max(least[SPECIES], LIKELY)
     found = find_neighbours(points, index.points)
     sizes = points.sets.sizes
-
-    def at(rank: int) -> NDArray[np.float64]:
-        return match_features(found, index.reference_neighbours, index.taxonomy.codes[:, rank], sizes)
-
-    chances = confidences(index.calibration.ranks, at)
-    novelty = index.calibration.novelty(novelty_features(at))
+    features = [match_features(found, index.reference_neighbours, codes, sizes) for codes in index.taxonomy.codes.T]
+    chances = confidences(index.calibration.ranks, features)
+    novelty = index.calibration.novelty(novelty_features(features))
     chances[:, GENUS:] = np.minimum(chances[:, GENUS:], genus_probability(novelty)[:, None])
     short = sizes < LEAST_KMERS
     target = target_features(found, sizes, index.points.sets.sizes, points.sets.k)

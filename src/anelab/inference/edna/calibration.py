@@ -1,7 +1,7 @@
 """What references that are left out teach: how sure each rank is, and how the unknown looks. They are left out whole,
 and as stretches as short as those that surveys sequence: the shorter a query, the less it tells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -92,7 +92,7 @@ def calibrate(
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """`backwards`: some of the sample read from end to start, not complemented, which are like nothing. For figures
-    and threshold each reference is calibration by calibrators that were fitted on other genera, half of all."""
+    and threshold each reference is judged by calibrators that were fitted on other genera, half of all."""
     left = _LeaveOut(points, taxonomy, reference_neighbours, sample)
     ranks, chances = [], []
     for rank in range(len(RANKS)):
@@ -146,12 +146,8 @@ def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, Values, dict[
     [known], of the former."""
     rows = np.flatnonzero(left.taxonomy.codes[left.rows, GENUS] >= 0)
     several = np.flatnonzero(left.has_others(GENUS))
-    both = np.concatenate(
-        [
-            novelty_features(lambda rank: left.features(rank, -1))[several],
-            novelty_features(lambda rank: left.features(rank, GENUS))[rows],
-        ]
-    )
+    there, gone = ({rank: left.features(rank, hidden) for rank in NOVELTY_RANKS} for hidden in (-1, GENUS))
+    both = np.concatenate([novelty_features(there)[several], novelty_features(gone)[rows]])
     truth, which = np.repeat([False, True], [len(several), len(rows)]), np.concatenate([several, rows])
     weight = np.where(truth, 1 / max(len(rows), 1), 1 / max(len(several), 1)) * len(truth) / 2
     fitted, chance = Calibrator.cross_fit(both, truth, weight, left.fold[which])
@@ -159,21 +155,14 @@ def _novelty(left: _LeaveOut, sample: Sample) -> tuple[Calibrator, Values, dict[
     parts = {"whole": is_whole} | {
         f"{low} to {high - 1} bases": ~is_whole & (bases >= low) & (bases < high) for low, high in pairwise(FRAGMENTS)
     }
-    figures = {name: _auroc(chance[part], truth[part]) for name, part in parts.items()}
-    return (
-        fitted,
-        chance[: len(several)],
-        {
-            "novelty AUROC on left-out references": {
-                name: value for name, value in figures.items() if value is not None
-            },
-            "sampled references": int(sample.is_whole.sum()),
+    both_kinds = {name: part for name, part in parts.items() if truth[part].any() and not truth[part].all()}
+    figures = {
+        "novelty AUROC on left-out references": {
+            name: round(roc_auc(chance[part], truth[part]), 4) for name, part in both_kinds.items()
         },
-    )
-
-
-def _auroc(chance: Values, truth: NDArray[np.bool_]) -> float | None:
-    return round(roc_auc(chance, truth), 4) if truth.any() and not truth.all() else None
+        "sampled references": int(sample.is_whole.sum()),
+    }
+    return fitted, chance[: len(several)], figures
 
 
 def genus_probability(novelty: Values) -> Values:
@@ -181,12 +170,12 @@ def genus_probability(novelty: Values) -> Values:
     return (1 - novelty) / (1 - novelty + UNKNOWN * novelty)
 
 
-def novelty_features(features_at: Callable[[int], Values]) -> Values:
-    """[n, numbers]: what family, genus and species tell."""
-    return np.concatenate([features_at(rank) for rank in NOVELTY_RANKS], axis=1)
+def novelty_features(features: Mapping[int, Values] | Sequence[Values]) -> Values:
+    """[n, numbers]: what family, genus and species tell, of features by rank."""
+    return np.concatenate([features[rank] for rank in NOVELTY_RANKS], axis=1)
 
 
-def confidences(ranks: "list[Calibrator] | tuple[Calibrator, ...]", features_at: Callable[[int], Values]) -> Values:
+def confidences(ranks: Sequence[Calibrator], features: Sequence[Values]) -> Values:
     """[n, 7]: the chance that each rank is right; no rank is surer than the one above it."""
-    found = np.stack([calibrator(features_at(rank)) for rank, calibrator in enumerate(ranks)], axis=1)
+    found = np.stack([calibrator(values) for calibrator, values in zip(ranks, features, strict=True)], axis=1)
     return np.minimum.accumulate(found, axis=1)

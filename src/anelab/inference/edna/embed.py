@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.inference.model import Model, Plan, open_model
 from anelab.interruption import TIMEOUT_S
+from anelab.learning.base import SEQUENCES_AT_ONCE
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.kmers import canonical_ranks
 from anelab.sequences.profiles import kmer_profiles
@@ -20,8 +21,6 @@ from anelab.workloads.edna.config import ModelConfig, TokenizerConfig
 if TYPE_CHECKING:
     from anelab.workspace import Workspace
 
-ROWS_AT_ONCE = 64
-"""Sequences a call: their vectors of every place then stay in the core's cache."""
 STEP = 64
 """Of lengths, so that few are padded much and few shapes are met."""
 CHAMPION = "models:/edna-onnx@champion"
@@ -71,8 +70,8 @@ class Embedder:
         found = np.empty((len(sequences), self.dimension), np.float32)
         order = np.argsort(sequences.lengths, kind="stable")
         fixed = self.model.inputs[0].shape[1]
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            rows = order[start : start + ROWS_AT_ONCE]
+        for start in range(0, len(order), SEQUENCES_AT_ONCE):
+            rows = order[start : start + SEQUENCES_AT_ONCE]
             part = sequences.take(rows)
             needed = encode.tokenizer_of(self.config).token_counts(np.array([int(part.lengths[-1])]))
             length = fixed or min(-(-max(int(needed[0]), 1) // STEP) * STEP, self.config.max_length)
@@ -99,7 +98,7 @@ def open_embedder(
     workspace: "Callable[[], Workspace]", reference: str = CHAMPION, timeout_s: float | None = TIMEOUT_S
 ) -> Iterator[Embedder]:
     """Raises AnelabError if the model is none of edna."""
-    with open_model(workspace, reference, Plan(batch_rows=ROWS_AT_ONCE, timeout_s=timeout_s)) as model:
+    with open_model(workspace, reference, Plan(batch_rows=SEQUENCES_AT_ONCE, timeout_s=timeout_s)) as model:
         yield embedder_of(model)
 
 

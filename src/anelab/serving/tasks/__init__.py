@@ -7,10 +7,6 @@ from fastapi import FastAPI
 from anelab.serving.repository import Repository
 from anelab.serving.tasks import edna, ml, reads
 
-TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (
-    ml.add_routes,
-    reads.add_routes,
-    edna.add_routes,
-)
+TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (ml.add_routes, reads.add_routes, edna.add_routes)
 STREAMED_PATHS = frozenset((reads.SCORE.encode(),))
 """Whose bodies have no end."""
