@@ -403,3 +403,29 @@ def test_a_package_that_gives_no_numbers_is_passed_over(monkeypatch: pytest.Monk
     monkeypatch.setattr("anelab.export.coreml.LADDER", (bad, LADDER[1]))
     converter = Converter({"fp32": net}, graph, CONFIG, {})
     assert converter.climb({"x": np.ones((2, 4), np.float32)})[0] == LADDER[1][0]
+
+
+class Logarithms(nn.Module):
+    """Of small numbers, which 16 bits do not hold, beside ordinary ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, small: torch.Tensor, ordinary: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layer(torch.log(small + 1e-10) / 10 + ordinary)
+        return found
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_is_computed_of_an_input_that_16_bits_cannot_hold_stays_in_32(tmp_path: Path, wide: bool) -> None:
+    inputs = (Tensor("small", "float32", ("n", 3), float32=wide), Tensor("ordinary", "float32", ("n", 3)))
+    graph = Graph("model", inputs, (Tensor("score", "float32", ("n", 2)),))
+    net = Logarithms().eval()
+    converter = Converter({"fp32": net, "fp16": net}, graph, CONFIG, METADATA)
+    converter.write(tmp_path / "model.mlpackage", LADDER[0], fixed_size(graph), "fp16")
+    rows = {"small": np.float32([[1e-9, 3e-8, 0.5]]), "ordinary": np.float32([[0.1, 0.2, 0.3]])}
+    found = Evaluator(tmp_path / "model.mlpackage", mode="fp16")(rows)["score"]
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(rows["small"]), torch.from_numpy(rows["ordinary"])).numpy()
+    assert (bool(np.isfinite(found).all()) and np.abs(found - expected).max() < 5e-3) == wide

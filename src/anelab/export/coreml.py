@@ -193,11 +193,14 @@ class Converter:
         if precision == "fp32":
             return ct.precision.FLOAT32
         kept = frozenset(self.config.fp32_operators)
+        wide = frozenset(tensor.name for tensor in self.graph.inputs if tensor.float32)
+        origins: dict[Any, frozenset[str]] = {}
 
         def in_half(operation: Any) -> bool:
             names = {operation.op_type, *_saved_names(operation.name)}
             self._asked |= names
-            return not names & kept
+            found = _origins(operation, origins)
+            return not names & kept and not (found and found <= wide)
 
         return ct.transform.FP16ComputePrecision(in_half)
 
@@ -245,6 +248,17 @@ def _little_to_collect() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _origins(operation: Any, seen: dict[Any, frozenset[str]]) -> frozenset[str]:
+    """Names of the program's inputs that an operator's values come from; none for constants."""
+    if operation not in seen:
+        found: set[str] = set()
+        for value in operation.inputs.values():
+            for variable in value if isinstance(value, list | tuple) else (value,):
+                found |= _origins(variable.op, seen) if variable.op is not None else {variable.name}
+        seen[operation] = frozenset(found)
+    return seen[operation]
 
 
 def _saved_names(name: str) -> set[str]:

@@ -8,6 +8,7 @@ arXiv 1906.04721).
 
 from collections.abc import Iterable
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,18 +29,19 @@ def rounded_to_half(module: nn.Module, rows: Iterable[Tensor]) -> nn.Module:
     called as layers. `module` is in evaluation mode, `rows` are its inputs in order. Layers are rounded first to
     last, each behind those before it."""
     inputs, copy = tuple(rows), deepcopy(module)
+    wanted = _mean_outputs(module, inputs)
     for name, layer in copy.named_modules():
         if not isinstance(layer, LAYERS) or "weight" not in layer._parameters:  # a parametrised one makes its weight
             continue
         seen = _seen(copy, name, inputs)
         if not seen:  # not called as a layer: a fused attention reads its weights itself
             continue
-        parts = [_vectors(layer, given) for given, _ in seen if given.dim() == _dimensions(layer, given)]
+        parts = [_vectors(layer, given) for given in seen if given.dim() == _dimensions(layer, given)]
         vectors = torch.cat(parts, dim=1) if parts else torch.zeros(1, 0, layer.weight[0].numel())
         layer.weight.copy_(_compensated(layer.weight, vectors))
         if layer.bias is not None:
-            wanted, found = (_mean(layer, _seen(one, name, inputs)) for one in (module, copy))
-            layer.bias.add_((wanted - found).nan_to_num(0, 0, 0))
+            found = _mean(layer, [layer(given) for given in seen])
+            layer.bias.add_((wanted[name] - found).nan_to_num(0, 0, 0))
     return copy
 
 
@@ -48,12 +50,12 @@ def _dimensions(layer: nn.Module, given: Tensor) -> int:
     return given.dim() if isinstance(layer, nn.Linear) else 3 if isinstance(layer, nn.Conv1d) else 4
 
 
-def _seen(module: nn.Module, name: str, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
-    """Input and output of every call of the named layer."""
-    calls: list[tuple[Tensor, Tensor]] = []
+def _seen(module: nn.Module, name: str, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """The input of every call of the named layer."""
+    calls: list[Tensor] = []
 
     def keep(_: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
-        calls.append(((*given, *named.values())[0], output))
+        calls.append((*given, *named.values())[0])
 
     hook = module.get_submodule(name).register_forward_hook(keep, with_kwargs=True)
     try:
@@ -63,10 +65,37 @@ def _seen(module: nn.Module, name: str, inputs: tuple[Tensor, ...]) -> list[tupl
     return calls
 
 
-def _mean(layer: nn.Module, calls: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Mean output, one a channel."""
-    axis = -1 if isinstance(layer, nn.Linear) else 1
-    return torch.cat([output.movedim(axis, 0).flatten(1) for _, output in calls], 1).mean(1)
+def _mean_outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Of every layer that is called: the mean of its outputs, by its name."""
+    sums: dict[str, list[tuple[Tensor, int]]] = {}
+    hooks = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, LAYERS):
+
+            def add(layer: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+                channels = _by_channel(layer, output)
+                sums.setdefault(name, []).append((channels.double().sum(1), channels.shape[1]))
+
+            hooks.append(layer.register_forward_hook(add))
+    try:
+        module(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {
+        name: torch.stack([part for part, _ in parts]).sum(0) / sum(count for _, count in parts)
+        for name, parts in sums.items()
+    }
+
+
+def _mean(layer: nn.Module, outputs: list[Tensor]) -> Tensor:
+    """One a channel."""
+    return torch.cat([_by_channel(layer, output) for output in outputs], 1).double().mean(1)
+
+
+def _by_channel(layer: nn.Module, output: Tensor) -> Tensor:
+    """[channels, values]."""
+    return output.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1)
 
 
 def _vectors(layer: nn.Module, given: Tensor) -> Tensor:

@@ -50,6 +50,8 @@ class Tensor:
     """Of an output, if it is one of QUANTITIES: what its numbers are."""
     bounds: tuple[float, float] | None = None
     """Of an input, if values outside them mean that it was prepared in another way."""
+    float32: bool = False
+    """Of an input whose values 16 bits cannot tell apart: what is computed of such inputs alone stays in 32 bits."""
 
 
 SEQUENCES_AT_ONCE = 64
@@ -207,6 +209,14 @@ class Workload(ABC, Generic[C]):
             drawn.append(self.metrics(_take(rows, chosen), bare.take(chosen)))
         names = dict.fromkeys(name for figures in drawn for name in figures)
         return {name: np.array([figures.get(name, np.nan) for figures in drawn]) for name in names}
+
+    def subgroups(self, split: Split) -> Mapping[str, Array]:
+        """Parts of the rows in which a model must not be worse either: bool [n] by name."""
+        return {}
+
+    def support(self, split: Split) -> Mapping[str, int]:
+        """Of figures that rest on some rows only, such as those of one class, on how many."""
+        return {}
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Those of PLOTS that make sense here: name to records."""

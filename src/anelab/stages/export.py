@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anelab.export.proof import Measured
 
 READINESS = "model.mlpackage"
-RANGE_ROWS = 512
+RANGE_ROWS = 256
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:

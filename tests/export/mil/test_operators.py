@@ -308,6 +308,16 @@ def test_gathers_with_batches_and_by_position() -> None:
         ours("gather", x=x, indices=np.array([4], np.int32), axis=1)
 
 
+def test_many_calls_gather_at_once_and_none_outside() -> None:
+    gather = OPERATORS["gather"].run
+    x, indices = torch.rand(5, 3), torch.tensor([[0, 4, -1], [2, -5, 1]])
+    found = torch.vmap(lambda index: gather(x=x, indices=index))(indices)
+    torch.testing.assert_close(found, torch.stack([gather(x=x, indices=index) for index in indices]))
+    for outside in (5, -6, 77):
+        with pytest.raises((IndexError, RuntimeError)):
+            torch.vmap(lambda index: gather(x=x, indices=index))(torch.tensor([[0, outside, 1], [0, 1, 2]]))
+
+
 def test_blocks_of_pixels_go_and_come_back() -> None:
     x = np.arange(2 * 8 * 4 * 6, dtype=np.float32).reshape(2, 8, 4, 6)
     for there, back, name in (

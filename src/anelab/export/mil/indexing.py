@@ -23,9 +23,15 @@ def gather(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, valid
 
 
 def _inside(indices: Tensor, size: int) -> Tensor:
-    """Negative indices count from the end. Raises IndexError outside."""
+    """Negative indices count from the end. Raises IndexError outside; of many calls at once the operator that gets them
+    does, for values cannot be asked there."""
     wrapped = torch.where(indices < 0, indices + size, indices)
-    if wrapped.numel() and (int(wrapped.min()) < 0 or int(wrapped.max()) >= size):
+    wrapped = torch.where(wrapped < 0, size, wrapped)
+    try:
+        outside = bool(wrapped.numel()) and int(wrapped.max()) >= size
+    except RuntimeError:  # torch.vmap has no single value
+        outside = False
+    if outside:
         raise IndexError(f"an index is outside -{size} ... {size - 1}")
     return wrapped
 
