@@ -12,7 +12,7 @@ from anelab.cli.console import EVERYWHERE, AsJson, Timeout, as_text, commands, p
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S
 from anelab.names import FILE, fits
-from anelab.texts import notify
+from anelab.texts import echo_lines, notify
 
 if TYPE_CHECKING:
     from anelab.inference.edna.embed import Vectors
@@ -87,7 +87,7 @@ def index(
         write_index(made, out)
     found: dict[str, Any] = {**labelled.facts, "references": len(made), **made.calibration.figures}
     found["min_confidence"] = round(made.calibration.min_confidence, 4)
-    print_json(found) if as_json else notify(as_text(found))
+    print_json(found) if as_json else echo_lines(as_text(found))
 
 
 @COMMANDS.command(epilog=f"Example: anelab edna assign asv.fasta --index refs-index -o taxa.tsv. {EVERYWHERE}")
@@ -150,7 +150,7 @@ def clusters(
     with open_index(ctx.obj.workspace, index) as opened:
         found = write_clusters(table, opened, read_sequences(sequences) if sequences else ())
         counts = {"references": len(opened), "clusters": len(opened.clusters.reach), **found}
-    print_json({**counts, "table": str(table)}) if as_json else notify(as_text({**counts, "table": str(table)}))
+    print_json({**counts, "table": str(table)}) if as_json else echo_lines(as_text({**counts, "table": str(table)}))
 
 
 def _file_name(name: str) -> str:

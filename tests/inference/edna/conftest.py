@@ -58,5 +58,5 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     found = Files(copy_workspace(tmp_path_factory.mktemp("edna"), "edna"), tmp_path_factory.mktemp("with spaces"))
     done = found.make_index()
     assert done.returncode == 0, done.stderr
-    assert "found by:" in done.stderr
+    assert "found by:" in done.stdout
     return found
