@@ -72,7 +72,7 @@ def test_names_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
 
 def test_nothing_is_written_over_and_nothing_half(clone: Path) -> None:
     before = (clone / "params.yaml").read_text()
-    with pytest.raises(UsageError, match="mnist is a workload already; there are edna, mnist, read_quality"):
+    with pytest.raises(UsageError, match="mnist is a workload already; there are edna, mnist, read_quality, splice"):
         new_workload(clone, "mnist")
     (clone / "params.yaml").write_text(before + "\nflowers: {}\n")
     with pytest.raises(UsageError, match="has a section flowers already"):

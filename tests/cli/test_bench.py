@@ -259,7 +259,7 @@ def test_a_result_that_cannot_be_written_is_kept_elsewhere(home: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
-        ("mnits", "TARGET must be a workload (edna, mnist, read_quality)"),
+        ("mnits", "TARGET must be a workload (edna, mnist, read_quality, splice)"),
         ("mnits", "or the folder of an export, but got mnits; did you mean mnist?"),
         ("/path/x.onnx", "/path/x.onnx: is not there"),
         ("/path/x", "/path/x: is not there; a model is NAME, NAME@alias or NAME/3"),

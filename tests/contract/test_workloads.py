@@ -122,6 +122,31 @@ class TestEdnaAutoencoder(TestEdna):
         return tiny(*settings).section("edna")
 
 
+class TestSplice(WorkloadContract):
+    min_agreement = 0.98  # after a few steps chances are near each other
+
+    @pytest.fixture(scope="class")
+    def workload(self) -> AnyWorkload:
+        return workloads.get("splice")
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        return tiny().section("splice")
+
+    def check_companions(self, folder: Path) -> None:
+        assert read_json(folder / "base.json")["source"] in ("table", "pwm")
+
+
+class TestSpliceCrossAttention(TestSplice):
+    weights_error = 3e-3
+
+    @pytest.fixture(scope="class")
+    def config(self) -> WorkloadConfig:
+        encoder = "splice.model.encoder={kind: dilated, num_filters: 4, output_dim: 8, layers: 2}"
+        settings = ("splice.model.fusion=cross_attention", "splice.data.base.source=pwm", "splice.training.loss=focal")
+        return tiny(encoder, *settings, "splice.training.class_weights=balanced").section("splice")
+
+
 class TestToy(WorkloadContract):
     @pytest.fixture(scope="class")
     def workload(self) -> AnyWorkload:

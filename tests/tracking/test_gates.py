@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from anelab import workloads
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, UsageError
 from anelab.export.parity import Parity
 from anelab.learning.base import Split
 from anelab.learning.config import Tolerance
@@ -21,6 +21,7 @@ from anelab.tracking.gates import (
     rules_gate,
     size_gate,
 )
+from anelab.tracking.never_below import never_below_gate
 from anelab.tracking.promotion_record import KEPT, Promotion, PromotionRecord, read_promotions, write_promotions
 from anelab.tracking.records import GateJson, problem_of
 from tests.conftest import tiny
@@ -241,3 +242,38 @@ def test_a_gate_has_the_name_of_any_figure(name: str) -> None:
     gate = {"name": name, "verdict": "pass", "reason": "", "figures": {name: 1.0}}
     assert problem_of(GateJson, gate) == ""
     assert "should match pattern" in problem_of(GateJson, {**gate, "name": "a'b"})
+
+
+SPLICE = workloads.get("splice")
+
+
+def splice_rows(errors: int, of: int, seed: int = 0) -> dict[str, Any]:
+    """Chances that are right but for so many rows of a class."""
+    label = np.arange(900) % 3
+    probability = np.full((900, 3), 0.02) + 0.94 * np.eye(3)[label]
+    wrong = np.random.default_rng(seed).choice(np.flatnonzero(label == of), errors, replace=False)
+    probability[wrong] = probability[wrong][:, [2, 1, 0]]
+    return {"probability": probability, "decision": probability.argmax(axis=1)}
+
+
+def splice_split() -> Split:
+    flags = np.full((900, 5), -1, np.int8)
+    flags[:90, 0] = 1
+    targets = {"label": np.arange(900) % 3, "candidate": np.arange(900) >= 300, "flags": flags}
+    return Split({}, targets, np.arange(900))
+
+
+def test_a_model_must_be_worse_than_the_base_in_no_figure_and_no_subgroup() -> None:
+    config = tiny("splice.registry.never_below=base").section("splice")
+    base = {"base": splice_rows(30, 0, 1)}
+    (same,) = never_below_gate(SPLICE, config, splice_split(), splice_rows(25, 0), base)
+    assert same.verdict == "pass"
+    assert "fewer than 50 sites: " in same.reason and "ap_donor (alternative)" in same.reason
+    assert same.figures["compared"] > 20
+    (worse,) = never_below_gate(SPLICE, config, splice_split(), splice_rows(200, 0), base)
+    assert worse.verdict == "fail" and worse.figures["below"] > 3
+    assert "ap_donor (all rows) [-" in worse.reason and "ap_donor (hard)" in worse.reason
+    unasked = tiny("splice.registry.never_below=null").section("splice")
+    assert never_below_gate(SPLICE, unasked, splice_split(), {}, {}) == []
+    with pytest.raises(UsageError, match=r"registry.never_below is base, but the plain rules of splice are trees"):
+        never_below_gate(SPLICE, config, splice_split(), base["base"], {"trees": base["base"]})

@@ -215,6 +215,7 @@ class RegistryConfig(Section):
     variant: EligibleConfig = EligibleConfig()
     resamples: int = Field(1000, ge=100)
     limits: dict[str, float] = Field(default_factory=dict)
+    never_below: str | None = None
 
 
 class WorkloadConfig(Section):

@@ -83,6 +83,11 @@ def average_precision(score: Floats, label: Labels) -> float:
     return float(_ranking(score, label, _once(label))["average_precision"][0])
 
 
+def average_precision_replicates(score: Floats, label: Labels, counts: Counts) -> Resampled:
+    """`average_precision` of each resample."""
+    return _ranking(score, label, counts)["average_precision"]
+
+
 def expected_calibration_error(probability: Floats, label: Labels, bins: int = BINS) -> float:
     """Mean distance between probability and frequency over bins of equal mass."""
     return float(_calibration_error(probability, label, _once(label), bins)[0])

@@ -25,6 +25,7 @@ from anelab.stages.verdicts import holders, print_verdicts
 from anelab.statistics import replicates
 from anelab.texts import echo
 from anelab.tracking import gates
+from anelab.tracking.never_below import never_below_gate
 from anelab.tracking.promotion_record import Promotion, PromotionRecord, write_promotions
 from anelab.tracking.receipt import Dataset
 
@@ -37,6 +38,7 @@ JUDGES = (
     "coreml",
     "gates",
     "models",
+    "never_below",
     "promotion_record",
     "registration",
     "replicates",
@@ -73,6 +75,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     manifest = read_manifest(job.output("export"))
     test = job.workload.load(job.config, job.prepared, "test")
     registry, promotions_by_model = _registry(job, manifest, split_digest(test)), {}
+    rules = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
     kept = read_test_rows(job.output("export") / TEST_ROWS, registry["test_digest"])
     drawn: dict[str, dict[str, Array]] = {}
     for format in REGISTERED_FORMATS:
@@ -80,7 +83,7 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         contenders = _contenders(job, manifest, format, test, kept)
         if contenders:
             promotions = binding_promotions(store, job.workspace, job.name, model)
-            decided = _decide(job, store, model, promotions, contenders, manifest, test, registry["test_digest"])
+            decided = _decide(job, store, model, promotions, contenders, rules, manifest, test, registry["test_digest"])
             registry["models"][model] = {"candidates": decided, "format": format}
             promotions_by_model[model] = _updated_promotions(job, promotions, registry, model)
             drawn |= {one.entry["sha256"]: _replicates(job, one, test) for one in contenders.values()}
@@ -135,6 +138,7 @@ def _decide(
     model: str,
     promotions: PromotionRecord,
     contenders: Mapping[str, Contender],
+    rules: Mapping[str, Arrays],
     manifest: dict[str, Any],
     test: Split,
     digest: str,
@@ -144,9 +148,12 @@ def _decide(
     verdict = _against_champion(job, store, model, promotions, own, manifest, test, digest)
     only = f"only {own.entry['variant']} may be champion (registry.variant.{own.entry['format']})"
     others = gates.Gate("champion", "not eligible", only, {})
-    rules = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
     compared = {
-        own.file: [*gates.rules_gate(job.workload, job.config, test, own.rows, rules), verdict],
+        own.file: [
+            *gates.rules_gate(job.workload, job.config, test, own.rows, rules),
+            *never_below_gate(job.workload, job.config, test, own.rows, rules),
+            verdict,
+        ],
     }
     return {
         variant: _judge(job, contender, manifest["metadata"], compared.get(contender.file, [others]))

@@ -1,0 +1,109 @@
+"""Tables of windows, scored by a model of splice: the table's own columns, chances, verdict, and the base model's."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.files import read_json
+from anelab.inference.model import Model, Plan, open_model
+from anelab.inference.reads.outputs import opened
+from anelab.interruption import TIMEOUT_S
+from anelab.workloads.splice.classifications import Classifications
+from anelab.workloads.splice.config import SpliceData
+from anelab.workloads.splice.features import LABELS
+from anelab.workloads.splice.matrices import matrix_scores
+from anelab.workloads.splice.prepare import BASE
+from anelab.workloads.splice.rules import base
+from anelab.workloads.splice.table_files import Part, read_parts
+from anelab.workloads.splice.tables import Schema, TableReader, schema_of
+from anelab.workloads.splice.windows import Windows
+from anelab.workloads.splice.workload import WORKLOAD
+
+if TYPE_CHECKING:
+    from anelab.workspace import Workspace
+
+ROWS_AT_ONCE = 256
+COLUMNS = (*(f"probability_{label}" for label in LABELS), *(f"base_{label}" for label in LABELS), "verdict")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model, and what its base model is."""
+
+    model: Model
+    window: int
+    base: dict[str, Any]
+
+    def scores(self, windows: Windows, path: Path) -> NDArray[np.float32]:
+        """The base model's, float32 [n, 15]. Raises AnelabError if the table lacks what the model was trained with."""
+        if self.base["source"] == "none":
+            return np.full_like(windows.scores, 1 / len(LABELS))
+        if self.base["source"] == "pwm":
+            return matrix_scores(self.base["matrices"], windows.sequence)
+        if not windows.has_scores.all():
+            raise AnelabError(
+                f"{path}: has no scores of the base model, with which {self.model.name} was trained "
+                f"({self.base['model']}); give columns donor_m2 ... neither_p2, or donor_score, acceptor_score and "
+                "neither_score"
+            )
+        return windows.scores
+
+    def probabilities(self, windows: Windows, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Float32 [n, 3]."""
+        found: NDArray[np.float32] = self.model.predict(
+            {"sequence": windows.sequence.astype(np.int32), "scores": scores.astype(np.float32)}
+        )["output"]
+        return found
+
+
+@contextmanager
+def open_scorer(
+    workspace: "Callable[[], Workspace]", reference: str, timeout_s: float | None = TIMEOUT_S
+) -> Iterator[Scorer]:
+    """Raises AnelabError if the model is none of splice, or lies without what tells its base model."""
+    with open_model(workspace, reference, Plan(batch_rows=ROWS_AT_ONCE, timeout_s=timeout_s)) as model:
+        model.require(WORKLOAD.name, WORKLOAD.preprocessing)
+        beside = model.path.parent / BASE
+        if not beside.is_file():
+            raise AnelabError(f"{beside}: is not there; name the folder of an export, or a registered version")
+        yield Scorer(model, int(model.metadata["window"]), read_json(beside))
+
+
+def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) -> dict[str, int]:
+    """A line for each row, in order, in bounded memory; how many have each verdict. Raises AnelabError as preparing
+    does."""
+    data = SpliceData(source=[str(path)], window=scorer.window, columns=columns)
+    reader, counts = TableReader(data, Classifications(), labelled=False), Counter[str]()
+    schema: Schema | None = None
+    with ExitStack() as names, opened(out, names) as handle:
+        for part in read_parts(path):
+            if schema is None:
+                schema = schema_of(path, part.frame.columns, data, labelled=False)
+                if taken := sorted(set(COLUMNS) & set(part.frame.columns)):
+                    raise AnelabError(f"{path}: has columns {', '.join(taken)} already; rename them")
+                handle.write(("\t".join([*part.frame.columns, *COLUMNS]) + "\n").encode())
+            if len(part.frame):
+                scored = _scored(scorer, reader, path, part, schema)
+                counts.update(scored["verdict"].to_list())
+                handle.write(scored.write_csv(separator="\t", include_header=False).encode())
+    return {label: counts[label] for label in LABELS}
+
+
+def _scored(scorer: Scorer, reader: TableReader, path: Path, part: Part, schema: Schema) -> pl.DataFrame:
+    windows = reader.windows(path, part, schema)
+    scores = scorer.scores(windows, path)
+    found, before = scorer.probabilities(windows, scores), base(windows.sequence, scores)
+    columns = [*_texts(found), *_texts(before), pl.Series([LABELS[code] for code in found.argmax(axis=1)])]
+    return part.frame.with_columns(**dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _texts(chances: NDArray[np.floating[Any]]) -> list[pl.Series]:
+    return [pl.Series([f"{value:.6g}" for value in column]) for column in chances.T.tolist()]

@@ -1,0 +1,59 @@
+"""Contigs of a FASTA file as codes, and windows around positions of either strand."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.sequences.fasta import read_records
+from anelab.sequences.nucleotides import PAD_CODE, Bytes, encode_bases
+from anelab.sequences.streams import Source, title
+
+COMPLEMENT = np.array([0, 0, 0, 0, 7, 6, 5, 4, 8], np.uint8)
+"""Of codes of nucleotides: A and T, C and G change places, all else stays."""
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Codes of each contig, uint8 [bases] (sequences/nucleotides.py): A 4, C 5, G 6, T 7, other letters 8."""
+
+    contigs: dict[str, Bytes]
+
+    def windows(self, contig: str, positions: NDArray[np.integer[Any]], strand: int, width: int) -> Bytes:
+        """Uint8 [n, width]: around positions, from 1 on the forward strand, read on `strand` (1 or -1). What lies
+        beyond an end is 0. An even width has one base more after the position than before. Raises AnelabError for a
+        position that the contig does not have."""
+        bases = self.contigs[contig]
+        positions = np.asarray(positions, np.int64)
+        if positions.size and not (positions.min() >= 1 and positions.max() <= bases.size):
+            raise AnelabError(f"{contig} has {bases.size:,} bases, but position {positions.max():,} is asked for")
+        before = (width - 1) // 2
+        if strand < 0:
+            before = width - 1 - before
+        padded = np.concatenate([np.full(before, PAD_CODE, np.uint8), bases, np.full(width, PAD_CODE, np.uint8)])
+        found = sliding_window_view(padded, width)[positions - 1]
+        return reverse_complement(found) if strand < 0 else found.copy()
+
+
+def reverse_complement(codes: Bytes) -> Bytes:
+    """Of rows of codes, uint8 [..., width]."""
+    return COMPLEMENT[codes[..., ::-1]]
+
+
+def read_genome(source: Source, wanted: Collection[str] | None = None) -> Genome:
+    """All contigs, or those of `wanted` that are there. Raises AnelabError as `read_records` does, and if a name comes
+    twice."""
+    found = {
+        record.name: encode_bases(record.sequence[None, :])[0]
+        for record in read_records(source, unique_names=True)
+        if wanted is None or record.name in wanted
+    }
+    if not found:
+        raise AnelabError(
+            f"{title(source)}: has none of the contigs that are asked for: {', '.join(sorted(wanted or ()))}"
+        )
+    return Genome(found)

@@ -1,0 +1,84 @@
+"""Which sequences are related: those that share a stretch, on either strand, and all that are linked through others."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.sequences.genome import reverse_complement
+from anelab.sequences.nucleotides import CODES, Bytes
+
+STRETCH = 60
+"""Bases that two sequences must have alike, without any other letter among them."""
+ROWS_AT_ONCE = 4096
+FIRST, LAST = CODES[ord("A")], CODES[ord("T")]
+FACTOR = np.uint64(0x9E3779B97F4A7C15)
+OFFSET = np.uint64(0xD1B54A32D192ED03)
+
+Hashes = NDArray[np.uint64]
+Groups = NDArray[np.int64]
+
+
+def stretch_hashes(codes: Bytes, stretch: int = STRETCH) -> tuple[Hashes, Groups]:
+    """Of rows of codes, uint8 [n, width]: the hash of every stretch of bases and the row that it is in. A stretch and
+    its reverse complement have the same hash; others have the same by a chance of 2^-64 a pair."""
+    parts = [_hashes_of(codes[start : start + ROWS_AT_ONCE], stretch) for start in range(0, len(codes), ROWS_AT_ONCE)]
+    if not parts:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    rows = [part[1] + ROWS_AT_ONCE * number for number, part in enumerate(parts)]
+    return np.concatenate([part[0] for part in parts]), np.concatenate(rows)
+
+
+def _hashes_of(codes: Bytes, stretch: int) -> tuple[Hashes, Groups]:
+    if codes.shape[1] < stretch:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    forward, reverse = _rolling(codes, stretch), _rolling(reverse_complement(codes), stretch)[:, ::-1]
+    odd = np.cumsum((codes < FIRST) | (codes > LAST), axis=1)
+    before = np.concatenate([np.zeros((len(codes), 1), odd.dtype), odd[:, :-stretch]], axis=1)
+    whole = odd[:, stretch - 1 :] == before
+    rows = np.repeat(np.arange(len(codes)), whole.sum(axis=1))
+    return np.minimum(forward, reverse)[whole], rows
+
+
+def _rolling(codes: Bytes, stretch: int) -> Hashes:
+    """Uint64 [n, width - stretch + 1]: a polynomial of the codes of each stretch, of powers of two put together."""
+    width = codes.shape[1]
+    power, size = codes.astype(np.uint64) * FACTOR + OFFSET, 1
+    factor = FACTOR
+    found, taken = np.zeros((len(codes), width), np.uint64), 0
+    with np.errstate(over="ignore"):
+        while size <= stretch:
+            if stretch & size:
+                count = width - taken - size + 1
+                found = found[:, :count] * factor + power[:, taken : taken + count]
+                taken += size
+            count = width - 2 * size + 1
+            if count > 0:
+                power = power[:, :count] * factor + power[:, size : size + count]
+            factor, size = factor * factor, 2 * size
+    found ^= found >> np.uint64(31)
+    return found * OFFSET
+
+
+def linked(rows: int, hashes: Hashes, of: Groups, others: Groups | None = None) -> Groups:
+    """Int64 [rows]: a number for each group of rows that have a hash alike, directly or through others. `others`,
+    [rows], are groups that are known already and stay together, -1 for none."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    order = np.argsort(hashes)
+    hashes, of = hashes[order], of[order]
+    same = np.flatnonzero(hashes[1:] == hashes[:-1])
+    left, right = [of[same]], [of[same + 1]]
+    if others is not None:
+        order = np.argsort(others, kind="stable")
+        same = np.flatnonzero((others[order][1:] == others[order][:-1]) & (others[order][1:] >= 0))
+        left.append(order[same])
+        right.append(order[same + 1])
+    edges = np.concatenate(left), np.concatenate(right)
+    graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(rows, rows))
+    found: Groups = connected_components(graph, directed=False)[1].astype(np.int64)
+    return found
+
+
+def homology_groups(codes: Bytes, others: Groups | None = None, stretch: int = STRETCH) -> Groups:
+    """Int64 [n] of rows of codes, uint8 [n, width]: rows that share a stretch on either strand are in one group."""
+    return linked(len(codes), *stretch_hashes(codes, stretch), others)

@@ -1,0 +1,189 @@
+"""The meta-layer: a base model's scores and the sequence to the chance of donor, acceptor and neither."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anelab.workloads.splice.config import ModelConfig
+from anelab.workloads.splice.encoders import OneHot, make_encoder
+from anelab.workloads.splice.features import CENTER, FEATURES, LABELS, SCORES, features
+from anelab.workloads.splice.fusion import make_fusion
+
+LEAST = 1e-12
+"""Smaller probabilities count as this where logarithms are taken."""
+CLASSES = len(LABELS)
+REACH = 2.0
+"""Spreads from the mean, farther than which nothing is told apart: sums of wide ranges are decided by outliers."""
+BLEND_SCALE = 10.0
+"""A step of the optimiser moves the mixture by so many of its own."""
+ROWS_AT_ONCE = 512
+REGULAR = 1e-3
+"""Of the logarithms of temperatures: few rows say little."""
+
+
+class ScoreFeatures(nn.Module):
+    """Float32 [n, 15] scores to what the network is given of them: their logarithms and the features, both with the
+    mean and spread of the training split. Always in 32 bits: in 16, small probabilities are 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        size = len(SCORES) + len(FEATURES)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("spread", torch.ones(size))
+        self.mean: Tensor
+        self.spread: Tensor
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return torch.clamp((self.raw(scores) - self.mean) / self.spread, -REACH, REACH)
+
+    def raw(self, scores: Tensor) -> Tensor:
+        """Features whose range is wide are compressed: their sign times log(1 + size)."""
+        found = features(scores, torch)
+        compressed = torch.sign(found) * torch.log(1 + torch.abs(found))
+        return torch.cat([torch.log(torch.clamp(scores, min=LEAST)), compressed], 1)
+
+    def fit(self, scores: Tensor) -> None:
+        """To the scores of the training split."""
+        found = self.raw(scores).double()
+        spread = found.std(dim=0, correction=0)
+        self.mean.copy_(found.mean(dim=0))
+        self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+
+class BaseLogits(nn.Module):
+    """What the base model says of the position, as logits [n, 3]."""
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return torch.log(torch.clamp(scores[:, list(CENTER)], min=LEAST))
+
+
+class SpliceNet(nn.Module):
+    """Logits [n, 3] of sequence codes, int32 [n, width], and scores, float32 [n, 15].
+
+    `fusion: stacked` has an encoder for each fold of the training rows, which learns from the other folds, and what
+    joins scores and sequence learns from answers for rows that their encoder has not seen. The other kinds have one
+    encoder, and learn as a whole. With a residual, logits are a mixture of the base model's and the network's, (1 -
+    a) base + a network, where a begins at 0: an untrained network answers what the base model does. `temperature`, of
+    each class, is fitted after training."""
+
+    def __init__(self, config: ModelConfig, width: int, focal_gamma: float = 0.0) -> None:
+        super().__init__()
+        self.config, self.focal_gamma = config, focal_gamma
+        self.one_hot, self.scores, self.base = OneHot(), ScoreFeatures(), BaseLogits()
+        count = 0 if config.encoder.kind == "none" else config.folds if config.fusion == "stacked" else 1
+        self.encoders = nn.ModuleList(make_encoder(config.encoder, width) for _ in range(count))
+        heads = (nn.Sequential(nn.GELU(), nn.Linear(config.encoder.output_dim, CLASSES)) for _ in range(count))
+        self.heads = nn.ModuleList(heads)
+        self.fusion = make_fusion(config, len(SCORES) + len(FEATURES))
+        self.blend = nn.Parameter(torch.zeros(()))
+        self.register_buffer("temperature", torch.ones(CLASSES))
+        self.temperature: Tensor
+
+    def forward(self, sequence: Tensor, scores: Tensor) -> Tensor:
+        """Temperatures are not applied."""
+        found = self.scores(scores)
+        if not self.encoders:
+            return self.blended(self.fusion(found, None), scores)
+        bases = self.one_hot(sequence)
+        given = self.sequence_logits(bases) if self.config.fusion == "stacked" else self.encoders[0](bases)
+        return self.blended(self.fusion(found, given), scores)
+
+    def sequence_logits(self, bases: Tensor) -> Tensor:
+        """Of the sequence alone: the mean of the encoders' log probabilities."""
+        logits = [head(encoder(bases)[0]) for encoder, head in zip(self.encoders, self.heads, strict=True)]
+        return torch.stack([functional.log_softmax(one, 1) for one in logits]).mean(dim=0)
+
+    def blended(self, logits: Tensor, scores: Tensor) -> Tensor:
+        if not self.config.residual:
+            return logits
+        share = torch.clamp(BLEND_SCALE * self.blend, 0, 1)
+        mixed: Tensor = (1 - share) * self.base(scores) + share * logits
+        return mixed
+
+    def training_step(self, batch: Mapping[str, Tensor], backward: Callable[[Tensor], None]) -> Mapping[str, Tensor]:
+        found = self._dropped(self.scores(batch["scores"]))
+        losses: list[Tensor] = []
+        given: Tensor | tuple[Tensor, Tensor] | None = None
+        if self.encoders:
+            bases = self.one_hot(batch["sequence"])
+            if self.config.fusion == "stacked":
+                given, losses = self._out_of_fold(bases, batch)
+            else:
+                given = self.encoders[0](bases)
+                losses = [self.loss_of(self.heads[0](given[0]), batch)]
+        members = self.fusion.members(found, given)  # type: ignore[operator]
+        losses.append(torch.stack([self.loss_of(logits, batch) for logits in members]).mean())
+        logits = torch.stack(list(members)).mean(dim=0).detach()
+        losses.append(self.loss_of(self.blended(logits, batch["scores"]), batch))
+        loss = torch.stack(losses).sum()
+        backward(loss)
+        return {"loss": losses[-1].detach(), "total_loss": loss.detach()}
+
+    def loss_of(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        return weighted_cross_entropy(logits, batch, self.focal_gamma)
+
+    def _dropped(self, found: Tensor) -> Tensor:
+        """Of a share of training rows the scores are not seen: each is its mean."""
+        share = self.config.modality_dropout
+        if not self.training or not share or not self.encoders:
+            return found
+        return found * (torch.rand(len(found), 1) >= share).to(found.dtype)
+
+    def _out_of_fold(self, bases: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Log probabilities of each row by the encoder that does not learn from it, and the losses of the encoders."""
+        answers, losses = torch.zeros(len(bases), CLASSES), []
+        for fold, (encoder, head) in enumerate(zip(self.encoders, self.heads, strict=True)):
+            inside = batch["fold"] == fold
+            rest = torch.nonzero(~inside)[:, 0]
+            if len(rest) > 1:
+                part = {name: values[rest] for name, values in batch.items()}
+                losses.append(self.loss_of(head(encoder(bases[rest])[0]), part))
+            rows = torch.nonzero(inside)[:, 0]
+            if len(rows):
+                encoder.eval()
+                with torch.no_grad():
+                    answers[rows] = functional.log_softmax(head(encoder(bases[rows])[0]), 1)
+                encoder.train()
+        return answers, losses
+
+
+class ProbabilityForm(nn.Module):
+    """What is exported: probabilities [n, 3]."""
+
+    def __init__(self, net: SpliceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, sequence: Tensor, scores: Tensor) -> Tensor:
+        return torch.softmax(self.net(sequence, scores) / self.net.temperature, dim=1)
+
+
+def weighted_cross_entropy(logits: Tensor, batch: Mapping[str, Tensor], focal_gamma: float = 0.0) -> Tensor:
+    """The mean over rows of weight times loss; with `focal_gamma` that of Lin et al. 2017, (1 - p)^gamma times it."""
+    chosen = functional.log_softmax(logits.float(), 1).gather(1, batch["label"][:, None])[:, 0]
+    if focal_gamma:
+        chosen = chosen * (1 - chosen.exp()) ** focal_gamma
+    return -(batch["weight"] * chosen).sum() / batch["weight"].sum().clamp(min=LEAST)
+
+
+def fit_temperature(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Tensor) -> None:
+    """Of each class, by the loss on these rows. One of a class that no row has stays 1."""
+    with torch.inference_mode():
+        parts = zip(torch.split(sequence, ROWS_AT_ONCE), torch.split(scores, ROWS_AT_ONCE), strict=True)
+        logits = torch.cat([net(*part) for part in parts]).double()
+    logits = logits.clone()
+    log_temperature = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        found = (
+            functional.cross_entropy(logits / log_temperature.exp(), label) + REGULAR * log_temperature.square().sum()
+        )
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    solver.step(loss)  # type: ignore[no-untyped-call]
+    net.temperature.copy_(log_temperature.detach().exp().float())

@@ -1,0 +1,232 @@
+"""Splice sites and decoys of a genome with its annotation.
+
+A donor is the last base of an exon that an intron follows, an acceptor the first base of an exon that follows one; both
+on the transcript's strand. Decoys lie within genes, on their strand, and are no annotated site of it: positions with GT
+after them or AG before them, as sites have, and any others.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.sequences.annotation import Transcript
+from anelab.sequences.genome import Genome
+from anelab.workloads.splice.config import DecoyConfig
+from anelab.workloads.splice.features import SCORES
+from anelab.workloads.splice.windows import (
+    ACCEPTOR,
+    DONOR,
+    NEITHER,
+    SUBGROUPS,
+    UNKNOWN,
+    Names,
+    Windows,
+    has_motif,
+    joined,
+)
+
+LEAST_INTRON = 20
+"""Bases; shorter gaps between exons are of frame shifts and the like, and no introns."""
+DEEP = 100
+"""Bases from the nearest exon, from which on an intron is deep."""
+LEAST_CANONICAL = 0.9
+"""Share of sites that have GT or GC after a donor and AG before an acceptor; with fewer, FASTA and annotation are of
+different builds."""
+
+Positions = NDArray[np.int64]
+
+
+@dataclass
+class Site:
+    """What the transcripts of a gene say of one position: how many use it, and in how many of these its exon is the
+    first or last."""
+
+    gene: str
+    used: int = 0
+    terminal: int = 0
+
+
+@dataclass
+class Strand:
+    """Annotated sites and genes of one strand of a contig. `sites`: by (position, type). `spans`: first and last base
+    of each gene; `exons`: of all."""
+
+    sites: dict[tuple[int, int], Site] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    exons: list[tuple[int, int]] = field(default_factory=list)
+    transcripts: dict[str, list[Transcript]] = field(default_factory=lambda: defaultdict(list))
+
+
+def strands_of(transcripts: Iterable[Transcript]) -> dict[tuple[str, int], Strand]:
+    found: dict[tuple[str, int], Strand] = defaultdict(Strand)
+    for one in transcripts:
+        strand = found[one.contig, one.strand]
+        first, last = strand.spans.get(one.gene, (one.exons[0][0], one.exons[-1][1]))
+        strand.spans[one.gene] = min(first, one.exons[0][0]), max(last, one.exons[-1][1])
+        strand.exons += one.exons
+        strand.transcripts[one.gene].append(one)
+        for place, (first, last) in enumerate(one.introns):
+            if last - first + 1 >= LEAST_INTRON:
+                left, right = place == 0, place == len(one.introns) - 1
+                ends = [(first - 1, left), (last + 1, right)]
+                for kind, (position, terminal) in zip((DONOR, ACCEPTOR)[:: one.strand], ends, strict=True):
+                    site = strand.sites.setdefault((position, kind), Site(one.gene))
+                    site.used, site.terminal = site.used + 1, site.terminal + terminal
+    return found
+
+
+def windows_of(
+    genome: Genome,
+    transcripts: Sequence[Transcript],
+    width: int,
+    decoys: DecoyConfig,
+    seed: int,
+    genes: Names,
+    contigs: Names,
+) -> tuple[Windows, dict[str, int]]:
+    """All sites and some decoys, and counts for the data card. Raises AnelabError if contigs are missing, if there is
+    no intron, or if what stands beside the sites shows that the files do not belong together."""
+    strands = strands_of(transcripts)
+    if absent := sorted({contig for contig, _ in strands} - genome.contigs.keys()):
+        raise AnelabError(
+            f"the annotation names {', '.join(absent[:5])}, but the FASTA has {', '.join(list(genome.contigs)[:5])}; "
+            "names of contigs must be the same in both"
+        )
+    coding = {one.gene for one in transcripts if one.coding}
+    rng, parts = np.random.default_rng([seed, 31]), []
+    for (contig, sign), strand in sorted(strands.items()):
+        parts += _of_strand(genome, contig, sign, strand, width, decoys, coding, rng, genes, contigs)
+    if not parts:
+        raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
+    found = joined(parts)
+    _check_motifs(found)
+    counts = {"transcripts": len(transcripts), "genes": len({one.gene for one in transcripts})}
+    return found, counts
+
+
+def _of_strand(
+    genome: Genome,
+    contig: str,
+    sign: int,
+    strand: Strand,
+    width: int,
+    decoys: DecoyConfig,
+    coding: set[str],
+    rng: np.random.Generator,
+    genes: Names,
+    contigs: Names,
+) -> list[Windows]:
+    if not strand.sites:
+        return []
+    size = genome.contigs[contig].size
+    positions = np.array([position for position, _ in strand.sites], np.int64)
+    labels = np.array([kind for _, kind in strand.sites], np.int8)
+    if positions.max() > size:
+        raise AnelabError(
+            f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {size:,} bases"
+        )
+    flags = np.array([_flags(strand, position, site, coding) for (position, _), site in strand.sites.items()], np.int8)
+    names = [site.gene for site in strand.sites.values()]
+    sites = _windows(genome, contig, sign, positions, labels, flags, names, width, genes, contigs)
+    others = _decoys(genome, contig, sign, strand, decoys, rng)
+    owner = _owners(strand, others)
+    flags = np.full((len(others), len(SUBGROUPS)), UNKNOWN, np.int8)
+    flags[:, SUBGROUPS.index("non_coding")] = [name not in coding for name in owner]
+    flags[:, SUBGROUPS.index("deep_intronic")] = _deep(strand, others)
+    labels = np.full(len(others), NEITHER, np.int8)
+    return [sites, _windows(genome, contig, sign, others, labels, flags, owner, width, genes, contigs)]
+
+
+def _flags(strand: Strand, position: int, site: Site, coding: set[str]) -> list[int]:
+    """In the order of SUBGROUPS; non-canonical follows from the sequence."""
+    spanning = sum(one.exons[0][0] < position < one.exons[-1][1] for one in strand.transcripts[site.gene])
+    return [site.used < spanning, site.gene not in coding, site.terminal == site.used, 0, 0]
+
+
+def _windows(
+    genome: Genome,
+    contig: str,
+    sign: int,
+    positions: Positions,
+    labels: NDArray[np.int8],
+    flags: NDArray[np.int8],
+    owners: Sequence[str],
+    width: int,
+    genes: Names,
+    contigs: Names,
+) -> Windows:
+    sequence = genome.windows(contig, positions, sign, width)
+    count = len(positions)
+    for kind in (DONOR, ACCEPTOR):
+        rows = labels == kind
+        flags[rows, SUBGROUPS.index("non_canonical")] = ~has_motif(sequence[rows], kind)
+    return Windows(
+        sequence,
+        np.full((count, len(SCORES)), np.nan, np.float32),
+        labels,
+        np.ones(count, np.float32),
+        genes.of(owners),
+        contigs.of([contig] * count),
+        np.full(count, UNKNOWN, np.int64),
+        flags,
+    )
+
+
+def _decoys(
+    genome: Genome, contig: str, sign: int, strand: Strand, decoys: DecoyConfig, rng: np.random.Generator
+) -> Positions:
+    """Rising positions within genes, none of which is a site of this strand."""
+    inside = np.zeros(genome.contigs[contig].size + 1, bool)
+    for first, last in strand.spans.values():
+        inside[first : last + 1] = True
+    inside[[position for position, _ in strand.sites]] = False
+    candidates = np.flatnonzero(inside[1:]) + 1
+    if not candidates.size:
+        return candidates
+    near, many = genome.windows(contig, candidates, sign, 5), len(strand.sites)
+    alike = [candidates[has_motif(near, kind)] for kind in (DONOR, ACCEPTOR)]
+    chosen = [rng.permutation(some)[: round(decoys.motif * many / 2)] for some in alike]
+    chosen.append(rng.permutation(candidates)[: round(decoys.random * many)])
+    return np.unique(np.concatenate(chosen))
+
+
+def _owners(strand: Strand, positions: Positions) -> list[str]:
+    """A gene that has each position: of several, the one that begins last."""
+    found = np.full(len(positions), "", object)
+    for name, (first, last) in sorted(strand.spans.items(), key=lambda item: item[1]):
+        low, high = np.searchsorted(positions, [first, last + 1])
+        found[low:high] = name
+    return list(found)
+
+
+def _deep(strand: Strand, positions: Positions) -> NDArray[np.bool_]:
+    """At least DEEP bases from every exon of the strand."""
+    deep = np.ones(len(positions), bool)
+    for first, last in strand.exons:
+        low, high = np.searchsorted(positions, [first - DEEP + 1, last + DEEP])
+        deep[low:high] = False
+    return deep
+
+
+def _check_motifs(found: Windows) -> None:
+    for kind, name, wanted in (
+        (DONOR, "donors have GT or GC after them", "GT"),
+        (ACCEPTOR, "acceptors have AG before them", "AG"),
+    ):
+        rows = found.take(np.flatnonzero(found.label == kind))
+        share = float(has_motif(rows.sequence, kind).mean()) if len(rows) else 1.0
+        if share < LEAST_CANONICAL:
+            raise AnelabError(
+                f"only {share:.1%} of the annotated {name}, where nearly all have {wanted}; FASTA and annotation are "
+                "of different builds, or strands are wrong"
+            )
+
+
+def counts_by_subgroup(flags: NDArray[np.int8], rows: NDArray[np.bool_]) -> Mapping[str, int]:
+    """Of those rows, how many are in each subgroup that the source can tell."""
+    told = {name: flags[rows, place] for place, name in enumerate(SUBGROUPS)}
+    return {name: int((values == 1).sum()) for name, values in told.items() if (values >= 0).any()}

@@ -1,0 +1,225 @@
+"""Tables of windows: a base layer's `analysis_sequences_*`, or any other with a sequence, a label and scores.
+
+A table is read in parts; every cell that is needed is checked, and what is wrong is an error that names file and line.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.sequences.nucleotides import ODD, PAD_CODE, Bytes, encode_bases, why_not_nucleotides
+from anelab.workloads.splice.classifications import WEIGHTS, Classifications, Variant, weight_of
+from anelab.workloads.splice.config import COLUMNS, SpliceData
+from anelab.workloads.splice.features import CENTER, LABELS, OFFSETS, SCORES
+from anelab.workloads.splice.table_files import Part, read_parts
+from anelab.workloads.splice.windows import NEITHER, SUBGROUPS, UNKNOWN, Names, Windows
+
+CENTER_SCORES = tuple(f"{label}_score" for label in LABELS)
+"""Of tables that have scores of the position alone."""
+
+CHROMOSOME_IN_NAME = re.compile(r"analysis_sequences_(?:chr)?([0-9]{1,2}|[XYM]|MT)_chunk", re.IGNORECASE)
+NULLS = ("", "NA", "NaN", "nan", "null", "None", ".")
+
+
+@dataclass
+class Schema:
+    """Which column of a file is which of ours; `left_out`: those that nothing reads."""
+
+    columns: dict[str, str]
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Those of the 15 values, or of the 3 of the position alone, or none."""
+        names = SCORES if SCORES[0] in self.columns else CENTER_SCORES
+        return names if names[0] in self.columns else ()
+
+
+def schema_of(path: Path, header: Sequence[str], data: SpliceData, labelled: bool = True) -> Schema:
+    """`labelled`: rows need a label. Raises AnelabError that names what is missing, what there is, and how to name
+    columns."""
+    if len(set(header)) < len(header):
+        twice = sorted({name for name in header if header.count(name) > 1})
+        raise AnelabError(f"{path}: has more than one column {', '.join(twice)}; each needs a name of its own")
+    found: dict[str, str] = {}
+    for key, names in {**COLUMNS, **{name: (name,) for name in (*SCORES, *CENTER_SCORES)}}.items():
+        chosen = [data.columns[key]] if key in data.columns else names
+        present = [name for name in chosen if name in header]
+        if key in data.columns and not present:
+            raise AnelabError(
+                f"{path}: splice.data.columns.{key} is {data.columns[key]}, but columns are {_listed(header)}"
+            )
+        if present:
+            found[key] = present[0]
+    missing = [key for key in ("sequence", "label")[: 1 + labelled] if key not in found]
+    some = [name for name in SCORES if name in found]
+    if some and len(some) < len(SCORES):
+        missing += [name for name in SCORES if name not in found]
+    if missing:
+        raise AnelabError(
+            f"{path}: has no column for {', '.join(missing)}; it has {_listed(header)}; "
+            f"say which it is by splice.data.columns, like {{{missing[0]}: NAME}}"
+        )
+    return Schema(found, [name for name in header if name not in found.values()])
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:80])
+    return f"{shown} and {len(names) - 80} more" if len(names) > 80 else shown
+
+
+class TableReader:
+    """Windows of tables; numbers of genes, chromosomes and groups mean the same in all that it reads."""
+
+    def __init__(self, data: SpliceData, classified: Classifications, labelled: bool = True) -> None:
+        self.data, self.classified, self.labelled = data, classified, labelled
+        self.genes, self.chromosomes, self.groups = Names(), Names(), Names()
+        self.left_out: dict[str, list[str]] = {}
+        self.facts: dict[str, int] = {}
+
+    def warnings(self) -> list[str]:
+        found = self.classified.warnings()
+        if count := self.facts.get("without neighbours", 0):
+            found.append(
+                f"{count:,} rows have scores of the position alone; columns {', '.join(SCORES[:2])} ... give those "
+                "beside it"
+            )
+        return found
+
+    def read(self, path: Path) -> Iterator[Windows]:
+        """In parts. Raises AnelabError for the first row that is wrong."""
+        schema: Schema | None = None
+        for part in read_parts(path):
+            if schema is None:
+                schema = schema_of(path, part.frame.columns, self.data, self.labelled)
+                self.left_out[path.name] = schema.left_out
+            if len(part.frame):
+                yield self.windows(path, part, schema)
+
+    def windows(self, path: Path, part: Part, schema: Schema) -> Windows:
+        cells = {key: part.frame[name] for key, name in schema.columns.items()}
+        count = len(part.frame)
+        label = np.full(count, UNKNOWN, np.int8)
+        if self.labelled:
+            label = self._labels(path, part, cells["label"])
+        chromosome = cells.get("chromosome")
+        named = (
+            [str(name).removeprefix("chr") for name in chromosome]
+            if chromosome is not None
+            else _from_name(path, count)
+        )
+        genes = cells["gene"].to_list() if "gene" in cells else [None] * count
+        groups = [f"{path.parent}:{name}" for name in cells["group"]] if "group" in cells else [None] * count
+        return Windows(
+            self._sequences(path, part, cells["sequence"]),
+            self._scores(path, part, cells, schema),
+            label,
+            self._weights(path, part, cells),
+            self.genes.of(genes),
+            self.chromosomes.of(named),
+            self.groups.of(groups),
+            np.full((count, len(SUBGROUPS)), UNKNOWN, np.int8),
+        )
+
+    def _labels(self, path: Path, part: Part, column: pl.Series) -> NDArray[np.int8]:
+        """`donor`, `acceptor`, and `neither` or nothing for the rest."""
+        codes = {**{name: code for code, name in enumerate(LABELS)}, **dict.fromkeys(NULLS, NEITHER)}
+        found = column.str.strip_chars().str.to_lowercase() if column.dtype == pl.String else column
+        codes |= {name.lower(): NEITHER for name in NULLS}
+        mapped = found.fill_null("").replace_strict(codes, default=None, return_dtype=pl.Int8)
+        _check(path, part, column, mapped.is_null(), "must be donor, acceptor, or neither (or nothing)")
+        return mapped.to_numpy().astype(np.int8)
+
+    def _weights(self, path: Path, part: Part, cells: Mapping[str, pl.Series]) -> NDArray[np.float32]:
+        """The column's, times that of the class of the row's variant."""
+        found = np.ones(len(part.frame), np.float32)
+        if "weight" in cells:
+            column = cells["weight"]
+            values = column.cast(pl.Float64, strict=False)
+            _check(path, part, column, (values.is_null() | ~(values >= 0) | ~(values < 1e6)), "must be 0 or more")
+            found *= values.to_numpy().astype(np.float32)
+        if "classification" in cells:
+            column = cells["classification"]
+            weights = [1.0 if not text else weight_of(text) for text in column.fill_null("")]
+            wrong = pl.Series([weight is None for weight in weights])
+            _check(path, part, column, wrong, f"must be one of {', '.join(WEIGHTS)}, or nothing")
+            found *= np.array(weights, np.float32)
+        if self.classified.classes:
+            found *= np.array(self.classified.weights(_variants(path, part, cells)), np.float32)
+        return found
+
+    def _scores(self, path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
+        """Probabilities; of a table with those of the position alone, the neighbours are what a base model gives where
+        there is no site."""
+        found = np.full((len(part.frame), len(SCORES)), np.nan, np.float32)
+        for name in schema.score_columns:
+            column = cells[name]
+            values = column.cast(pl.Float64, strict=False)
+            wrong = values.is_null() | ~(values >= 0) | ~(values <= 1 + 1e-6)
+            _check(path, part, column, wrong, "must be a probability from 0 to 1")
+            place = SCORES.index(name) if name in SCORES else CENTER[CENTER_SCORES.index(name)]
+            found[:, place] = values.to_numpy()
+        if schema.score_columns == CENTER_SCORES:
+            neighbours = [place for place in range(len(SCORES)) if place not in CENTER]
+            found[:, neighbours] = [float(place >= 2 * len(OFFSETS)) for place in neighbours]
+            self.facts["without neighbours"] = self.facts.get("without neighbours", 0) + len(found)
+        return found
+
+    def _sequences(self, path: Path, part: Part, column: pl.Series) -> Bytes:
+        """Cut to the window, or filled up with no base; the position is letter `length // 2` of each."""
+        lengths = column.fill_null("").str.len_bytes().to_numpy().astype(np.int64)
+        _check(path, part, column, pl.Series(lengths < 5), "must be a sequence of 5 bases and more")
+        letters = np.frombuffer("".join(column.to_list()).encode(), np.uint8)
+        width = self.data.window
+        found = np.full((len(column), width), PAD_CODE, np.uint8)
+        starts = np.cumsum(lengths) - lengths
+        place = np.arange(width) - width // 2 + (lengths // 2)[:, None]
+        inside = (place >= 0) & (place < lengths[:, None])
+        found[inside] = letters[(starts[:, None] + place)[inside]]
+        codes = encode_bases(found)
+        if (codes == ODD).any():
+            row, at = (int(value) for value in np.argwhere(codes == ODD)[0])
+            _refuse(
+                path, part, row, f"column sequence: {why_not_nucleotides(int(place[row, at]) + 1, int(found[row, at]))}"
+            )
+        return codes
+
+
+def _check(path: Path, part: Part, column: pl.Series, wrong: pl.Series, allowed: str) -> None:
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        shown = str(column[row])
+        more = int(wrong.sum()) - 1
+        text = f"column {column.name}: {allowed}, but it is {shown[:60]!r}" + (f"; {more:,} more rows" if more else "")
+        _refuse(path, part, row, text)
+
+
+def _refuse(path: Path, part: Part, row: int, text: str) -> NoReturn:
+    raise AnelabError(f"{path}: {part.unit} {part.line + row}: {text}")
+
+
+def _from_name(path: Path, count: int) -> list[str | None]:
+    """A base layer's files have the chromosome in their names."""
+    found = CHROMOSOME_IN_NAME.search(path.name)
+    return [found[1] if found else None] * count
+
+
+def _variants(path: Path, part: Part, cells: Mapping[str, pl.Series]) -> Iterator[Variant]:
+    """Chromosome, position and alleles of each row."""
+    if missing := [name for name in ("chromosome", "position", "ref", "alt") if name not in cells]:
+        raise AnelabError(
+            f"{path}: rows are joined with classes of variants by chromosome, position, ref and alt, but it has no "
+            f"column for {', '.join(missing)}; name them by splice.data.columns, or leave the classes out"
+        )
+    position = cells["position"].cast(pl.Int64, strict=False)
+    _check(path, part, cells["position"], position.is_null(), "must be a whole number")
+    chromosomes, refs, alts = ([str(value) for value in cells[name]] for name in ("chromosome", "ref", "alt"))
+    for chromosome, place, ref, alt in zip(chromosomes, position.to_list(), refs, alts, strict=True):
+        yield chromosome.removeprefix("chr"), place, ref.upper(), alt.upper()

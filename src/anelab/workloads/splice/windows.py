@@ -1,0 +1,104 @@
+"""Positions with the sequence around them, a base model's scores and a label: what every source becomes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anelab.errors import AnelabError
+from anelab.learning.arrays import load_array
+from anelab.sequences.nucleotides import CODES, Bytes
+from anelab.workloads.splice.features import LABELS, SCORES
+
+DONOR, ACCEPTOR, NEITHER = range(3)
+UNKNOWN = -1
+SUBGROUPS = ("alternative", "non_coding", "terminal_exon", "non_canonical", "deep_intronic")
+"""What an annotation says of a position; a source without one does not know. Column by column of `Windows.flags`."""
+
+A, C, G, T = (CODES[letter] for letter in b"ACGT")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Rows in one order. The position is base `width // 2` of each sequence, counted from 0: of a donor the last base
+    of the exon, of an acceptor the first.
+
+    `sequence`: uint8 [n, width], codes of nucleotides. `scores`: float32 [n, 15] in the order of SCORES, NaN where
+    there are none. `label`: int8 [n], a place in LABELS, -1 where there is none. `weight`: float32 [n]. `gene`,
+    `chromosome`, `group`: int64 [n], -1 where not known. `flags`: int8 [n, 5], 1, 0, or -1 where not known."""
+
+    sequence: Bytes
+    scores: NDArray[np.float32]
+    label: NDArray[np.int8]
+    weight: NDArray[np.float32]
+    gene: NDArray[np.int64]
+    chromosome: NDArray[np.int64]
+    group: NDArray[np.int64]
+    flags: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: NDArray[Any]) -> "Windows":
+        return Windows(**{name: getattr(self, name)[rows] for name in ARRAYS})
+
+    @property
+    def has_scores(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.scores).any(axis=1))
+
+    def with_scores(self, scores: NDArray[np.float32]) -> "Windows":
+        return replace(self, scores=scores.astype(np.float32))
+
+
+ARRAYS = ("sequence", "scores", "label", "weight", "gene", "chromosome", "group", "flags")
+SHAPES: Mapping[str, tuple[int | None, ...]] = {
+    "sequence": (None, None),
+    "scores": (None, len(SCORES)),
+    "flags": (None, len(SUBGROUPS)),
+}
+
+
+def joined(parts: Sequence[Windows]) -> Windows:
+    """Rows of several sources; numbers of genes, chromosomes and groups must mean the same in all. Raises AnelabError
+    if their widths differ."""
+    widths = sorted({part.sequence.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise AnelabError(f"splice: windows of different widths ({', '.join(map(str, widths))}) cannot be one table")
+    return Windows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS})
+
+
+def save_windows(windows: Windows, folder: Path, name: str) -> None:
+    for array in ARRAYS:
+        np.save(folder / f"{name}.{array}.npy", getattr(windows, array))
+
+
+def load_windows(folder: Path, name: str) -> Windows:
+    return Windows(
+        **{array: load_array(folder / f"{name}.{array}.npy", SHAPES.get(array, (None,))) for array in ARRAYS}
+    )
+
+
+def has_motif(sequence: Bytes, kind: int) -> NDArray[np.bool_]:
+    """Bool [n]: of DONOR, whether GT follows the position; of ACCEPTOR, whether AG lies before it."""
+    center = sequence.shape[1] // 2
+    first, letters = (center + 1, (G, T)) if kind == DONOR else (center - 2, (A, G))
+    return np.asarray((sequence[:, first] == letters[0]) & (sequence[:, first + 1] == letters[1]))
+
+
+def counts_by_label(label: NDArray[np.integer[Any]]) -> dict[str, int]:
+    return {name: int((label == code).sum()) for code, name in enumerate(LABELS)}
+
+
+@dataclass
+class Names:
+    """Numbers for names, in the order in which they come."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def of(self, names: Sequence[str | None]) -> NDArray[np.int64]:
+        """-1 for None and for an empty name."""
+        numbers = self.numbers
+        return np.array([numbers.setdefault(name, len(numbers)) if name else UNKNOWN for name in names], np.int64)

@@ -1,0 +1,95 @@
+"""GFF3 and GTF to transcripts, and windows of a genome."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anelab.errors import AnelabError
+from anelab.sequences.annotation import is_annotation, read_transcripts
+from anelab.sequences.genome import read_genome, reverse_complement
+from anelab.sequences.homology import homology_groups, stretch_hashes
+
+GFF3 = """##gff-version 3
+c1\tx\tgene\t1\t90\t.\t+\t.\tID=g1
+c1\tx\tmRNA\t1\t90\t.\t+\t.\tID=t1;Parent=g1
+c1\tx\texon\t61\t90\t.\t+\t.\tParent=t1,t2
+c1\tx\texon\t1\t20\t.\t+\t.\tParent=t1
+c1\tx\tCDS\t5\t20\t.\t+\t0\tParent=t1
+"""
+GTF = (
+    'c1\tx\texon\t1\t20\t.\t+\t.\tgene_id "g1"; transcript_id "t1"; note "a; b";\n'
+    'c1\tx\texon\t61\t90\t.\t+\t.\tgene_id "g1"; transcript_id "t1";\n'
+    'c1\tx\tCDS\t5\t20\t.\t+\t0\tgene_id "g1"; transcript_id "t1";\n'
+)
+
+
+@pytest.mark.parametrize("text", [GFF3, GTF, GFF3.replace("\n", "\r\n"), GTF.rstrip("\n")])
+def test_both_formats_give_the_same_transcript(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.gff"
+    path.write_bytes(text.encode())
+    first = read_transcripts(path)[0]
+    found = next(one for one in read_transcripts(path) if one.name == "t1")
+    assert found.exons == ((1, 20), (61, 90)) and found.introns == ((21, 60),)
+    assert (found.gene, found.strand, found.coding) == ("g1", 1, True)
+    assert is_annotation(GTF.splitlines()[0]) and not is_annotation("a\tb")
+    assert first.contig == "c1"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("c1\tx\texon\t30\t20\t.\t+\t.\tParent=t1", "line 7: runs from 30 to 20"),
+        ("c1\tx\texon\t10\t30\t.\t+\t.\tParent=t1", "t1 has exons that overlap: 1-20 and 10-30"),
+        ("c1\tx\texon\t30\t40\t.\t-\t.\tParent=t1", "line 7: t1 is on c1 - here"),
+        ("c1\tx\texon\t30\t40\t.\t.\t.\tParent=t1", "the strand '.'; it must be"),
+        ("c1\tx\texon\t30\t40\t.\t+\t.\tID=e", "line 7: this exon names no transcript"),
+        ("c1\tx\texon\t30", "line 7: has 4 columns"),
+    ],
+)
+def test_what_contradicts_itself_names_the_line(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "a.gff3"
+    path.write_text(GFF3 + line + "\n")
+    with pytest.raises(AnelabError, match=message):
+        read_transcripts(path)
+
+
+def test_a_file_without_exons_is_refused_and_a_fasta_section_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.gff3"
+    path.write_text("##gff-version 3\nc1\tx\tgene\t1\t90\t.\t+\t.\tID=g1\n")
+    with pytest.raises(AnelabError, match="has no line `exon`"):
+        read_transcripts(path)
+    path.write_text(GFF3 + "##FASTA\n>c1\nACGT\n")
+    assert len(read_transcripts(path)) == 2
+
+
+def test_windows_of_both_strands_and_beyond_the_ends(tmp_path: Path) -> None:
+    path = tmp_path / "g.fa"
+    path.write_text(">c1\nACGTN\nGG\n>c2\nTTTT\n")
+    genome = read_genome(path)
+    windows = genome.windows("c1", np.array([1, 4, 7]), 1, 5)
+    assert windows.tolist() == [[0, 0, 4, 5, 6], [5, 6, 7, 8, 6], [8, 6, 6, 0, 0]]
+    back = genome.windows("c1", np.array([4]), -1, 5)
+    assert back.tolist() == reverse_complement(windows[1:2]).tolist() == [[5, 8, 4, 5, 6]]
+    assert list(read_genome(path, {"c2"}).contigs) == ["c2"]
+    with pytest.raises(AnelabError, match="c1 has 7 bases, but position 8"):
+        genome.windows("c1", np.array([8]), 1, 5)
+    with pytest.raises(AnelabError, match="none of the contigs"):
+        read_genome(path, {"c9"})
+
+
+def test_a_shared_stretch_joins_on_either_strand_and_other_letters_part() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(4, 8, (6, 100)).astype(np.uint8)
+    rows[1, 10:70] = rows[0, 30:90]
+    rows[2, 5:65] = reverse_complement(rows[1, 20:80])
+    rows[4, 10:69] = rows[3, 10:69]
+    rows[5, 10:80] = rows[3, 10:80]
+    rows[5, 40] = 8
+    groups = homology_groups(rows)
+    assert groups[0] == groups[1] == groups[2]
+    assert len(set(groups.tolist())) == 4
+    assert homology_groups(rows, np.array([-1, -1, 7, 7, -1, -1]))[3] == homology_groups(rows, np.full(6, 1))[0]
+    hashes, of = stretch_hashes(rows[:1])
+    assert len(hashes) == 41 and (of == 0).all()
+    assert not len(stretch_hashes(rows[:, :30])[0])

@@ -1,0 +1,266 @@
+"""What sources become: tables, a genome with its annotation, classes of variants; and splits that do not leak."""
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from anelab.errors import AnelabError
+from anelab.learning.base import SPLITS, DataCard
+from anelab.sequences.homology import homology_groups
+from anelab.workloads.splice.config import Config
+from anelab.workloads.splice.features import SCORES
+from anelab.workloads.splice.matrices import fit_matrices, matrix_scores
+from anelab.workloads.splice.prepare import prepare
+from anelab.workloads.splice.windows import ACCEPTOR, DONOR, NEITHER, Windows, has_motif, load_windows
+from tests.conftest import tiny
+
+LETTERS = np.frombuffer(b"ACGT", np.uint8)
+
+
+def config(*settings: str) -> Config:
+    found: Config = tiny(*settings).section("splice")
+    return found
+
+
+def prepared(files: list[Path], out: Path, *settings: str) -> DataCard:
+    out.mkdir(exist_ok=True)
+    return prepare(config(*settings), files, out)
+
+
+def all_rows(out: Path) -> list[Windows]:
+    return [load_windows(out, name) for name in SPLITS]
+
+
+def table(rows: int = 120, seed: int = 0, **more: Any) -> pl.DataFrame:
+    """Random windows with scores, a third of each label."""
+    rng = np.random.default_rng(seed)
+    chances = rng.dirichlet([1, 1, 5], (rows, 5))
+    columns = {name: chances[:, place % 5, place // 5] for place, name in enumerate(SCORES)}
+    sequences = ["".join(map(chr, LETTERS[rng.integers(0, 4, 101)])) for _ in range(rows)]
+    labels = [("donor", "acceptor", "neither")[row % 3] for row in range(rows)]
+    return pl.DataFrame({"id": range(rows), "label": labels, **columns, "sequence": sequences, **more})
+
+
+def write(frame: pl.DataFrame, path: Path, separator: str = "\t") -> Path:
+    text = frame.write_csv(separator=separator)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["windows.tsv", "windows.tsv.gz", "windows.csv", "windows.parquet", "a name.txt"])
+def test_a_table_of_any_form_gives_the_same_windows(tmp_path: Path, name: str) -> None:
+    frame = table()
+    first = write(frame, tmp_path / "plain.tsv")
+    other = tmp_path / name
+    if other.suffix == ".parquet":
+        frame.write_parquet(other)
+    else:
+        write(frame, other, "," if other.suffix == ".csv" else "\t")
+    cards = [prepared([path], tmp_path / f"out{place}") for place, path in enumerate((first, other))]
+    assert cards[0].rows == cards[1].rows
+    for left, right in zip(all_rows(tmp_path / "out0"), all_rows(tmp_path / "out1"), strict=True):
+        np.testing.assert_array_equal(left.sequence, right.sequence)
+        np.testing.assert_allclose(left.scores, right.scores, rtol=1e-6)
+        np.testing.assert_array_equal(left.label, right.label)
+    assert sum(cards[0].rows.values()) == 120
+
+
+def test_a_base_layers_own_columns_are_read_and_leaks_are_left_out(tmp_path: Path) -> None:
+    frame = table().drop("label", *SCORES)
+    chances = np.random.default_rng(1).dirichlet([1, 1, 5], 120)
+    frame = frame.with_columns(
+        splice_type=pl.Series([("donor", "acceptor", "")[row % 3] for row in range(120)]),
+        pred_type=pl.Series(["TP"] * 120),
+        context_score_m1=pl.Series([0.5] * 120),
+        gene_id=pl.Series([f"g{row // 4}" for row in range(120)]),
+        **{
+            f"{name}_score": pl.Series(chances[:, place]) for place, name in enumerate(("donor", "acceptor", "neither"))
+        },
+    )
+    path = write(frame, tmp_path / "analysis_sequences_chr21_chunk_1_500.tsv")
+    card = prepared([path], tmp_path / "out", "splice.split.by=gene")
+    assert {"pred_type", "context_score_m1"} <= set(card.facts["columns left out"][path.name])
+    assert any("of the position alone" in text for text in card.warnings)
+    assert card.classes["train"]["neither"] > 0
+    genes = [set(part.gene.tolist()) for part in all_rows(tmp_path / "out")]
+    assert not genes[0] & genes[1] and not genes[0] & genes[2] and not genes[1] & genes[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"donor_p0": ["x"] + ["0.1"] * 119},
+            "line 2: column donor_p0: must be a probability from 0 to 1, but it is 'x'",
+        ),
+        ({"acceptor_m1": ["0.1"] * 119 + ["1.5"]}, "line 121: column acceptor_m1"),
+        ({"donor_p0": [""] + ["0.1"] * 119}, "line 2: column donor_p0"),
+        ({"label": ["donor"] * 60 + ["doner"] * 60}, "line 62: column label: .*'doner'; 59 more rows"),
+        ({"sequence": ["ACGTE" * 20] + ["ACGTA" * 20] * 119}, "line 2: column sequence: base 5 is 'E'"),
+        ({"weight": ["1"] * 119 + ["-1"]}, "line 121: column weight"),
+        ({"classification": ["Normal"] * 119 + ["odd"]}, "line 121: column classification: must be one of"),
+    ],
+)
+def test_a_cell_that_is_wrong_is_named_by_file_and_line(
+    tmp_path: Path, change: dict[str, list[str]], message: str
+) -> None:
+    path = write(
+        table().with_columns(**{name: pl.Series(values) for name, values in change.items()}), tmp_path / "t.tsv"
+    )
+    with pytest.raises(AnelabError, match=rf"t\.tsv: {message}"):
+        prepared([path], tmp_path / "out")
+
+
+def test_what_a_table_lacks_is_listed_with_what_it_has(tmp_path: Path) -> None:
+    path = write(table().rename({"sequence": "seq"}), tmp_path / "t.tsv")
+    with pytest.raises(
+        AnelabError, match=r"has no column for sequence; it has id, label, donor_m2.*splice.data.columns"
+    ):
+        prepared([path], tmp_path / "out")
+    assert prepared([path], tmp_path / "out", "splice.data.columns={sequence: seq}").rows["train"]
+    few = write(table().drop("donor_m2"), tmp_path / "few.tsv")
+    with pytest.raises(AnelabError, match="no column for donor_m2"):
+        prepared([few], tmp_path / "out")
+    short = tmp_path / "short.tsv"
+    short.write_text("label\tsequence\nneither\tACGTACGT\nneither\n")
+    with pytest.raises(AnelabError, match=r"short.tsv: line 3: has 1 cells, but line 1 names 2 columns"):
+        prepared([short], tmp_path / "out")
+
+
+def test_sequences_longer_and_shorter_than_the_window_keep_their_middle(tmp_path: Path) -> None:
+    frame = table()
+    texts = frame["sequence"].to_list()
+    longer = write(frame.with_columns(sequence=pl.Series(["AC" + text + "GT" for text in texts])), tmp_path / "l.tsv")
+    shorter = write(frame.with_columns(sequence=pl.Series([text[20:-20] for text in texts])), tmp_path / "s.tsv")
+    for place, path in enumerate((write(frame, tmp_path / "t.tsv"), longer, shorter)):
+        prepared([path], tmp_path / f"out{place}")
+    same, cut, filled = (all_rows(tmp_path / f"out{place}")[0] for place in range(3))
+    np.testing.assert_array_equal(same.sequence, cut.sequence)
+    np.testing.assert_array_equal(same.sequence[:, 20:-20], filled.sequence[:, 20:-20])
+    assert (filled.sequence[:, :20] == 0).all()
+
+
+def test_classes_of_variants_are_joined_and_what_never_applies_is_said(tmp_path: Path) -> None:
+    frame = table().with_columns(
+        chrom=pl.Series(["chr1"] * 120),
+        position=pl.Series(range(100, 220)),
+        ref=pl.Series(["A"] * 120),
+        alt=pl.Series(["G"] * 120),
+    )
+    windows = write(frame, tmp_path / "t.tsv")
+    classes = tmp_path / "splicevardb.download.tsv"
+    classes.write_text(
+        "variant_id\thg38\tclassification\n1\t1-100-A-G\tSplice-altering\n2\t1-101-A-G\tNormal\n3\t1-999-A-G\tNormal\n"
+        "4\tNA\tNormal\n"
+    )
+    card = prepared([windows, classes], tmp_path / "out")
+    weights = np.concatenate([part.weight for part in all_rows(tmp_path / "out")])
+    assert sorted(weights.tolist())[-2:] == [1.5, 2.0]
+    assert card.facts["variants without a row"] == 1
+    assert any("class low-frequency" in text and "never applies" in text for text in card.warnings)
+    classes.write_text("hg38\tclassification\n1-100-A-G\tNon-splice-altering\n")
+    with pytest.raises(AnelabError, match="line 2: the class is 'Non-splice-altering', but must be one of"):
+        prepared([windows, classes], tmp_path / "out")
+    classes.write_text("place\tclassification\n1-100-A-G\tNormal\n")
+    with pytest.raises(AnelabError, match=r"has no column hg38, and none for chrom.*it has place, classification"):
+        prepared([windows, classes], tmp_path / "out")
+
+
+def genome(folder: Path) -> tuple[Path, Path]:
+    """Six genes of three exons on each strand, with GT after donors and AG before acceptors."""
+    rng = np.random.default_rng(3)
+    sequence, lines = LETTERS[rng.integers(0, 4, 9000)].copy(), []
+    for gene in range(12):
+        strand, start = "+-"[gene % 2], 200 + 700 * gene
+        exons = [(start, start + 99), (start + 200, start + 299), (start + 400, start + 499)]
+        for (_, left), (right, _) in pairwise(exons):
+            before, after = ("GT", "AG") if strand == "+" else ("CT", "AC")
+            sequence[left : left + 2] = np.frombuffer(before.encode(), np.uint8)
+            sequence[right - 3 : right - 1] = np.frombuffer(after.encode(), np.uint8)
+        lines.append(f"c1\tx\tmRNA\t{start}\t{start + 499}\t.\t{strand}\t.\tID=t{gene};Parent=g{gene}")
+        lines += [f"c1\tx\texon\t{first}\t{last}\t.\t{strand}\t.\tParent=t{gene}" for first, last in exons]
+        lines.append(f"c1\tx\tCDS\t{start}\t{start + 99}\t.\t{strand}\t0\tParent=t{gene}")
+    (folder / "g.fa").write_text(">c1 a contig\n" + sequence.tobytes().decode() + "\n")
+    (folder / "g.gff3").write_text("##gff-version 3\n" + "\n".join(lines) + "\n")
+    return folder / "g.fa", folder / "g.gff3"
+
+
+def test_sites_of_an_annotation_lie_beside_their_motifs_on_both_strands(tmp_path: Path) -> None:
+    card = prepared(list(genome(tmp_path)), tmp_path / "out")
+    parts = all_rows(tmp_path / "out")
+    label = np.concatenate([part.label for part in parts])
+    sequence = np.concatenate([part.sequence for part in parts])
+    assert (label == DONOR).sum() == (label == ACCEPTOR).sum() == 24
+    assert all(has_motif(sequence[label == kind], kind).all() for kind in (DONOR, ACCEPTOR))
+    assert all(has_motif(sequence[label == NEITHER], kind).any() for kind in (DONOR, ACCEPTOR))
+    assert card.facts["base scores from"] == "pwm"
+    assert card.facts["genes"] == 12
+
+
+def test_a_genome_of_another_build_is_refused(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    text = fasta.read_text()
+    fasta.write_text(">c1\n" + "A" * 7 + text.partition("\n")[2][:-8])
+    with pytest.raises(AnelabError, match="are of different builds, or strands are wrong"):
+        prepared([fasta, annotation], tmp_path / "out")
+    with pytest.raises(AnelabError, match="but lacks an annotation"):
+        prepared([fasta], tmp_path / "out")
+    fasta.write_text(text.replace(">c1", ">chr1"))
+    with pytest.raises(AnelabError, match="contigs"):
+        prepared([fasta, annotation], tmp_path / "out")
+
+
+def test_relatives_are_in_one_split_on_either_strand(tmp_path: Path) -> None:
+    frame = table(rows=150)
+    texts = frame["sequence"].to_list()
+    for row in range(0, 60, 2):
+        back = texts[row][::-1].translate(str.maketrans("ACGT", "TGCA"))
+        texts[row + 1] = "A" * 30 + back[:71] if row % 4 else back
+    path = write(frame.with_columns(sequence=pl.Series(texts)), tmp_path / "t.tsv")
+    prepared([path], tmp_path / "out")
+    parts = all_rows(tmp_path / "out")
+    groups = homology_groups(np.concatenate([part.sequence for part in parts]))
+    where = np.repeat(np.arange(3), [len(part) for part in parts])
+    assert len(np.unique(groups)) == 120
+    assert all(len(set(where[groups == group])) == 1 for group in np.unique(groups))
+
+
+def test_chromosomes_are_held_out_and_their_relatives_belong_to_none(tmp_path: Path) -> None:
+    texts = table()["sequence"].to_list()
+    texts[5] = texts[100]
+    frame = table().with_columns(
+        chrom=pl.Series(["chr1"] * 60 + ["chr2"] * 30 + ["chr3"] * 30), sequence=pl.Series(texts)
+    )
+    path = write(frame, tmp_path / "t.tsv")
+    by = "splice.split={by: chromosome, chromosomes: {validation: [chr2], test: ['3']}}"
+    card = prepared([path], tmp_path / "out", by)
+    assert card.rows == {"train": 59, "validation": 30, "test": 30}
+    assert card.facts["rows in no split"] == 1
+    with pytest.raises(AnelabError, match="has 9, but the data have 1, 2, 3"):
+        prepared([path], tmp_path / "out", by.replace("'3'", "'9'"))
+
+
+def test_matrices_tell_sites_from_the_rest() -> None:
+    rng = np.random.default_rng(5)
+    sequence = rng.integers(4, 8, (600, 61)).astype(np.uint8)
+    label = np.repeat(np.array([0, 1, 2], np.int8), 200)
+    sequence[:200, 31:33], sequence[200:400, 28:30] = [6, 7], [4, 6]
+    found = matrix_scores(fit_matrices(sequence, label), sequence)
+    np.testing.assert_allclose(found.reshape(-1, 3, 5).sum(axis=1), 1, atol=1e-5)
+    center = found.reshape(-1, 3, 5)[:, :, 2]
+    assert (center.argmax(axis=1) == label).mean() > 0.9
+
+
+def test_scores_that_only_some_rows_have_are_refused(tmp_path: Path) -> None:
+    one = write(table(), tmp_path / "a.tsv")
+    other = write(table(seed=2).drop(*SCORES), tmp_path / "b.tsv")
+    with pytest.raises(AnelabError, match="120 of 240 rows have no scores"):
+        prepared([one, other], tmp_path / "out")
+    assert prepared([other], tmp_path / "out").facts["base scores from"] == "pwm"
+    with pytest.raises(AnelabError, match="source=table, but the sources have no scores"):
+        prepared([other], tmp_path / "out", "splice.data.base.source=table")
