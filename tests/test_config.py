@@ -159,3 +159,21 @@ def test_dvc_takes_keys_that_are_written_and_with_a_plus_those_that_are_not(
     apply_overrides(path, [override])
     wanted = load_params(PARAMS, [f"{key}={override.rpartition('=')[2]}"])
     assert load_params(path).model_dump() == wanted.model_dump()
+
+
+def test_a_file_is_laid_over_the_configuration_key_by_key(tmp_path: Path) -> None:
+    over = tmp_path / "my settings.yaml"
+    over.write_text("seed: 7\nmnist:\n  training: {max_epochs: 3}\n  search: {n_trials: 2}\n")
+    plain, found = (load_params(ROOT / "params.yaml", list(words)) for words in ([], [f"@{over}", "seed=8"]))
+    assert (found.seed, found.section("mnist").training.max_epochs, found.section("mnist").search.n_trials) == (8, 3, 2)
+    assert found.section("mnist").training.batch_size == plain.section("mnist").training.batch_size
+    assert found.section("read_quality").model_dump() == plain.section("read_quality").model_dump()
+    for text, message in {"[1, 2]": "must hold keys and values", "a: [": "is not valid YAML"}.items():
+        over.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            load_params(ROOT / "params.yaml", [f"@{over}"])
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_params(ROOT / "params.yaml", ["@absent.yaml"])
+    over.write_text("mnist: {trainign: {max_epochs: 3}}\n")
+    with pytest.raises(UsageError, match="did you mean training"):
+        load_params(ROOT / "params.yaml", [f"@{over}"])

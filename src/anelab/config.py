@@ -86,15 +86,42 @@ def _listed(where: str, lines: list[str]) -> str:
 
 
 def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
-    """`raw` with one 'a.b.c=value' applied; the input is left as it was."""
+    """`raw` with one 'a.b.c=value' applied, or with the file of '@file.yaml' laid over it; the input is left as it
+    was."""
+    if text.startswith("@"):
+        return _merged(raw, _read_mapping(Path(text[1:])))
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UsageError(f"-S takes key=value, like -S seed=3 or -S WORKLOAD.training.max_epochs=3, but got {text!r}")
+        raise UsageError(
+            f"-S takes key=value, like -S seed=3 or -S WORKLOAD.training.max_epochs=3, or @FILE.yaml, but got {text!r}"
+        )
     try:
         parsed = parse_yaml(value)
     except ValueError as error:
         raise UsageError(f"-S {key}: {value!r} is not valid YAML: {error}") from None
     return _with(raw, key.split("."), parsed)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Raises UsageError for a file that holds no keys and values."""
+    try:
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"-S @{path}: cannot be read ({error}); name a file of YAML, like -S @mine.yaml") from None
+    except ValueError as error:
+        raise UsageError(f"-S @{path}: is not valid YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"-S @{path}: must hold keys and values as params.yaml does")
+    return found
+
+
+def _merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are joined key by key; whatever else `over` has takes the place of what was there."""
+    found = dict(raw)
+    for key, value in over.items():
+        before = found.get(key)
+        found[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
 
 
 def _with(raw: Any, keys: list[str], value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from anelab import workloads
@@ -13,6 +14,7 @@ from anelab.learning.config import WorkloadConfig
 from anelab.testing.workloads import WorkloadContract
 from anelab.training.evaluate import torch_predictor
 from anelab.training.fit import Fitted
+from anelab.workloads.splice.hyena import HyenaBackbone, HyenaShape
 from tests.conftest import ROOT, tiny
 
 TOYS = str(Path(__file__).with_name("workloads"))
@@ -137,12 +139,15 @@ class TestSplice(WorkloadContract):
         assert read_json(folder / "base.json")["source"] in ("table", "pwm")
 
 
-class TestSpliceCrossAttention(TestSplice):
+class TestSpliceHyena(TestSplice):
     weights_error = 3e-3
 
     @pytest.fixture(scope="class")
-    def config(self) -> WorkloadConfig:
-        encoder = "splice.model.encoder={kind: dilated, num_filters: 4, output_dim: 8, layers: 2}"
+    def config(self, tmp_path_factory: pytest.TempPathFactory) -> WorkloadConfig:
+        backbone = HyenaBackbone(HyenaShape(width=16, layers=1, inner=32, longest=120, filter_order=8))
+        weights = tmp_path_factory.mktemp("pretrained") / "weights.ckpt"
+        torch.save({f"backbone.{name}": values for name, values in backbone.state_dict().items()}, weights)
+        encoder = f"splice.model.encoder={{kind: hyenadna, pretrained: {weights}, output_dim: 8}}"
         settings = ("splice.model.fusion=cross_attention", "splice.data.base.source=pwm", "splice.training.loss=focal")
         return tiny(encoder, *settings, "splice.training.class_weights=balanced").section("splice")
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 EVERYWHERE = """
 
 Options of every command, before or after its name: -S key=value replaces a value of params.yaml for this
-run (the value is YAML; repeat -S for more keys). --workspace DIR names the folder of data/, models/,
-reports/ and mlruns/ (default: the folder of params.yaml). -v also prints the messages of the libraries.
+run (the value is YAML; repeat -S for more keys), -S @FILE.yaml all that a file has. --workspace DIR names
+the folder of data/, models/, reports/ and mlruns/ (default: the folder of params.yaml). -v also prints the
+messages of the libraries.
 """
 
 MOST_TIMEOUT_S = 10**7

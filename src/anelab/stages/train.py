@@ -62,6 +62,7 @@ def _report(job: Job, fitted: "Fitted", figures: dict[str, float], test: Split) 
         "best_epoch": progress.best_epoch + 1,
         "epochs": progress.epoch,
         "parameters": sum(parameter.numel() for parameter in fitted.module.parameters()),
+        "trainable_parameters": sum(one.numel() for one in fitted.module.parameters() if one.requires_grad),
         "test": figures,
         "validation": {job.config.metric_name: progress.best_value},
     }

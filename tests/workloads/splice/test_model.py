@@ -39,7 +39,7 @@ def test_an_untrained_network_answers_what_the_base_model_does() -> None:
     np.testing.assert_allclose(found, base(sequence.numpy().astype(np.uint8), scores.numpy()), atol=1e-6)
 
 
-@pytest.mark.parametrize("encoder", ["cnn", "dilated", "none"])
+@pytest.mark.parametrize("encoder", ["cnn", "dilated", "hyenadna", "none"])
 @pytest.mark.parametrize("fusion", ["stacked", "concat", "add", "gated", "cross_attention"])
 def test_every_network_is_exported_as_it_is(tmp_path: Path, encoder: str, fusion: str) -> None:
     config = tiny(f"splice.model.fusion={fusion}", f"splice.model.encoder.kind={encoder}").section("splice")

@@ -124,14 +124,18 @@ class SpliceSplit(SplitConfig):
 
 
 class EncoderConfig(Section):
-    """`cnn`: kernels of several sizes, pooled farther from the position. `none`: scores only."""
+    """`cnn`: kernels of several sizes, pooled farther from the position. `dilated`: residual blocks. `hyenadna`: its
+    backbone, with the weights of a local file if `pretrained` names one. `none`: scores only."""
 
-    kind: Literal["cnn", "dilated", "none"] = "cnn"
+    kind: Literal["cnn", "dilated", "hyenadna", "none"] = "cnn"
     kernel_sizes: list[int] = Field([3, 5, 7, 11, 15], min_length=1)
     num_filters: int = Field(16, ge=1)
     output_dim: int = Field(128, ge=4)
     near: int = Field(81, ge=11)
     layers: int = Field(8, ge=1)
+    model_size: Literal["tiny", "small", "medium", "large"] = "tiny"
+    pretrained: str | None = None
+    freeze: bool = False
     dropout: float = Field(0.3, ge=0, lt=1)
 
     @field_validator("kernel_sizes")

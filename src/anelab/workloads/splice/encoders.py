@@ -1,11 +1,17 @@
 """Networks that read the sequence around a position. Each gives a vector [n, output_dim] and places [n, p, output_dim]
 along the sequence, for attention over positions."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anelab.errors import AnelabError
 from anelab.workloads.splice.config import EncoderConfig
+from anelab.workloads.splice.hyena import SIZES, HyenaBackbone
+from anelab.workloads.splice.hyena_weights import load_backbone
 
 CHANNELS = 6
 """A, C, G, T, any other letter, and no base."""
@@ -92,6 +98,31 @@ def _block(filters: int, size: int, dilation: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+class HyenaEncoder(nn.Module):
+    """HyenaDNA's backbone: the mean of its places, and the last, which has seen all before it."""
+
+    def __init__(self, config: EncoderConfig, width: int) -> None:
+        super().__init__()
+        if config.pretrained is None:
+            self.backbone = HyenaBackbone(SIZES[config.model_size])
+        else:
+            self.backbone = load_backbone(Path(config.pretrained))
+        if width > self.backbone.shape.longest:
+            raise AnelabError(f"HyenaDNA takes {self.backbone.shape.longest} bases here, but data.window is {width}")
+        self.backbone.requires_grad_(not config.freeze)
+        inner = self.backbone.shape.width
+        self.out = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * inner, config.output_dim))
+        self.place = nn.Linear(inner, config.output_dim)
+
+    def forward(self, bases: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.backbone(bases)
+        vector = self.out(torch.cat([found.mean(dim=1), found[:, -1]], 1))
+        return vector, self.place(functional.avg_pool1d(found.transpose(1, 2), POOL * POOL).transpose(1, 2))
+
+
+ENCODERS: Mapping[str, type[nn.Module]] = {"cnn": CnnEncoder, "dilated": DilatedEncoder, "hyenadna": HyenaEncoder}
+
+
 def make_encoder(config: EncoderConfig, width: int) -> nn.Module:
-    """By `config.kind`; "none" has no network."""
-    return {"cnn": CnnEncoder, "dilated": DilatedEncoder}[config.kind](config, width)
+    """By `config.kind`; "none" has no network. Raises AnelabError if a checkpoint does not fit."""
+    return ENCODERS[config.kind](config, width)

@@ -140,10 +140,13 @@ class Splice(Classifier[Config]):
         return (Graph("model", (sequence, scores), (output,), precise=("scores", "base", "fusion")),)
 
     def deployed(self, module: "nn.Module", graph: Graph, half: bool = False) -> "nn.Module":
+        from anelab.workloads.splice.hyena import fixed
         from anelab.workloads.splice.model import ProbabilityForm, SpliceNet
 
         assert isinstance(module, SpliceNet)
-        return ProbabilityForm(module).eval()
+        width = graph.inputs[0].shape[1]
+        assert isinstance(width, int)
+        return fixed(ProbabilityForm(module), width, "convolution" if half else "dft").eval()
 
     def metrics(self, rows: Arrays, split: Split) -> dict[str, float]:
         return splice_figures(rows["probability"], split.targets)
