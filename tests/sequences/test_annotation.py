@@ -74,8 +74,7 @@ def test_windows_of_both_strands_and_beyond_the_ends(tmp_path: Path) -> None:
     assert list(read_genome(path, {"c2"}).contigs) == ["c2"]
     with pytest.raises(AnelabError, match="c1 has 7 bases, but position 8"):
         genome.windows("c1", np.array([8]), 1, 5)
-    with pytest.raises(AnelabError, match="none of the contigs"):
-        read_genome(path, {"c9"})
+    assert read_genome(path, {"c9"}).contigs == {}
 
 
 def test_a_shared_stretch_joins_on_either_strand_and_other_letters_part() -> None:
@@ -93,3 +92,15 @@ def test_a_shared_stretch_joins_on_either_strand_and_other_letters_part() -> Non
     hashes, of = stretch_hashes(rows[:1])
     assert len(hashes) == 41 and (of == 0).all()
     assert not len(stretch_hashes(rows[:, :30])[0])
+
+
+def test_refseqs_parents_and_notes_in_quotation_marks(tmp_path: Path) -> None:
+    path = tmp_path / "a.gff3"
+    path.write_text(
+        "c1\tx\tmRNA\t1\t90\t.\t+\t.\tID=rna-NM_1;Parent=gene-A;transcript_id=NM_1\n"
+        'c1\tx\texon\t1\t20\t.\t+\t.\tID=e1;Parent=rna-NM_1;gene=A;transcript_id=NM_1;Note=the "best" one\n'
+        "c1\tx\texon\t61\t90\t.\t+\t.\tID=e2;Parent=rna-NM_1;gene=A;transcript_id=NM_1\n"
+        "c1\tx\tCDS\t5\t20\t.\t+\t0\tID=c;Parent=rna-NM_1;gene=A\n"
+    )
+    (found,) = read_transcripts(path)
+    assert (found.name, found.gene, found.coding, len(found.introns)) == ("rna-NM_1", "gene-A", True, 1)

@@ -9,6 +9,7 @@ from anelab.cli.console import EVERYWHERE, AsJson, Timeout, as_text, commands, p
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S
 from anelab.texts import echo_lines, notify
+from anelab.workspace import NoProjectError
 
 if TYPE_CHECKING:
     from anelab.workloads.splice.config import Config
@@ -61,13 +62,20 @@ def score(
     if as_json and str(out) == STANDARD_INPUT:
         raise UsageError("--json and --out - both write to standard output; give --out a file")
     with open_scorer(ctx.obj.workspace, model, timeout) as scorer:
-        columns = _config(ctx).data.columns if ctx.obj.overrides else {}
-        counts = score_table(scorer, table, out, columns)
+        counts = score_table(scorer, table, out, _columns(ctx))
     if as_json:
         print_json(counts)
         return
     parts = ", ".join(f"{verdict} {count:,}" for verdict, count in counts.items())
     notify(f"anelab: {sum(counts.values()):,} rows: {parts}")
+
+
+def _columns(ctx: typer.Context) -> dict[str, str]:
+    """Those that params.yaml names, if there is one."""
+    try:
+        return _config(ctx).data.columns
+    except NoProjectError:
+        return {}
 
 
 def _config(ctx: typer.Context) -> "Config":

@@ -17,7 +17,10 @@ from anelab.sequences.streams import Source, read_bytes, title
 COLUMNS = 9
 STRANDS = {"+": 1, "-": -1}
 GTF_ATTRIBUTE = re.compile(r'\s*([^\s"=;]+)\s+("[^"]*"|[^";]+?)\s*(?:;|$)')
+GFF3_ATTRIBUTE = re.compile(r'\s*[^\s"=;]+=')
 PARTS = ("exon", "CDS")
+LARGEST = 1 << 40
+"""Of a coordinate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,9 @@ def _read_line(source: Source, number: int, line: str, drafts: dict[str, _Draft]
         if "ID" in attributes and "Parent" in attributes:
             parents[attributes["ID"]] = attributes["Parent"]
         return
-    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= LARGEST):
         _refuse(source, number, f"runs from {first} to {last}; both must be numbers from 1, the second not the smaller")
-    names = [attributes["transcript_id"]] if "transcript_id" in attributes else attributes.get("Parent", "").split(",")
+    names = attributes["Parent"].split(",") if "Parent" in attributes else [attributes.get("transcript_id", "")]
     if names == [""]:
         _refuse(source, number, f"this {kind} names no transcript (transcript_id or Parent)")
     if strand not in STRANDS:
@@ -105,7 +108,7 @@ def _read_line(source: Source, number: int, line: str, drafts: dict[str, _Draft]
         draft = drafts.setdefault(name, _Draft(contig, STRANDS[strand], number))
         if (draft.contig, draft.strand) != (contig, STRANDS[strand]):
             _refuse(source, number, f"{name} is on {contig} {strand} here, but elsewhere since line {draft.line}")
-        draft.gene = draft.gene or attributes.get("gene_id", "")
+        draft.gene = draft.gene or attributes.get("gene_id", attributes.get("gene", ""))
         if kind == "exon":
             draft.exons.append((int(first), int(last)))
         else:
@@ -114,7 +117,7 @@ def _read_line(source: Source, number: int, line: str, drafts: dict[str, _Draft]
 
 def _attributes(text: str) -> Mapping[str, str]:
     """Those of GFF3 (`key=value;`) or of GTF (`key "value";`)."""
-    if '"' in text or "=" not in text:
+    if not GFF3_ATTRIBUTE.match(text):
         return {key: value.strip('"') for key, value in GTF_ATTRIBUTE.findall(text)}
     pairs = (part.partition("=") for part in text.split(";"))
     return {key.strip(): unquote(value.strip()) for key, equals, value in pairs if equals}
@@ -125,7 +128,7 @@ def _finished(source: Source, name: str, draft: _Draft, parents: Mapping[str, st
     for left, right in pairwise(exons):
         if right[0] <= left[1]:
             _refuse(source, draft.line, f"{name} has exons that overlap: {left[0]}-{left[1]} and {right[0]}-{right[1]}")
-    gene = draft.gene or parents.get(name, name)
+    gene = parents.get(name) or draft.gene or name
     return Transcript(name, gene, draft.contig, draft.strand, tuple(exons), draft.coding)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.sequences.fasta import read_records
 from anelab.sequences.nucleotides import PAD_CODE, Bytes, encode_bases
-from anelab.sequences.streams import Source, title
+from anelab.sequences.streams import Source
 
 COMPLEMENT = np.array([0, 0, 0, 0, 7, 6, 5, 4, 8], np.uint8)
 """Of codes of nucleotides: A and T, C and G change places, all else stays."""
@@ -52,8 +52,4 @@ def read_genome(source: Source, wanted: Collection[str] | None = None) -> Genome
         for record in read_records(source, unique_names=True)
         if wanted is None or record.name in wanted
     }
-    if not found:
-        raise AnelabError(
-            f"{title(source)}: has none of the contigs that are asked for: {', '.join(sorted(wanted or ()))}"
-        )
     return Genome(found)

@@ -79,6 +79,21 @@ def linked(rows: int, hashes: Hashes, of: Groups, others: Groups | None = None) 
     return found
 
 
+def row_hashes(codes: Bytes) -> Hashes:
+    """Uint64 [n]: of each row as a whole, whatever its letters; its reverse complement has the same."""
+    width = codes.shape[1]
+    found: Hashes = np.minimum(_rolling(codes, width)[:, 0], _rolling(reverse_complement(codes), width)[:, 0])
+    return found
+
+
+def relations(codes: Bytes, stretch: int = STRETCH) -> tuple[Hashes, Groups]:
+    """Hashes that two rows of codes have alike if they share a stretch on either strand, or are the same as a whole,
+    and the row of each."""
+    hashes, of = stretch_hashes(codes, min(stretch, codes.shape[1]))
+    return np.concatenate([hashes, row_hashes(codes)]), np.concatenate([of, np.arange(len(codes))])
+
+
 def homology_groups(codes: Bytes, others: Groups | None = None, stretch: int = STRETCH) -> Groups:
-    """Int64 [n] of rows of codes, uint8 [n, width]: rows that share a stretch on either strand are in one group."""
-    return linked(len(codes), *stretch_hashes(codes, stretch), others)
+    """Int64 [n] of rows of codes, uint8 [n, width]: rows that share a stretch on either strand, or are the same, are in
+    one group."""
+    return linked(len(codes), *relations(codes, stretch), others)

@@ -147,3 +147,34 @@ def test_substitutions_keep_what_is_near_and_what_is_no_base() -> None:
         before = np.array(rows[tuple(row[40:61])])
         assert (np.array(row) != before).any()
         assert ((np.array(row) == 8) == (before == 8)).all()
+
+
+def test_a_base_that_is_calibrated_does_not_stop_the_mixture() -> None:
+    """A step towards the base alone must not be the last one."""
+    made = net().train()
+    sequence, scores = given(64)
+    batch = {
+        "sequence": sequence,
+        "scores": scores,
+        "fold": torch.arange(64) % 2,
+        "label": torch.arange(64) % 3,
+        "weight": torch.ones(64),
+    }
+    with torch.no_grad():
+        made.blend.fill_(-0.03)
+    made.training_step(batch, lambda loss: loss.backward())
+    assert made.blend.item() == 0 and made.blend.grad is not None and made.blend.grad.item() != 0
+
+
+def test_equal_scores_share_the_sites_among_the_highest() -> None:
+    label = np.array([0] * 20 + [2] * 80)
+    targets = {"label": label, "candidate": np.zeros(100, bool)}
+    found = splice_figures(np.full((100, 3), 1 / 3), targets)
+    assert found["topk_acc_donor"] == pytest.approx(0.2) and found["top10_acc_donor"] == pytest.approx(0.2)
+
+
+def test_a_class_without_rows_keeps_its_temperature() -> None:
+    made = net()
+    sequence, scores = given(300, 4)
+    fit_temperature(made, sequence, scores, torch.arange(300) % 2 * 2)
+    assert made.temperature[1].item() == 1

@@ -264,3 +264,64 @@ def test_scores_that_only_some_rows_have_are_refused(tmp_path: Path) -> None:
     assert prepared([other], tmp_path / "out").facts["base scores from"] == "pwm"
     with pytest.raises(AnelabError, match="source=table, but the sources have no scores"):
         prepared([other], tmp_path / "out", "splice.data.base.source=table")
+
+
+def test_some_of_the_scores_are_not_enough(tmp_path: Path) -> None:
+    frame = table().drop(*SCORES).with_columns(donor_score=pl.lit("0.1"), neither_score=pl.lit("0.8"))
+    with pytest.raises(AnelabError, match="no column for acceptor_score"):
+        prepared([write(frame, tmp_path / "t.tsv")], tmp_path / "out")
+
+
+def test_quotation_marks_blank_ends_and_odd_columns_lose_no_row(tmp_path: Path) -> None:
+    frame = table().with_columns(note=pl.Series(['"5 end'] + ["x"] * 60 + ['3 end"'] + ['"whole"'] * 58))
+    path = tmp_path / "t.tsv"
+    lines = ["\t".join(map(str, row)) for row in [frame.columns, *frame.rows()]]
+    path.write_text("\r\n".join(lines) + "\r\n\r\n\n")
+    assert sum(prepared([path], tmp_path / "out").rows.values()) == 120
+    path.write_text("\n".join([*lines[:5], "", *lines[5:]]))
+    with pytest.raises(AnelabError, match="line 6: is blank"):
+        prepared([path], tmp_path / "out")
+    path.write_bytes("\n".join(lines).replace("3 end", "3\u00e4 end").encode("latin-1"))
+    with pytest.raises(AnelabError, match="cannot be read as text in UTF-8"):
+        prepared([path], tmp_path / "out")
+    path.write_text(lines[0] + "\n")
+    with pytest.raises(AnelabError, match="the sources have no row"):
+        prepared([path], tmp_path / "out")
+    path.write_text("label\tsequence\tlabel\nneither\tACGTACGT\tdonor\n")
+    with pytest.raises(AnelabError, match="more than one column label"):
+        prepared([path], tmp_path / "out")
+    lists = frame.with_columns(places=pl.Series([[1, 2]] * 120))
+    lists.write_parquet(tmp_path / "t.parquet")
+    assert sum(prepared([tmp_path / "t.parquet"], tmp_path / "out").rows.values()) == 120
+
+
+def test_what_is_not_known_joins_nothing_and_is_not_taken_for_training(tmp_path: Path) -> None:
+    frame = table().with_columns(group=pl.lit(""), chrom=pl.Series(["chr1"] * 60 + [""] * 30 + ["chr3"] * 30))
+    path = write(frame, tmp_path / "t.tsv")
+    assert prepared([path], tmp_path / "out").facts["largest group"] == 1
+    by = "splice.split={by: chromosome, chromosomes: {validation: ['1'], test: ['3']}}"
+    with pytest.raises(AnelabError, match="30 rows have no chromosome"):
+        prepared([path], tmp_path / "out", by)
+
+
+@pytest.mark.parametrize(("window", "length"), [(51, 101), (101, 50)])
+def test_the_same_short_sequence_is_in_one_split(tmp_path: Path, window: int, length: int) -> None:
+    texts = [text[:length] for text in table(40)["sequence"].to_list()] * 3
+    path = write(table().with_columns(sequence=pl.Series(texts)), tmp_path / "t.tsv")
+    near = "splice.model.encoder={near: 41}"
+    assert prepared([path], tmp_path / "out", f"splice.data.window={window}", near).facts["groups"] == 40
+
+
+def test_donors_with_gc_are_of_the_same_build_and_without_cds_nothing_is_called_non_coding(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    annotation.write_text(
+        "\n".join(line for line in annotation.read_text().splitlines() if "\tCDS\t" not in line) + "\n"
+    )
+    text = list(fasta.read_text().partition("\n")[2])
+    for gene in range(0, 12, 2):
+        text[200 + 700 * gene + 100] = "C"
+    fasta.write_text(">c1\n" + "".join(text))
+    card = prepared([fasta, annotation], tmp_path / "out")
+    assert card.facts["subgroups not known"] == ["non_coding"]
+    flags = np.concatenate([part.flags for part in all_rows(tmp_path / "out")])
+    assert (flags[:, 3] == 1).sum() == 6

@@ -1,7 +1,7 @@
 """Tables of windows, scored by a model of splice: the table's own columns, chances, verdict, and the base model's."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, warn
 from anelab.files import read_json
 from anelab.inference.model import Model, Plan, open_model
 from anelab.inference.reads.outputs import opened
 from anelab.interruption import TIMEOUT_S
+from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.splice.classifications import Classifications
 from anelab.workloads.splice.config import SpliceData
-from anelab.workloads.splice.features import LABELS
+from anelab.workloads.splice.features import LABELS, SCORES
 from anelab.workloads.splice.matrices import matrix_scores
 from anelab.workloads.splice.prepare import BASE
-from anelab.workloads.splice.rules import base
+from anelab.workloads.splice.rules import base as base_chances
 from anelab.workloads.splice.table_files import Part, read_parts
 from anelab.workloads.splice.tables import Schema, TableReader, schema_of
-from anelab.workloads.splice.windows import Windows
+from anelab.workloads.splice.windows import NotNucleotidesError, windows_of_texts
 from anelab.workloads.splice.workload import WORKLOAD
 
 if TYPE_CHECKING:
@@ -42,26 +43,62 @@ class Scorer:
     window: int
     base: dict[str, Any]
 
-    def scores(self, windows: Windows, path: Path) -> NDArray[np.float32]:
-        """The base model's, float32 [n, 15]. Raises AnelabError if the table lacks what the model was trained with."""
+    def scores(self, sequence: Bytes, given: NDArray[np.float32] | None, what: str) -> NDArray[np.float32]:
+        """The base model's, float32 [n, 15], of codes [n, window] and what came with them. Raises AnelabError, naming
+        `what`, if that lacks what the model was trained with."""
         if self.base["source"] == "none":
-            return np.full_like(windows.scores, 1 / len(LABELS))
+            return np.full((len(sequence), len(SCORES)), 1 / len(LABELS), np.float32)
         if self.base["source"] == "pwm":
-            return matrix_scores(self.base["matrices"], windows.sequence)
-        if not windows.has_scores.all():
+            return matrix_scores(self.base["matrices"], sequence)
+        if given is None or np.isnan(given).any():
             raise AnelabError(
-                f"{path}: has no scores of the base model, with which {self.model.name} was trained "
-                f"({self.base['model']}); give columns donor_m2 ... neither_p2, or donor_score, acceptor_score and "
-                "neither_score"
+                f"{what}: has no scores of the base model ({self.base['model']}), with which {self.model.name} was "
+                "trained; give donor_m2 ... neither_p2, or donor_score, acceptor_score and neither_score"
             )
-        return windows.scores
+        return given
 
-    def probabilities(self, windows: Windows, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, sequence: Bytes, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Float32 [n, 3]."""
         found: NDArray[np.float32] = self.model.predict(
-            {"sequence": windows.sequence.astype(np.int32), "scores": scores.astype(np.float32)}
+            {"sequence": sequence.astype(np.int32), "scores": scores.astype(np.float32)}
         )["output"]
         return found
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one window, by class: the model's chances, the base model's, and the class of the highest."""
+
+    chances: dict[str, float]
+    base: dict[str, float]
+    verdict: str
+
+
+def predict_windows(
+    scorer: Scorer, sequences: Sequence[str], scores: Sequence[Mapping[str, float] | None]
+) -> list[Prediction]:
+    """Of each sequence, with the 15 scores of the base model by name, or None. Raises AnelabError that names the
+    window, from 1, if a letter is no nucleotide, or scores are missing."""
+    try:
+        codes = windows_of_texts(sequences, scorer.window)
+    except NotNucleotidesError as error:
+        raise AnelabError(f"window {error.row + 1}: {error}") from None
+    given = np.full((len(sequences), len(SCORES)), np.nan, np.float32)
+    for row, one in enumerate(scores):
+        if one is not None:
+            if wrong := sorted(set(one) ^ set(SCORES)):
+                raise AnelabError(
+                    f"window {row + 1}: scores must be {SCORES[0]} to {SCORES[-1]}, all 15; see {wrong[0]}"
+                )
+            given[row] = [one[name] for name in SCORES]
+    known = scorer.scores(codes, given, "a window")
+    rows = zip(scorer.probabilities(codes, known).tolist(), base_chances(codes, known).tolist(), strict=True)
+    return [
+        Prediction(
+            dict(zip(LABELS, own, strict=True)), dict(zip(LABELS, base, strict=True)), LABELS[int(np.argmax(own))]
+        )
+        for own, base in rows
+    ]
 
 
 @contextmanager
@@ -70,11 +107,16 @@ def open_scorer(
 ) -> Iterator[Scorer]:
     """Raises AnelabError if the model is none of splice, or lies without what tells its base model."""
     with open_model(workspace, reference, Plan(batch_rows=ROWS_AT_ONCE, timeout_s=timeout_s)) as model:
-        model.require(WORKLOAD.name, WORKLOAD.preprocessing)
-        beside = model.path.parent / BASE
-        if not beside.is_file():
-            raise AnelabError(f"{beside}: is not there; name the folder of an export, or a registered version")
-        yield Scorer(model, int(model.metadata["window"]), read_json(beside))
+        yield scorer_of(model)
+
+
+def scorer_of(model: Model) -> Scorer:
+    """Of a model that is open."""
+    model.require(WORKLOAD.name, WORKLOAD.preprocessing)
+    beside = model.path.parent / BASE
+    if not beside.is_file():
+        raise AnelabError(f"{beside}: is not there; name the folder of an export, or a registered version")
+    return Scorer(model, int(model.metadata["window"]), read_json(beside))
 
 
 def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) -> dict[str, int]:
@@ -93,14 +135,16 @@ def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) 
             if len(part.frame):
                 scored = _scored(scorer, reader, path, part, schema)
                 counts.update(scored["verdict"].to_list())
-                handle.write(scored.write_csv(separator="\t", include_header=False).encode())
+                handle.write(scored.write_csv(separator="\t", include_header=False, quote_style="never").encode())
+    for text in reader.warnings():
+        warn(f"{path}: {text}")
     return {label: counts[label] for label in LABELS}
 
 
 def _scored(scorer: Scorer, reader: TableReader, path: Path, part: Part, schema: Schema) -> pl.DataFrame:
     windows = reader.windows(path, part, schema)
-    scores = scorer.scores(windows, path)
-    found, before = scorer.probabilities(windows, scores), base(windows.sequence, scores)
+    scores = scorer.scores(windows.sequence, windows.scores, str(path))
+    found, before = scorer.probabilities(windows.sequence, scores), base_chances(windows.sequence, scores)
     columns = [*_texts(found), *_texts(before), pl.Series([LABELS[code] for code in found.argmax(axis=1)])]
     return part.frame.with_columns(**dict(zip(COLUMNS, columns, strict=True)))
 

@@ -5,8 +5,13 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from anelab.serving.repository import Repository
-from anelab.serving.tasks import edna, ml, reads
+from anelab.serving.tasks import edna, ml, reads, splice
 
-TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (ml.add_routes, reads.add_routes, edna.add_routes)
+TASKS: tuple[Callable[[FastAPI, Repository], None], ...] = (
+    ml.add_routes,
+    reads.add_routes,
+    edna.add_routes,
+    splice.add_routes,
+)
 STREAMED_PATHS = frozenset((reads.SCORE.encode(),))
 """Whose bodies have no end."""

@@ -60,8 +60,9 @@ class Classifications:
         ]
 
 
-def is_classifications(header: Sequence[str], names: VariantsConfig) -> bool:
-    return names.classification in header and "sequence" not in header
+def is_classifications(header: Sequence[str], names: VariantsConfig, sequence: str) -> bool:
+    """`sequence`: the column that a table of windows has."""
+    return names.classification in header and sequence not in header
 
 
 def read_classifications(

@@ -12,11 +12,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "sequence": ("sequence",),
     "label": ("label", "splice_type"),
     "weight": ("weight",),
-    "name": ("id",),
     "gene": ("gene_id",),
     "chromosome": ("chrom", "chromosome"),
     "position": ("position",),
-    "strand": ("strand",),
     "group": ("group",),
     "ref": ("ref",),
     "alt": ("alt",),
@@ -96,9 +94,7 @@ class SpliceData(DataConfig):
         allowed = (*COLUMNS, *SCORES, *(f"{label}_score" for label in LABELS))
         if unknown := sorted(columns.keys() - set(allowed)):
             raise ValueError(f"names {', '.join(unknown)}, but may name {', '.join(allowed)}")
-        leaks = [
-            f"{key}: {name}" for key, name in columns.items() if name in FORBIDDEN and key not in ("label", "name")
-        ]
+        leaks = [f"{key}: {name}" for key, name in columns.items() if name in FORBIDDEN and key != "label"]
         if leaks:
             raise ValueError(f"takes {', '.join(leaks)}, but that column follows from the label")
         return columns

@@ -47,25 +47,26 @@ def splice_replicates(
 def _top(
     score: NDArray[Any], positive: NDArray[np.bool_], counts: NDArray[np.float64], name: str
 ) -> dict[str, NDArray[np.float64]]:
-    """Share of true sites among the k highest scores; k of `topk` is the number of true sites."""
+    """Share of true sites among the k highest scores, of equal scores the share of all of them; k of `topk` is the
+    number of true sites."""
     order = np.argsort(-score, kind="stable")
-    drawn, hits = np.cumsum(counts[:, order], axis=1), np.cumsum(counts[:, order] * positive[order], axis=1)
-    sites = hits[:, -1]
+    distinct = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))
+    rows = np.add.reduceat(counts[:, order], distinct, axis=1)
+    hits = np.add.reduceat(counts[:, order] * positive[order], distinct, axis=1)
+    sites = hits.sum(axis=1)
     return {
-        f"topk_acc_{name}": _share(drawn, hits, positive[order], sites),
-        **{f"top{k}_acc_{name}": _share(drawn, hits, positive[order], np.full(len(counts), float(k))) for k in TOP},
+        f"topk_acc_{name}": _share(rows, hits, sites),
+        **{f"top{k}_acc_{name}": _share(rows, hits, np.full(len(counts), float(k))) for k in TOP},
     }
 
 
-def _share(
-    drawn: NDArray[np.float64], hits: NDArray[np.float64], positive: NDArray[np.bool_], wanted: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """NaN where there are fewer rows, or none is wanted."""
-    lines = np.arange(len(drawn))
-    at = np.minimum((drawn < wanted[:, None]).sum(axis=1), drawn.shape[1] - 1)
-    beyond = (drawn[lines, at] - wanted) * positive[at]
+def _share(rows: NDArray[np.float64], hits: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of `rows` and `hits` by falling score, [k, scores]. NaN where there are fewer rows, or none is wanted."""
+    lines, drawn, found = np.arange(len(rows)), np.cumsum(rows, axis=1), np.cumsum(hits, axis=1)
+    at = np.minimum((drawn < wanted[:, None]).sum(axis=1), rows.shape[1] - 1)
+    beyond = (drawn[lines, at] - wanted) * hits[lines, at] / np.maximum(rows[lines, at], 1)
     enough = (drawn[:, -1] >= wanted) & (wanted > 0)
-    return np.where(enough, (hits[lines, at] - beyond) / np.maximum(wanted, 1), np.nan)
+    return np.where(enough, (found[lines, at] - beyond) / np.maximum(wanted, 1), np.nan)
 
 
 def _equal_width_error(
@@ -74,7 +75,7 @@ def _equal_width_error(
     """Of the class with the highest chance, over BINS bins of equal width."""
     top = probability.max(axis=1)
     gap = top - (probability.argmax(axis=1) == label)
-    bins = np.minimum((top * BINS).astype(np.int64), BINS - 1)
+    bins = np.minimum((np.nan_to_num(top) * BINS).astype(np.int64), BINS - 1)
     sums: NDArray[np.float64] = counts @ (np.eye(BINS)[bins] * gap[:, None])
     found: NDArray[np.float64] = np.abs(sums).sum(axis=1) / counts.sum(axis=1)
     return found

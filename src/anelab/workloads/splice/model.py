@@ -103,6 +103,8 @@ class SpliceNet(nn.Module):
         return mixed
 
     def training_step(self, batch: Mapping[str, Tensor], backward: Callable[[Tensor], None]) -> Mapping[str, Tensor]:
+        with torch.no_grad():  # beyond its bounds it would have no gradient, and stay there
+            self.blend.clamp_(0, 1 / BLEND_SCALE)
         found = self._dropped(self.scores(batch["scores"]))
         losses: list[Tensor] = []
         given: Tensor | tuple[Tensor, Tensor] | None = None
@@ -129,11 +131,11 @@ class SpliceNet(nn.Module):
         share = self.config.modality_dropout
         if not self.training or not share or not self.encoders:
             return found
-        return found * (torch.rand(len(found), 1) >= share).to(found.dtype)
+        return found * (torch.rand(len(found), 1) >= share).to(found)
 
     def _out_of_fold(self, bases: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Log probabilities of each row by the encoder that does not learn from it, and the losses of the encoders."""
-        answers, losses = torch.zeros(len(bases), CLASSES), []
+        answers, losses = bases.new_zeros(len(bases), CLASSES), []
         for fold, (encoder, head) in enumerate(zip(self.encoders, self.heads, strict=True)):
             inside = batch["fold"] == fold
             rest = torch.nonzero(~inside)[:, 0]
@@ -174,16 +176,18 @@ def fit_temperature(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Ten
         parts = zip(torch.split(sequence, ROWS_AT_ONCE), torch.split(scores, ROWS_AT_ONCE), strict=True)
         logits = torch.cat([net(*part) for part in parts]).double()
     logits = logits.clone()
+    present = (torch.bincount(label, minlength=CLASSES) > 0).double()
     log_temperature = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
         found = (
-            functional.cross_entropy(logits / log_temperature.exp(), label) + REGULAR * log_temperature.square().sum()
+            functional.cross_entropy(logits / (present * log_temperature).exp(), label)
+            + REGULAR * log_temperature.square().sum()
         )
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
     solver.step(loss)  # type: ignore[no-untyped-call]
-    net.temperature.copy_(log_temperature.detach().exp().float())
+    net.temperature.copy_((present * log_temperature.detach()).exp().float())

@@ -12,7 +12,8 @@ from anelab.files import write_json
 from anelab.learning.base import SPLITS, DataCard
 from anelab.sequences.annotation import Transcript, is_annotation, read_transcripts
 from anelab.sequences.genome import Genome, read_genome
-from anelab.sequences.nucleotides import CODES, PAD_CODE
+from anelab.sequences.homology import relations
+from anelab.sequences.nucleotides import CODES, PAD_CODE, Bytes
 from anelab.sequences.streams import read_bytes
 from anelab.workloads.splice.classifications import Classifications, is_classifications, read_classifications
 from anelab.workloads.splice.config import Config
@@ -67,11 +68,11 @@ def summary(config: Config, files: Sequence[Path]) -> dict[str, Any]:
 def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Raises AnelabError for files that are none of these, cells that are wrong, and splits that would leak."""
     found = read_sources(config, files)
-    windows = joined(found.windows)
-    windows = _sampled(config, windows)
-    groups = related(windows, by_gene=config.split.by == "gene")
+    windows = _sampled(config, joined(found.windows))
+    hashes, of = relations(windows.sequence)
+    groups = related(windows, hashes, of, by_gene=config.split.by == "gene")
     parts = split_windows(config, windows, groups, list(found.chromosomes.numbers))
-    check_leaks(groups, parts)
+    check_leaks(len(windows), hashes, of, parts)
     windows, scores_from, matrices = _with_base(config, windows, parts["train"])
     for name in SPLITS:
         part = windows.take(parts[name])
@@ -91,7 +92,8 @@ def kind_of(path: Path, config: Config) -> str:
     if is_annotation(first):
         return ANNOTATION
     if is_table(head):
-        return VARIANTS if is_classifications(header_of(path), config.data.variants) else TABLE
+        sequence = config.data.columns.get("sequence", "sequence")
+        return VARIANTS if is_classifications(header_of(path), config.data.variants, sequence) else TABLE
     raise AnelabError(
         f"{path}: is no FASTA, no annotation (GFF3 or GTF) and no table with names of columns; splice.data.source "
         "takes tables of windows, or FASTA and annotation"
@@ -126,14 +128,24 @@ def read_sources(config: Config, files: Sequence[Path]) -> Found:
 def _classified(config: Config, files: Sequence[Path]) -> Classifications:
     found = Classifications()
     for path in files:
-        found.classes |= read_classifications(path, read_cells(path), config.data.variants).classes
+        classes = read_classifications(path, read_cells(path), config.data.variants).classes
+        if differ := [one for one in classes if found.classes.get(one, classes[one]) != classes[one]]:
+            raise AnelabError(
+                f"{path}: says {classes[differ[0]]} of {'-'.join(map(str, differ[0]))}, another table not"
+            )
+        found.classes |= classes
     return found
 
 
 def _read_genes(config: Config, fastas: Sequence[Path], annotations: Sequence[Path], found: Found) -> None:
     transcripts: list[Transcript] = [one for path in annotations for one in read_transcripts(path)]
     wanted = {one.contig for one in transcripts}
-    contigs = {name: codes for path in fastas for name, codes in read_genome(path, wanted).contigs.items()}
+    contigs: dict[str, Bytes] = {}
+    for path in fastas:
+        read = read_genome(path, wanted).contigs
+        if twice := sorted(contigs.keys() & read.keys()):
+            raise AnelabError(f"{path}: has {twice[0]}, which another FASTA of splice.data.source has too")
+        contigs |= read
     data = config.data
     windows, counts = windows_of(
         Genome(contigs), transcripts, data.window, data.decoys, config.seed, Names(), found.chromosomes
@@ -168,7 +180,7 @@ def _with_base(config: Config, windows: Windows, train: Any) -> tuple[Windows, s
     wanted, there = config.data.base.source, windows.has_scores
     if wanted == "none":
         return windows.with_scores(np.full_like(windows.scores, 1 / 3)), "none", None
-    if there.any() and not there.all():
+    if wanted != "pwm" and there.any() and not there.all():
         raise AnelabError(
             f"{(~there).sum():,} of {len(there):,} rows have no scores of the base model, but others have"
         )

@@ -23,6 +23,7 @@ from anelab.workloads.splice.windows import (
     NEITHER,
     SUBGROUPS,
     UNKNOWN,
+    C,
     Names,
     Windows,
     has_motif,
@@ -31,9 +32,7 @@ from anelab.workloads.splice.windows import (
 
 LEAST_INTRON = 20
 """Bases; shorter gaps between exons are of frame shifts and the like, and no introns."""
-DEEP = 100
-"""Bases from the nearest exon, from which on an intron is deep."""
-LEAST_CANONICAL = 0.9
+LEAST_CANONICAL, FEWEST_SITES = 0.9, 20
 """Share of sites that have GT or GC after a donor and AG before an acceptor; with fewer, FASTA and annotation are of
 different builds."""
 
@@ -57,7 +56,6 @@ class Strand:
 
     sites: dict[tuple[int, int], Site] = field(default_factory=dict)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
-    exons: list[tuple[int, int]] = field(default_factory=list)
     transcripts: dict[str, list[Transcript]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -67,7 +65,6 @@ def strands_of(transcripts: Iterable[Transcript]) -> dict[tuple[str, int], Stran
         strand = found[one.contig, one.strand]
         first, last = strand.spans.get(one.gene, (one.exons[0][0], one.exons[-1][1]))
         strand.spans[one.gene] = min(first, one.exons[0][0]), max(last, one.exons[-1][1])
-        strand.exons += one.exons
         strand.transcripts[one.gene].append(one)
         for place, (first, last) in enumerate(one.introns):
             if last - first + 1 >= LEAST_INTRON:
@@ -135,8 +132,6 @@ def _of_strand(
     others = _decoys(genome, contig, sign, strand, decoys, rng)
     owner = _owners(strand, others)
     flags = np.full((len(others), len(SUBGROUPS)), UNKNOWN, np.int8)
-    flags[:, SUBGROUPS.index("non_coding")] = [name not in coding for name in owner]
-    flags[:, SUBGROUPS.index("deep_intronic")] = _deep(strand, others)
     labels = np.full(len(others), NEITHER, np.int8)
     return [sites, _windows(genome, contig, sign, others, labels, flags, owner, width, genes, contigs)]
 
@@ -144,7 +139,12 @@ def _of_strand(
 def _flags(strand: Strand, position: int, site: Site, coding: set[str]) -> list[int]:
     """In the order of SUBGROUPS; non-canonical follows from the sequence."""
     spanning = sum(one.exons[0][0] < position < one.exons[-1][1] for one in strand.transcripts[site.gene])
-    return [site.used < spanning, site.gene not in coding, site.terminal == site.used, 0, 0]
+    return [site.used < spanning, _non_coding(site.gene, coding), site.terminal == site.used, 0]
+
+
+def _non_coding(gene: str, coding: set[str]) -> int:
+    """Not known where the annotation has no CDS at all."""
+    return int(gene not in coding) if coding else UNKNOWN
 
 
 def _windows(
@@ -203,22 +203,16 @@ def _owners(strand: Strand, positions: Positions) -> list[str]:
     return list(found)
 
 
-def _deep(strand: Strand, positions: Positions) -> NDArray[np.bool_]:
-    """At least DEEP bases from every exon of the strand."""
-    deep = np.ones(len(positions), bool)
-    for first, last in strand.exons:
-        low, high = np.searchsorted(positions, [first - DEEP + 1, last + DEEP])
-        deep[low:high] = False
-    return deep
-
-
 def _check_motifs(found: Windows) -> None:
     for kind, name, wanted in (
         (DONOR, "donors have GT or GC after them", "GT"),
         (ACCEPTOR, "acceptors have AG before them", "AG"),
     ):
         rows = found.take(np.flatnonzero(found.label == kind))
-        share = float(has_motif(rows.sequence, kind).mean()) if len(rows) else 1.0
+        alike = has_motif(rows.sequence, kind)
+        if kind == DONOR:
+            alike |= has_motif(rows.sequence, kind, second=C)
+        share = float(alike.mean()) if len(rows) >= FEWEST_SITES else 1.0
         if share < LEAST_CANONICAL:
             raise AnelabError(
                 f"only {share:.1%} of the annotated {name}, where nearly all have {wanted}; FASTA and annotation are "

@@ -8,20 +8,16 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.learning.splits import stratified_split
-from anelab.sequences.homology import STRETCH, linked, stretch_hashes
+from anelab.sequences.homology import STRETCH, linked
 from anelab.workloads.splice.config import Config
 from anelab.workloads.splice.windows import NEITHER, Windows
 
 Rows = NDArray[np.int64]
-WIDTH = 601
-"""Bases around a position in which relatives are looked for, at most; windows for long encoders are cut."""
 
 
-def related(windows: Windows, by_gene: bool) -> Rows:
-    """Int64 [n]: windows that share STRETCH bases on either strand are in one group, those too of a group that the
-    source names, and all of a gene if asked for."""
-    center, reach = windows.sequence.shape[1] // 2, WIDTH // 2
-    hashes, of = stretch_hashes(windows.sequence[:, max(center - reach, 0) : center + reach + 1])
+def related(windows: Windows, hashes: NDArray[np.uint64], of: Rows, by_gene: bool) -> Rows:
+    """Int64 [n]: windows that have one of their `hashes` alike (sequences/homology.py) are in one group, those too of a
+    group that the source names, and all of a gene if asked for."""
     found = linked(len(windows), hashes, of, windows.group)
     return linked(len(windows), found.astype(np.uint64), np.arange(len(windows)), windows.gene) if by_gene else found
 
@@ -42,6 +38,11 @@ def split_windows(config: Config, windows: Windows, groups: Rows, chromosomes: l
 
 def _by_chromosome(config: Config, windows: Windows, groups: Rows, chromosomes: list[str]) -> dict[str, Rows]:
     """Training rows that are related to rows of the other splits belong to none, and validation rows to the test's."""
+    if (windows.chromosome < 0).any():
+        raise AnelabError(
+            f"splice.split.by=chromosome: {(windows.chromosome < 0).sum():,} rows have no chromosome; name its column "
+            "(splice.data.columns.chromosome), or split by homology"
+        )
     part = np.zeros(len(windows), np.int64)
     for code, name in enumerate(SPLITS[1:], start=1):
         wanted = [text.removeprefix("chr") for text in config.split.chromosomes[name]]  # type: ignore[index]
@@ -57,15 +58,19 @@ def _by_chromosome(config: Config, windows: Windows, groups: Rows, chromosomes: 
     return {name: np.flatnonzero((part == code) & (latest[groups] == code)) for code, name in enumerate(SPLITS)}
 
 
-def check_leaks(groups: Rows, parts: dict[str, Rows]) -> None:
-    """Raises AnelabError if two splits have rows of one group: what is tested would have been learned."""
-    where: dict[int, str] = {}
-    for name in SPLITS:
-        for group in np.unique(groups[parts[name]]).tolist():
-            if where.setdefault(group, name) != name:
-                raise AnelabError(
-                    f"rows of {where[group]} and {name} share {STRETCH} bases or a gene; this split would leak"
-                )
+def check_leaks(rows: int, hashes: NDArray[np.uint64], of: Rows, parts: dict[str, Rows]) -> None:
+    """Raises AnelabError if rows of two splits have a hash alike: what is tested would have been learned. It looks at
+    the sequences, not at the groups that were made of them."""
+    part = np.full(rows, -1, np.int8)
+    for code, name in enumerate(SPLITS):
+        part[parts[name]] = code
+    order = np.argsort(hashes)
+    order = order[part[of[order]] >= 0]
+    where = part[of[order]]
+    leaks = np.flatnonzero((hashes[order][1:] == hashes[order][:-1]) & (where[1:] != where[:-1]))
+    if leaks.size:
+        names = sorted({SPLITS[where[place]] for place in (leaks[0], leaks[0] + 1)})
+        raise AnelabError(f"rows of {' and '.join(names)} share {STRETCH} bases; this split would leak")
 
 
 def left_out(windows: Any, parts: dict[str, Rows]) -> int:

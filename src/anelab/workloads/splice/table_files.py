@@ -12,6 +12,8 @@ from anelab.sequences.streams import read_bytes
 
 PARQUET = b"PAR1"
 ROWS_AT_ONCE = 20_000
+QUOTED = r'^"(.*)"$'
+"""A cell in quotation marks; they are taken off."""
 
 
 def is_table(head: bytes) -> bool:
@@ -50,16 +52,23 @@ def _parquet_parts(path: Path) -> Iterator[Part]:
 
     try:
         opened = pq.ParquetFile(path)
-        empty = pl.DataFrame({name: [] for name in opened.schema_arrow.names}, schema_overrides=None)
-        yield Part(empty, 1, "row")
+        _check_names(path, opened.schema_arrow.names)
+        yield Part(pl.DataFrame({name: [] for name in opened.schema_arrow.names}), 1, "row")
         row = 1
         for batch in opened.iter_batches(ROWS_AT_ONCE):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
-            yield Part(frame.cast(pl.String), row, "row")
+            yield Part(pl.DataFrame([_as_text(column) for column in frame]), row, "row")
             row += len(frame)
     except (OSError, ValueError) as error:
         raise AnelabError(f"{path}: is no Parquet that can be read ({error})") from None
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError:  # lists and the like
+        return pl.Series(column.name, [None if value is None else str(value) for value in column.to_list()], pl.String)
 
 
 def _text_parts(path: Path) -> Iterator[Part]:
@@ -68,6 +77,7 @@ def _text_parts(path: Path) -> Iterator[Part]:
     for data in read_bytes(path):
         text = rest + data
         end = text.rfind(b"\n") + 1
+        end -= _blank_lines_at(text[:end])  # they may be the end of the file
         text, rest = text[:end], text[end:]
         if not header and text:
             first, _, text = text.partition(b"\n")
@@ -85,13 +95,25 @@ def _text_parts(path: Path) -> Iterator[Part]:
         raise AnelabError(f"{path}: is empty; a table of windows has a line of names and rows")
 
 
+def _blank_lines_at(text: bytes) -> int:
+    """Bytes of blank lines at its end."""
+    return max(len(text) - len(text.rstrip(b"\r\n")) - (2 if text.rstrip(b"\n").endswith(b"\r") else 1), 0)
+
+
 def _header(path: Path, line: bytes) -> tuple[list[str], str]:
     try:
         text = line.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError:
         raise AnelabError(f"{path}: line 1: is no text in UTF-8; give a table with names of columns") from None
     separator = "\t" if "\t" in text else ","
-    return [name.strip().strip('"') for name in text.split(separator)], separator
+    names = [name.strip().strip('"') for name in text.split(separator)]
+    _check_names(path, names)
+    return names, separator
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise AnelabError(f"{path}: has more than one column {', '.join(twice)}; each needs a name of its own")
 
 
 def _frames(path: Path, text: bytes, header: Sequence[str], separator: str, line: int) -> Iterator[Part]:
@@ -104,16 +126,22 @@ def _frames(path: Path, text: bytes, header: Sequence[str], separator: str, line
         start = int(ends[wrong[0] - 1]) + 1 if wrong[0] else 0
         blank = not text[start : int(ends[wrong[0]])].strip()
         what = "is blank" if blank else f"has {cells[wrong[0]]} cells, but line 1 names {len(header)} columns"
+        if separator == "," and not blank:
+            what += "; commas inside quotation marks part cells here, so give such a table with tabs"
         raise AnelabError(f"{path}: line {line + int(wrong[0])}: {what}")
-    frame = pl.read_csv(
-        text.replace(b"\r\n", b"\n"),
-        has_header=False,
-        new_columns=list(header),
-        separator=separator,
-        infer_schema=False,
-        empty_string_is_null=False,
-    )
-    yield Part(frame, line)
+    try:
+        frame = pl.read_csv(
+            text.replace(b"\r\n", b"\n"),
+            has_header=False,
+            new_columns=list(header),
+            separator=separator,
+            quote_char=None,
+            infer_schema=False,
+            empty_string_is_null=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise AnelabError(f"{path}: after line {line - 1}: cannot be read as text in UTF-8 ({error})") from None
+    yield Part(frame.with_columns(pl.all().str.replace(QUOTED, "${1}")), line)
 
 
 def header_of(path: Path) -> list[str]:

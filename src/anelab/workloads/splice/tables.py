@@ -14,12 +14,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
-from anelab.sequences.nucleotides import ODD, PAD_CODE, Bytes, encode_bases, why_not_nucleotides
+from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.splice.classifications import WEIGHTS, Classifications, Variant, weight_of
 from anelab.workloads.splice.config import COLUMNS, SpliceData
 from anelab.workloads.splice.features import CENTER, LABELS, OFFSETS, SCORES
 from anelab.workloads.splice.table_files import Part, read_parts
-from anelab.workloads.splice.windows import NEITHER, SUBGROUPS, UNKNOWN, Names, Windows
+from anelab.workloads.splice.windows import (
+    LEAST_BASES,
+    NEITHER,
+    SUBGROUPS,
+    UNKNOWN,
+    Names,
+    NotNucleotidesError,
+    Windows,
+    windows_of_texts,
+)
 
 CENTER_SCORES = tuple(f"{label}_score" for label in LABELS)
 """Of tables that have scores of the position alone."""
@@ -45,9 +54,6 @@ class Schema:
 def schema_of(path: Path, header: Sequence[str], data: SpliceData, labelled: bool = True) -> Schema:
     """`labelled`: rows need a label. Raises AnelabError that names what is missing, what there is, and how to name
     columns."""
-    if len(set(header)) < len(header):
-        twice = sorted({name for name in header if header.count(name) > 1})
-        raise AnelabError(f"{path}: has more than one column {', '.join(twice)}; each needs a name of its own")
     found: dict[str, str] = {}
     for key, names in {**COLUMNS, **{name: (name,) for name in (*SCORES, *CENTER_SCORES)}}.items():
         chosen = [data.columns[key]] if key in data.columns else names
@@ -59,9 +65,8 @@ def schema_of(path: Path, header: Sequence[str], data: SpliceData, labelled: boo
         if present:
             found[key] = present[0]
     missing = [key for key in ("sequence", "label")[: 1 + labelled] if key not in found]
-    some = [name for name in SCORES if name in found]
-    if some and len(some) < len(SCORES):
-        missing += [name for name in SCORES if name not in found]
+    given = next((names for names in (SCORES, CENTER_SCORES) if any(name in found for name in names)), ())
+    missing += [name for name in given if name not in found]
     if missing:
         raise AnelabError(
             f"{path}: has no column for {', '.join(missing)}; it has {_listed(header)}; "
@@ -99,7 +104,7 @@ class TableReader:
         for part in read_parts(path):
             if schema is None:
                 schema = schema_of(path, part.frame.columns, self.data, self.labelled)
-                self.left_out[path.name] = schema.left_out
+                self.left_out.setdefault(path.name, []).extend(schema.left_out)
             if len(part.frame):
                 yield self.windows(path, part, schema)
 
@@ -110,18 +115,18 @@ class TableReader:
         if self.labelled:
             label = self._labels(path, part, cells["label"])
         chromosome = cells.get("chromosome")
-        named = (
-            [str(name).removeprefix("chr") for name in chromosome]
-            if chromosome is not None
-            else _from_name(path, count)
-        )
-        genes = cells["gene"].to_list() if "gene" in cells else [None] * count
-        groups = [f"{path.parent}:{name}" for name in cells["group"]] if "group" in cells else [None] * count
+        named = _from_name(path, count)
+        if chromosome is not None:
+            named = [name.removeprefix("chr") if name else None for name in _names(chromosome)]
+        genes = _names(cells["gene"]) if "gene" in cells else [None] * count
+        groups: list[str | None] = [None] * count
+        if "group" in cells:
+            groups = [f"{path.parent}:{name}" if name else None for name in _names(cells["group"])]
         return Windows(
             self._sequences(path, part, cells["sequence"]),
             self._scores(path, part, cells, schema),
             label,
-            self._weights(path, part, cells),
+            self._weights(path, part, cells) if self.labelled else np.ones(count, np.float32),
             self.genes.of(genes),
             self.chromosomes.of(named),
             self.groups.of(groups),
@@ -173,23 +178,20 @@ class TableReader:
         return found
 
     def _sequences(self, path: Path, part: Part, column: pl.Series) -> Bytes:
-        """Cut to the window, or filled up with no base; the position is letter `length // 2` of each."""
+        """Raises AnelabError for what is too short, or no nucleotide."""
         lengths = column.fill_null("").str.len_bytes().to_numpy().astype(np.int64)
-        _check(path, part, column, pl.Series(lengths < 5), "must be a sequence of 5 bases and more")
-        letters = np.frombuffer("".join(column.to_list()).encode(), np.uint8)
-        width = self.data.window
-        found = np.full((len(column), width), PAD_CODE, np.uint8)
-        starts = np.cumsum(lengths) - lengths
-        place = np.arange(width) - width // 2 + (lengths // 2)[:, None]
-        inside = (place >= 0) & (place < lengths[:, None])
-        found[inside] = letters[(starts[:, None] + place)[inside]]
-        codes = encode_bases(found)
-        if (codes == ODD).any():
-            row, at = (int(value) for value in np.argwhere(codes == ODD)[0])
-            _refuse(
-                path, part, row, f"column sequence: {why_not_nucleotides(int(place[row, at]) + 1, int(found[row, at]))}"
-            )
-        return codes
+        _check(
+            path, part, column, pl.Series(lengths < LEAST_BASES), f"must be a sequence of {LEAST_BASES} bases and more"
+        )
+        try:
+            return windows_of_texts(column.to_list(), self.data.window)
+        except NotNucleotidesError as error:
+            _refuse(path, part, error.row, f"column {column.name}: {error}")
+
+
+def _names(column: pl.Series) -> list[str | None]:
+    """None for a cell that is empty or says that there is none."""
+    return [None if name is None or str(name) in NULLS else str(name) for name in column.to_list()]
 
 
 def _check(path: Path, part: Part, column: pl.Series, wrong: pl.Series, allowed: str) -> None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
 from anelab.learning.arrays import load_array
-from anelab.sequences.nucleotides import CODES, Bytes
+from anelab.sequences.nucleotides import CODES, ODD, PAD_CODE, Bytes, encode_bases, why_not_nucleotides
 from anelab.workloads.splice.features import LABELS, SCORES
 
 DONOR, ACCEPTOR, NEITHER = range(3)
+LEAST_BASES = 5
 UNKNOWN = -1
-SUBGROUPS = ("alternative", "non_coding", "terminal_exon", "non_canonical", "deep_intronic")
+SUBGROUPS = ("alternative", "non_coding", "terminal_exon", "non_canonical")
 """What an annotation says of a position; a source without one does not know. Column by column of `Windows.flags`."""
 
 A, C, G, T = (CODES[letter] for letter in b"ACGT")
@@ -28,7 +29,7 @@ class Windows:
 
     `sequence`: uint8 [n, width], codes of nucleotides. `scores`: float32 [n, 15] in the order of SCORES, NaN where
     there are none. `label`: int8 [n], a place in LABELS, -1 where there is none. `weight`: float32 [n]. `gene`,
-    `chromosome`, `group`: int64 [n], -1 where not known. `flags`: int8 [n, 5], 1, 0, or -1 where not known."""
+    `chromosome`, `group`: int64 [n], -1 where not known. `flags`: int8 [n, 4], 1, 0, or -1 where not known."""
 
     sequence: Bytes
     scores: NDArray[np.float32]
@@ -64,6 +65,8 @@ SHAPES: Mapping[str, tuple[int | None, ...]] = {
 def joined(parts: Sequence[Windows]) -> Windows:
     """Rows of several sources; numbers of genes, chromosomes and groups must mean the same in all. Raises AnelabError
     if their widths differ."""
+    if not parts:
+        raise AnelabError("splice: the sources have no row; give tables with rows, or genes with introns")
     widths = sorted({part.sequence.shape[1] for part in parts})
     if len(widths) > 1:
         raise AnelabError(f"splice: windows of different widths ({', '.join(map(str, widths))}) cannot be one table")
@@ -81,10 +84,36 @@ def load_windows(folder: Path, name: str) -> Windows:
     )
 
 
-def has_motif(sequence: Bytes, kind: int) -> NDArray[np.bool_]:
-    """Bool [n]: of DONOR, whether GT follows the position; of ACCEPTOR, whether AG lies before it."""
+class NotNucleotidesError(AnelabError):
+    """A text has a letter that is no nucleotide; `row` is its place."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(problem)
+        self.row = row
+
+
+def windows_of_texts(texts: Sequence[str], width: int) -> Bytes:
+    """Codes of nucleotides, uint8 [n, width]: of each text what lies around letter `length // 2`, and 0 beyond its
+    ends. Raises NotNucleotidesError."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    lengths = np.array([len(text) for text in encoded], np.int64)
+    letters = np.frombuffer(b"".join(encoded), np.uint8)
+    found = np.full((len(texts), width), PAD_CODE, np.uint8)
+    place = np.arange(width) - width // 2 + (lengths // 2)[:, None]
+    inside = (place >= 0) & (place < lengths[:, None])
+    found[inside] = letters[((np.cumsum(lengths) - lengths)[:, None] + place)[inside]]
+    codes = encode_bases(found)
+    if (odd := np.argwhere((codes == ODD) | (inside & (found == 0)))).size:
+        row, at = (int(value) for value in odd[0])
+        raise NotNucleotidesError(row, why_not_nucleotides(int(place[row, at]) + 1, int(found[row, at])))
+    return codes
+
+
+def has_motif(sequence: Bytes, kind: int, second: int = T) -> NDArray[np.bool_]:
+    """Bool [n]: of DONOR, whether GT follows the position, or G and another `second` base; of ACCEPTOR, whether AG lies
+    before it."""
     center = sequence.shape[1] // 2
-    first, letters = (center + 1, (G, T)) if kind == DONOR else (center - 2, (A, G))
+    first, letters = (center + 1, (G, second)) if kind == DONOR else (center - 2, (A, G))
     return np.asarray((sequence[:, first] == letters[0]) & (sequence[:, first + 1] == letters[1]))
 
 
