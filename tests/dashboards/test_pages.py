@@ -67,6 +67,8 @@ def test_the_overview_answers_the_question(home: Path, monkeypatch: pytest.Monke
         "mnist-coreml champion, accuracy",
         "read_quality-onnx champion, balanced_accuracy",
         "read_quality-coreml champion, balanced_accuracy",
+        "splice-onnx champion, pr_auc_splice",
+        "splice-coreml champion, pr_auc_splice",
     ]
     assert "Whether the Neural Engine beats the CPU is unknown" in texts(app)  # of read_quality
 
