@@ -90,13 +90,14 @@ def windows_of(
     strands = strands_of(transcripts)
     if absent := sorted({contig for contig, _ in strands} - genome.contigs.keys()):
         raise AnelabError(
-            f"the annotation names {', '.join(absent[:5])}, but the FASTA has {', '.join(list(genome.contigs)[:5])}; "
-            "names of contigs must be the same in both"
+            f"the annotation names {', '.join(absent[:5])}, but the FASTA has "
+            f"{', '.join(list(genome.contigs)[:5]) or 'none of its contigs'}; names of contigs must be the same in both"
         )
     coding = {one.gene for one in transcripts if one.coding}
-    rng, parts = np.random.default_rng([seed, 31]), []
-    for (contig, sign), strand in sorted(strands.items()):
-        parts += _of_strand(genome, contig, sign, strand, width, decoys, coding, rng, genes, contigs)
+    reader = _Reader(genome, width, decoys, coding, genes, contigs, np.random.default_rng([seed, 31]))
+    parts = [
+        part for (contig, sign), strand in sorted(strands.items()) for part in reader.windows(contig, sign, strand)
+    ]
     if not parts:
         raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
     found = joined(parts)
@@ -105,93 +106,82 @@ def windows_of(
     return found, counts
 
 
-def _of_strand(
-    genome: Genome,
-    contig: str,
-    sign: int,
-    strand: Strand,
-    width: int,
-    decoys: DecoyConfig,
-    coding: set[str],
-    rng: np.random.Generator,
-    genes: Names,
-    contigs: Names,
-) -> list[Windows]:
-    if not strand.sites:
-        return []
-    size = genome.contigs[contig].size
-    positions = np.array([position for position, _ in strand.sites], np.int64)
-    labels = np.array([kind for _, kind in strand.sites], np.int8)
-    if positions.max() > size:
-        raise AnelabError(
-            f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {size:,} bases"
+@dataclass
+class _Reader:
+    """Windows of one strand of a contig after another. `coding`: genes with a CDS."""
+
+    genome: Genome
+    width: int
+    decoys: DecoyConfig
+    coding: set[str]
+    genes: Names
+    contigs: Names
+    rng: np.random.Generator
+
+    def windows(self, contig: str, sign: int, strand: Strand) -> list[Windows]:
+        """Its sites, and its decoys."""
+        if not strand.sites:
+            return []
+        size = self.genome.contigs[contig].size
+        positions = np.array([position for position, _ in strand.sites], np.int64)
+        labels = np.array([kind for _, kind in strand.sites], np.int8)
+        if positions.max() > size:
+            raise AnelabError(
+                f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {size:,} bases"
+            )
+        flags = np.array([self._flags(strand, *item) for item in strand.sites.items()], np.int8)
+        names = [site.gene for site in strand.sites.values()]
+        sites = self._windows(contig, sign, positions, labels, flags, names)
+        others = self._decoys(contig, sign, strand)
+        flags = np.full((len(others), len(SUBGROUPS)), UNKNOWN, np.int8)
+        labels = np.full(len(others), NEITHER, np.int8)
+        return [sites, self._windows(contig, sign, others, labels, flags, _owners(strand, others))]
+
+    def _flags(self, strand: Strand, place: tuple[int, int], site: Site) -> list[int]:
+        """In the order of SUBGROUPS; whether a site is canonical follows from the sequence."""
+        transcripts, position = strand.transcripts[site.gene], place[0]
+        spanning = sum(one.exons[0][0] < position < one.exons[-1][1] for one in transcripts)
+        non_coding = int(site.gene not in self.coding) if self.coding else UNKNOWN
+        return [site.used < spanning, non_coding, site.terminal == site.used, 0]
+
+    def _windows(
+        self,
+        contig: str,
+        sign: int,
+        positions: Positions,
+        labels: NDArray[np.int8],
+        flags: NDArray[np.int8],
+        owners: Sequence[str],
+    ) -> Windows:
+        sequence, count = self.genome.windows(contig, positions, sign, self.width), len(positions)
+        for kind in (DONOR, ACCEPTOR):
+            rows = labels == kind
+            flags[rows, SUBGROUPS.index("non_canonical")] = ~has_motif(sequence[rows], kind)
+        return Windows(
+            sequence,
+            np.full((count, len(SCORES)), np.nan, np.float32),
+            labels,
+            np.ones(count, np.float32),
+            self.genes.of(owners),
+            self.contigs.of([contig] * count),
+            np.full(count, UNKNOWN, np.int64),
+            flags,
         )
-    flags = np.array([_flags(strand, position, site, coding) for (position, _), site in strand.sites.items()], np.int8)
-    names = [site.gene for site in strand.sites.values()]
-    sites = _windows(genome, contig, sign, positions, labels, flags, names, width, genes, contigs)
-    others = _decoys(genome, contig, sign, strand, decoys, rng)
-    owner = _owners(strand, others)
-    flags = np.full((len(others), len(SUBGROUPS)), UNKNOWN, np.int8)
-    labels = np.full(len(others), NEITHER, np.int8)
-    return [sites, _windows(genome, contig, sign, others, labels, flags, owner, width, genes, contigs)]
 
-
-def _flags(strand: Strand, position: int, site: Site, coding: set[str]) -> list[int]:
-    """In the order of SUBGROUPS; non-canonical follows from the sequence."""
-    spanning = sum(one.exons[0][0] < position < one.exons[-1][1] for one in strand.transcripts[site.gene])
-    return [site.used < spanning, _non_coding(site.gene, coding), site.terminal == site.used, 0]
-
-
-def _non_coding(gene: str, coding: set[str]) -> int:
-    """Not known where the annotation has no CDS at all."""
-    return int(gene not in coding) if coding else UNKNOWN
-
-
-def _windows(
-    genome: Genome,
-    contig: str,
-    sign: int,
-    positions: Positions,
-    labels: NDArray[np.int8],
-    flags: NDArray[np.int8],
-    owners: Sequence[str],
-    width: int,
-    genes: Names,
-    contigs: Names,
-) -> Windows:
-    sequence = genome.windows(contig, positions, sign, width)
-    count = len(positions)
-    for kind in (DONOR, ACCEPTOR):
-        rows = labels == kind
-        flags[rows, SUBGROUPS.index("non_canonical")] = ~has_motif(sequence[rows], kind)
-    return Windows(
-        sequence,
-        np.full((count, len(SCORES)), np.nan, np.float32),
-        labels,
-        np.ones(count, np.float32),
-        genes.of(owners),
-        contigs.of([contig] * count),
-        np.full(count, UNKNOWN, np.int64),
-        flags,
-    )
-
-
-def _decoys(
-    genome: Genome, contig: str, sign: int, strand: Strand, decoys: DecoyConfig, rng: np.random.Generator
-) -> Positions:
-    """Rising positions within genes, none of which is a site of this strand."""
-    inside = np.zeros(genome.contigs[contig].size + 1, bool)
-    for first, last in strand.spans.values():
-        inside[first : last + 1] = True
-    inside[[position for position, _ in strand.sites]] = False
-    candidates = np.flatnonzero(inside[1:]) + 1
-    if not candidates.size:
-        return candidates
-    near, many = genome.windows(contig, candidates, sign, 5), len(strand.sites)
-    alike = [candidates[has_motif(near, kind)] for kind in (DONOR, ACCEPTOR)]
-    chosen = [rng.permutation(some)[: round(decoys.motif * many / 2)] for some in alike]
-    chosen.append(rng.permutation(candidates)[: round(decoys.random * many)])
-    return np.unique(np.concatenate(chosen))
+    def _decoys(self, contig: str, sign: int, strand: Strand) -> Positions:
+        """Rising positions within genes, none of which is a site of this strand."""
+        inside = np.zeros(self.genome.contigs[contig].size + 1, bool)
+        for first, last in strand.spans.values():
+            inside[first : last + 1] = True
+        inside[[position for position, _ in strand.sites]] = False
+        candidates = np.flatnonzero(inside[1:]) + 1
+        if not candidates.size:
+            return candidates
+        near, many = self.genome.windows(contig, candidates, sign, 5), len(strand.sites)
+        alike = [candidates[has_motif(near, kind)] for kind in (DONOR, ACCEPTOR)]
+        chosen = [self.rng.permutation(some)[: round(self.decoys.motif * many / 2)] for some in alike]
+        chosen.append(self.rng.permutation(candidates)[: round(self.decoys.random * many)])
+        return np.unique(np.concatenate(chosen))
 
 
 def _owners(strand: Strand, positions: Positions) -> list[str]:
