@@ -7,9 +7,10 @@ import pytest
 
 from anelab import workloads
 from anelab.errors import AnelabError
-from anelab.learning.base import DataCard
+from anelab.learning.base import DataCard, Split
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.taxonomy import NOTHING, Taxonomy
+from anelab.workloads.edna.rules import rules
 from anelab.workloads.edna.splits import KNOWN, NOVEL, REFERENCE, clusters, split_sequences
 from tests.conftest import tiny
 
@@ -145,3 +146,9 @@ def test_short_and_ambiguous_sequences_are_left_out_and_counted(simulated: list[
     table.write_text("short\td__E\nodd\td__E\n")
     card = prepared([*simulated, more, table], tmp_path / "out")
     assert (card.facts["too short"], card.facts["too ambiguous"]) == (1, 1)
+
+
+def test_rules_without_the_split_they_look_in_say_so(tmp_path: Path) -> None:
+    for rule in rules(tiny().section("edna"), tmp_path).values():
+        with pytest.raises(AnelabError, match="cannot be timed by rows"):
+            rule(Split({}, {"kind": np.zeros(2), "species": np.zeros(2)}, np.arange(2)))

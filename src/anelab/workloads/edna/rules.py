@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anelab.errors import AnelabError
 from anelab.learning.base import Array, Arrays, Rule, Split
 from anelab.sequences.arrays import SequenceArray
 from anelab.sequences.profiles import KmerSets, kmer_profiles
@@ -60,5 +61,7 @@ def fit_naive_bayes(profiles: Array, labels: Array) -> tuple[NDArray[np.float32]
 
 
 def _sequences(split: Split) -> SequenceArray:
+    if split.context is None:
+        raise AnelabError("rules of edna compare with the references of a whole split; they cannot be timed by rows")
     found: SequenceArray = split.context.take(split.targets["row"])
     return found
