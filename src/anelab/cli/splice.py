@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = commands("Check tables of windows around splice sites, and score them.", "splice")
 CHAMPION = "models:/splice-onnx@champion"
 SOURCES_HELP = "Tables of windows (TSV, CSV, Parquet, compressed too), SpliceVarDB's table, or FASTA with GFF3 or GTF."
-TABLE_HELP = "A table with a column of sequences and, if the model's base is no matrices, scores of the base model."
+TABLE_HELP = "A table with a column of sequences, and with the base model's scores if the model was trained with some."
 OUT_HELP = "File for the table: the columns of the input and 7 more. - is standard output; .gz: compressed."
 
 
