@@ -1,6 +1,6 @@
 """Contigs of a FASTA file as codes, and windows around positions of either strand."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,18 @@ class Genome:
         position that the contig does not have."""
         bases = self.contigs[contig]
         positions = np.asarray(positions, np.int64)
-        if positions.size and not (positions.min() >= 1 and positions.max() <= bases.size):
+        if not positions.size:
+            return np.empty((0, width), np.uint8)
+        if not (positions.min() >= 1 and positions.max() <= bases.size):
             raise AnelabError(f"{contig} has {bases.size:,} bases, but position {positions.max():,} is asked for")
         before = (width - 1) // 2
         if strand < 0:
             before = width - 1 - before
-        padded = np.concatenate([np.full(before, PAD_CODE, np.uint8), bases, np.full(width, PAD_CODE, np.uint8)])
-        found = sliding_window_view(padded, width)[positions - 1]
+        first, last = int(positions.min()) - 1 - before, int(positions.max()) - 1 - before + width
+        inside = bases[max(first, 0) : last]
+        ends = [np.full(size, PAD_CODE, np.uint8) for size in (max(-first, 0), max(last - bases.size, 0))]
+        padded = np.concatenate([ends[0], inside, ends[1]]) if ends[0].size or ends[1].size else inside
+        found = sliding_window_view(padded, width)[positions - 1 - before - first]
         return reverse_complement(found) if strand < 0 else found.copy()
 
 
@@ -44,12 +49,14 @@ def reverse_complement(codes: Bytes) -> Bytes:
     return COMPLEMENT[codes[..., ::-1]]
 
 
+def read_contigs(source: Source, wanted: Collection[str] | None = None) -> Iterator[tuple[str, Bytes]]:
+    """Name and codes of one contig after another: of all, or of those of `wanted` that are there. Raises AnelabError as
+    `read_records` does, and if a name comes twice."""
+    for record in read_records(source, unique_names=True):
+        if wanted is None or record.name in wanted:
+            yield record.name, encode_bases(record.sequence[None, :])[0]
+
+
 def read_genome(source: Source, wanted: Collection[str] | None = None) -> Genome:
-    """All contigs, or those of `wanted` that are there. Raises AnelabError as `read_records` does, and if a name comes
-    twice."""
-    found = {
-        record.name: encode_bases(record.sequence[None, :])[0]
-        for record in read_records(source, unique_names=True)
-        if wanted is None or record.name in wanted
-    }
-    return Genome(found)
+    """All of them at once, a byte a base."""
+    return Genome(dict(read_contigs(source, wanted)))

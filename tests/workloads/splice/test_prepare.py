@@ -11,12 +11,15 @@ import pytest
 
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS, DataCard
+from anelab.sequences.annotation import read_transcripts
 from anelab.sequences.homology import homology_groups
-from anelab.workloads.splice.config import Config
+from anelab.sequences.nucleotides import encode_bases
+from anelab.workloads.splice.config import Config, DecoyConfig
 from anelab.workloads.splice.features import SCORES
 from anelab.workloads.splice.matrices import fit_matrices, matrix_scores
 from anelab.workloads.splice.prepare import prepare
-from anelab.workloads.splice.windows import ACCEPTOR, DONOR, NEITHER, Windows, has_motif, load_windows
+from anelab.workloads.splice.sites import windows_of
+from anelab.workloads.splice.windows import ACCEPTOR, DONOR, NEITHER, Names, Windows, has_motif, load_windows
 from tests.conftest import tiny
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -240,7 +243,7 @@ def test_chromosomes_are_held_out_and_their_relatives_belong_to_none(tmp_path: P
     by = "splice.split={by: chromosome, chromosomes: {validation: [chr2], test: ['3']}}"
     card = prepared([path], tmp_path / "out", by)
     assert card.rows == {"train": 59, "validation": 30, "test": 30}
-    assert card.facts["rows in no split"] == 1
+    assert card.facts["rows left out"] == {"related to rows of another split": 1}
     with pytest.raises(AnelabError, match="has 9, but the data have 1, 2, 3"):
         prepared([path], tmp_path / "out", by.replace("'3'", "'9'"))
 
@@ -325,3 +328,120 @@ def test_donors_with_gc_are_of_the_same_build_and_without_cds_nothing_is_called_
     assert card.facts["subgroups not known"] == ["non_coding"]
     flags = np.concatenate([part.flags for part in all_rows(tmp_path / "out")])
     assert (flags[:, 3] == 1).sum() == 6
+
+
+def base_layer(tmp_path: Path, reverse: bool) -> tuple[Path, pl.DataFrame]:
+    """Of every position of two genes a row with the scores of it alone, in any order; positions count along the strand,
+    or against it."""
+    rng, rows = np.random.default_rng(8), []
+    for gene in ("g1", "g2"):
+        letters = "".join(map(chr, LETTERS[rng.integers(0, 4, 140)]))
+        for place in range(20, 80):
+            chances = rng.dirichlet([1, 1, 5]).round(6).tolist()
+            position = 500 - place if reverse else place
+            rows.append(
+                (gene, position, "-", ("donor", "", "acceptor")[place % 3], *chances, letters[place : place + 61])
+            )
+    columns = ["gene_id", "position", "strand", "splice_type", "donor_score", "acceptor_score", "neither_score"]
+    frame = pl.DataFrame(rows, [*columns, "sequence"], orient="row")
+    return write(frame.sample(fraction=1, shuffle=True, seed=1), tmp_path / f"layer{reverse}.tsv"), frame
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scores_beside_a_position_come_from_the_rows_that_lie_there(tmp_path: Path, reverse: bool) -> None:
+    path, frame = base_layer(tmp_path, reverse)
+    card = prepared([path], tmp_path / "out", "splice.data.window=61", "splice.split.by=gene")
+    assert card.facts["without neighbours"] == 0
+    parts = all_rows(tmp_path / "out")
+    scores = np.concatenate([part.scores for part in parts])
+    position = np.concatenate([part.position for part in parts])
+    by_donor = {round(value, 6): row for row, value in enumerate(frame["donor_score"].to_list())}
+    for place, row in enumerate(scores):
+        at = by_donor[round(float(row[2]), 6)]
+        assert frame["position"][at] == position[place]
+        for offset in (-2, -1, 1, 2):
+            there = at + offset
+            same = 0 <= there < len(frame) and frame["gene_id"][there] == frame["gene_id"][at]
+            wanted = [frame[f"{name}_score"][there] for name in ("donor", "acceptor", "neither")] if same else [0, 0, 1]
+            np.testing.assert_allclose(row.reshape(3, 5)[:, 2 + offset], wanted, atol=1e-6)
+
+
+def test_scores_of_a_table_by_position_join_an_annotation(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    prepared([fasta, annotation], tmp_path / "bare")
+    rows = all_rows(tmp_path / "bare")
+    rng = np.random.default_rng(9)
+    places = sorted({(int(p), int(s)) for part in rows for p, s in zip(part.position, part.strand, strict=True)})
+    chances = rng.dirichlet([1, 1, 5], (len(places), 5)).round(6)
+    columns = {name: chances[:, place % 5, place // 5] for place, name in enumerate(SCORES)}
+    frame = pl.DataFrame(
+        {
+            "chrom": ["chrc1"] * len(places),
+            "position": [position for position, _ in places],
+            "strand": ["+" if strand > 0 else "-" for _, strand in places],
+            **columns,
+        }
+    )
+    card = prepared([fasta, annotation, write(frame, tmp_path / "base.tsv")], tmp_path / "out")
+    assert card.facts["base scores from"] == "table"
+    for part in all_rows(tmp_path / "out"):
+        at = [places.index((int(p), int(s))) for p, s in zip(part.position, part.strand, strict=True)]
+        np.testing.assert_allclose(part.scores.reshape(-1, 3, 5), chances[at].transpose(0, 2, 1), atol=1e-6)
+    few = prepared([fasta, annotation, write(frame[:-9], tmp_path / "few.tsv")], tmp_path / "out")
+    assert few.facts["rows left out"]["no scores of the base model"] >= 9
+    assert any("no table has scores" in text for text in few.warnings)
+    elsewhere = frame.with_columns(chrom=pl.lit("c9"))
+    with pytest.raises(AnelabError, match="has scores of none of the"):
+        prepared([fasta, annotation, write(elsewhere, tmp_path / "other.tsv")], tmp_path / "out")
+    with pytest.raises(AnelabError, match="has scores by position, but no sequence"):
+        prepared([tmp_path / "base.tsv", write(table(), tmp_path / "t.tsv")], tmp_path / "out")
+
+
+def test_scores_of_single_positions_give_those_beside_it_on_either_strand(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    rng = np.random.default_rng(10)
+    chances = rng.dirichlet([1, 1, 5], (2, 9001)).round(6)
+    rows = [
+        ("c1", position, "+-"[side], *chances[side, position].tolist())
+        for side in (0, 1)
+        for position in range(1, 9001)
+    ]
+    names = ["chrom", "position", "strand", "donor_score", "acceptor_score", "neither_score"]
+    base = write(pl.DataFrame(rows, names, orient="row"), tmp_path / "base.tsv.gz")
+    prepared([fasta, annotation, base], tmp_path / "out")
+    for part in all_rows(tmp_path / "out"):
+        for offset in range(-2, 3):
+            wanted = chances[(part.strand < 0).astype(int), part.position + offset * part.strand]
+            np.testing.assert_allclose(part.scores.reshape(-1, 3, 5)[:, :, 2 + offset], wanted, atol=1e-6)
+
+
+def test_a_sample_is_as_large_as_asked_for_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    frame = pl.concat([table(150, seed=seed).with_columns(id=pl.lit(seed)) for seed in range(3)])
+    path = write(frame, tmp_path / "t.tsv")
+    card = prepared([path], tmp_path / "out", "splice.data.max_samples=200")
+    assert sum(card.rows.values()) == 200
+    assert card.facts["rows left out"]["more than data.max_samples"] == 250
+    whole = prepared([path], tmp_path / "whole", "splice.data.max_samples=450")
+    assert sum(whole.rows.values()) == 450
+
+
+def test_sites_deep_in_an_intron_of_another_transcript_are_a_subgroup(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    sequence = LETTERS[rng.integers(0, 4, 4000)].copy()
+    exons = {"a": [(101, 200), (2001, 2100)], "b": [(101, 200), (1001, 1080), (2001, 2100)]}
+    for _, left in [exon for one in exons.values() for exon in one[:-1]]:
+        sequence[left : left + 2] = np.frombuffer(b"GT", np.uint8)
+    for right, _ in [exon for one in exons.values() for exon in one[1:]]:
+        sequence[right - 3 : right - 1] = np.frombuffer(b"AG", np.uint8)
+    lines = []
+    for name, own in exons.items():
+        lines.append(f"c\tx\tmRNA\t101\t2100\t.\t+\t.\tID={name};Parent=g")
+        lines += [f"c\tx\texon\t{first}\t{last}\t.\t+\t.\tParent={name}" for first, last in own]
+    (tmp_path / "g.gff3").write_text("\n".join(lines) + "\n")
+    contigs = iter([("c", encode_bases(sequence[None, :])[0])])
+    transcripts = read_transcripts(tmp_path / "g.gff3")
+    found = next(windows_of(contigs, transcripts, 61, DecoyConfig(), 0, Names(), Names()))
+    deep = {int(position) for position, flag in zip(found.position, found.flags[:, 4], strict=True) if flag == 1}
+    assert deep == {1001, 1080}
+    alternative = {int(position) for position, flag in zip(found.position, found.flags[:, 0], strict=True) if flag == 1}
+    assert alternative == {1001, 1080}

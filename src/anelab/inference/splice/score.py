@@ -24,7 +24,7 @@ from anelab.workloads.splice.matrices import matrix_scores
 from anelab.workloads.splice.prepare import BASE
 from anelab.workloads.splice.rules import base as base_chances
 from anelab.workloads.splice.table_files import Part, read_parts
-from anelab.workloads.splice.tables import Schema, TableReader, schema_of
+from anelab.workloads.splice.tables import UNLABELLED, Schema, TableReader, schema_of
 from anelab.workloads.splice.windows import NotNucleotidesError, windows_of_texts
 from anelab.workloads.splice.workload import WORKLOAD
 
@@ -128,7 +128,7 @@ def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) 
     with ExitStack() as names, opened(out, names) as handle:
         for part in read_parts(path):
             if schema is None:
-                schema = schema_of(path, part.frame.columns, data, labelled=False)
+                schema = schema_of(path, part.frame.columns, data, UNLABELLED)
                 if taken := sorted(set(COLUMNS) & set(part.frame.columns)):
                     raise AnelabError(f"{path}: has columns {', '.join(taken)} already; rename them")
                 handle.write(("\t".join([*part.frame.columns, *COLUMNS]) + "\n").encode())

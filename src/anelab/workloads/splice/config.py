@@ -15,6 +15,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "gene": ("gene_id",),
     "chromosome": ("chrom", "chromosome"),
     "position": ("position",),
+    "strand": ("strand",),
     "group": ("group",),
     "ref": ("ref",),
     "alt": ("alt",),
@@ -50,12 +51,40 @@ class DecoyConfig(Section):
     random: float = Field(1.0, ge=0)
 
 
+Label = Literal["donor", "acceptor", "neither"]
+CHANNELS: Mapping[str, tuple[Label, ...]] = {
+    "openspliceai": ("neither", "acceptor", "donor"),
+    "spliceai": ("neither", "acceptor", "donor"),
+}
+"""Of base models that are known, in which order they give the classes."""
+
+
 class BaseConfig(Section):
-    """Where the scores of the base model come from: `auto` takes a table's columns, and else matrices (`pwm`), which
-    are fitted on the training split. `model` is its name, for records."""
+    """Where the scores of the base model come from: `auto` takes those of tables, and else matrices (`pwm`), which are
+    fitted on the training split. `model` is its name; `channels` the order in which its file gives the classes, and
+    `context` how many bases it sees around a position, both sides together."""
 
     source: Literal["auto", "table", "pwm", "none"] = "auto"
     model: str = "openspliceai"
+    channels: list[Label] | None = None
+    context: int = Field(10_000, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _each_class_once(self) -> "BaseConfig":
+        if self.channels is None and self.model not in CHANNELS:
+            raise ValueError(
+                f"model is {self.model}, whose order of classes is not known: say it by "
+                "channels: [neither, acceptor, donor] (of " + ", ".join(CHANNELS) + " it is known)"
+            )
+        if self.channels is not None and sorted(self.channels) != sorted(LABELS):
+            raise ValueError(f"channels must be {', '.join(LABELS)}, in the order in which the model gives them")
+        if self.context % 2:
+            raise ValueError("context must be even: as many bases before the position as after it")
+        return self
+
+    @property
+    def order(self) -> tuple[Label, ...]:
+        return tuple(self.channels) if self.channels is not None else CHANNELS[self.model]
 
 
 class VariantsConfig(Section):

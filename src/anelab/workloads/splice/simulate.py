@@ -21,7 +21,7 @@ from anelab.workloads.splice.config import DecoyConfig, SimulationConfig
 from anelab.workloads.splice.features import LABELS, OFFSETS, SCORES
 from anelab.workloads.splice.matrices import SPANS, Matrices, matrix_scores
 from anelab.workloads.splice.sites import windows_of
-from anelab.workloads.splice.windows import ACCEPTOR, DONOR, Names, Windows
+from anelab.workloads.splice.windows import ACCEPTOR, DONOR, Names, Windows, joined
 
 BASES = np.frombuffer(b"ACGT", np.uint8)
 DONOR_CONSENSUS = ("AC", "A", "G", "G", "T", "AG", "A", "G", "T")
@@ -106,7 +106,7 @@ def simulated_windows(
     """Sites and decoys with scores of the base model, and the names of genes and contigs."""
     genome, transcripts = simulate_genome(config, seed)
     genes, contigs = Names(), Names()
-    windows, _ = windows_of(genome, transcripts, width, decoys, seed, genes, contigs)
+    windows = joined(list(windows_of(genome.contigs.items(), transcripts, width, decoys, seed, genes, contigs)))
     return windows.with_scores(base_scores(windows.sequence, windows.label, config.signal, seed)), genes, contigs
 
 

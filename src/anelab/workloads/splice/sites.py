@@ -6,15 +6,17 @@ after them or AG before them, as sites have, and any others.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError
 from anelab.sequences.annotation import Transcript
-from anelab.sequences.genome import Genome
+from anelab.sequences.genome import COMPLEMENT, Genome
+from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.splice.config import DecoyConfig
 from anelab.workloads.splice.features import SCORES
 from anelab.workloads.splice.windows import (
@@ -23,15 +25,19 @@ from anelab.workloads.splice.windows import (
     NEITHER,
     SUBGROUPS,
     UNKNOWN,
+    A,
     C,
+    G,
     Names,
+    T,
     Windows,
     has_motif,
-    joined,
 )
 
 LEAST_INTRON = 20
 """Bases; shorter gaps between exons are of frame shifts and the like, and no introns."""
+DEEP = 100
+"""Bases from both ends of an intron of another transcript: sites farther inside are deep intronic."""
 LEAST_CANONICAL, FEWEST_SITES = 0.9, 20
 """Share of sites that have GT or GC after a donor and AG before an acceptor; with fewer, FASTA and annotation are of
 different builds."""
@@ -77,111 +83,141 @@ def strands_of(transcripts: Iterable[Transcript]) -> dict[tuple[str, int], Stran
 
 
 def windows_of(
-    genome: Genome,
+    contigs: Iterable[tuple[str, Bytes]],
     transcripts: Sequence[Transcript],
     width: int,
     decoys: DecoyConfig,
     seed: int,
     genes: Names,
-    contigs: Names,
-) -> tuple[Windows, dict[str, int]]:
-    """All sites and some decoys, and counts for the data card. Raises AnelabError if contigs are missing, if there is
-    no intron, or if what stands beside the sites shows that the files do not belong together."""
+    chromosomes: Names,
+) -> Iterator[Windows]:
+    """All sites and some decoys, one strand of a contig (name and codes) after another. Raises AnelabError, at the end,
+    if contigs are missing, if there is no intron, or if what stands beside the sites shows that the files do not belong
+    together."""
     strands = strands_of(transcripts)
-    if absent := sorted({contig for contig, _ in strands} - genome.contigs.keys()):
+    coding = {one.gene for one in transcripts if one.coding}
+    reader = _Reader(width, decoys, coding, seed, genes, chromosomes)
+    motifs, there = _Motifs(), []
+    for name, codes in contigs:
+        there.append(name)
+        for sign in (-1, 1):
+            strand = strands.get((name, sign))
+            if strand is not None and strand.sites:
+                windows = reader.windows(name, codes, sign, strand)
+                motifs.add(windows)
+                yield windows
+    if absent := sorted({contig for contig, _ in strands} - set(there)):
         raise AnelabError(
             f"the annotation names {', '.join(absent[:5])}, but the FASTA has "
-            f"{', '.join(list(genome.contigs)[:5]) or 'none of its contigs'}; names of contigs must be the same in both"
+            f"{', '.join(there[:5]) or 'none of its contigs'}; names of contigs must be the same in both"
         )
-    coding = {one.gene for one in transcripts if one.coding}
-    reader = _Reader(genome, width, decoys, coding, genes, contigs, np.random.default_rng([seed, 31]))
-    parts = [
-        part for (contig, sign), strand in sorted(strands.items()) for part in reader.windows(contig, sign, strand)
-    ]
-    if not parts:
+    if not any(strand.sites for strand in strands.values()):
         raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
-    found = joined(parts)
-    _check_motifs(found)
-    counts = {"transcripts": len(transcripts), "genes": len({one.gene for one in transcripts})}
-    return found, counts
+    motifs.check()
 
 
 @dataclass
 class _Reader:
     """Windows of one strand of a contig after another. `coding`: genes with a CDS."""
 
-    genome: Genome
     width: int
     decoys: DecoyConfig
     coding: set[str]
+    seed: int
     genes: Names
-    contigs: Names
-    rng: np.random.Generator
+    chromosomes: Names
 
-    def windows(self, contig: str, sign: int, strand: Strand) -> list[Windows]:
+    def windows(self, contig: str, codes: Bytes, sign: int, strand: Strand) -> Windows:
         """Its sites, and its decoys."""
-        if not strand.sites:
-            return []
-        size = self.genome.contigs[contig].size
         positions = np.array([position for position, _ in strand.sites], np.int64)
         labels = np.array([kind for _, kind in strand.sites], np.int8)
-        if positions.max() > size:
+        if positions.max() > codes.size:
             raise AnelabError(
-                f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {size:,} bases"
+                f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {codes.size:,} bases"
             )
-        flags = np.array([self._flags(strand, *item) for item in strand.sites.items()], np.int8)
-        names = [site.gene for site in strand.sites.values()]
-        sites = self._windows(contig, sign, positions, labels, flags, names)
-        others = self._decoys(contig, sign, strand)
-        flags = np.full((len(others), len(SUBGROUPS)), UNKNOWN, np.int8)
-        labels = np.full(len(others), NEITHER, np.int8)
-        return [sites, self._windows(contig, sign, others, labels, flags, _owners(strand, others))]
-
-    def _flags(self, strand: Strand, place: tuple[int, int], site: Site) -> list[int]:
-        """In the order of SUBGROUPS; whether a site is canonical follows from the sequence."""
-        transcripts, position = strand.transcripts[site.gene], place[0]
-        spanning = sum(one.exons[0][0] < position < one.exons[-1][1] for one in transcripts)
-        non_coding = int(site.gene not in self.coding) if self.coding else UNKNOWN
-        return [site.used < spanning, non_coding, site.terminal == site.used, 0]
-
-    def _windows(
-        self,
-        contig: str,
-        sign: int,
-        positions: Positions,
-        labels: NDArray[np.int8],
-        flags: NDArray[np.int8],
-        owners: Sequence[str],
-    ) -> Windows:
-        sequence, count = self.genome.windows(contig, positions, sign, self.width), len(positions)
+        rng = np.random.default_rng([self.seed, 31, crc32(contig.encode()), sign > 0])
+        others = _decoys(codes, sign, strand, self.decoys, rng)
+        owners = [site.gene for site in strand.sites.values()] + _owners(strand, others)
+        sequence = Genome({contig: codes}).windows(contig, np.concatenate([positions, others]), sign, self.width)
+        flags = np.full((len(sequence), len(SUBGROUPS)), UNKNOWN, np.int8)
+        flags[: len(positions)] = self._flags(strand, positions)
+        label = np.concatenate([labels, np.full(len(others), NEITHER, np.int8)])
         for kind in (DONOR, ACCEPTOR):
-            rows = labels == kind
+            rows = label == kind
             flags[rows, SUBGROUPS.index("non_canonical")] = ~has_motif(sequence[rows], kind)
+        count = len(sequence)
         return Windows(
             sequence,
             np.full((count, len(SCORES)), np.nan, np.float32),
-            labels,
+            label,
             np.ones(count, np.float32),
             self.genes.of(owners),
-            self.contigs.of([contig] * count),
+            self.chromosomes.of([contig] * count),
             np.full(count, UNKNOWN, np.int64),
+            np.concatenate([positions, others]),
+            np.full(count, sign, np.int8),
             flags,
         )
 
-    def _decoys(self, contig: str, sign: int, strand: Strand) -> Positions:
-        """Rising positions within genes, none of which is a site of this strand."""
-        inside = np.zeros(self.genome.contigs[contig].size + 1, bool)
-        for first, last in strand.spans.values():
-            inside[first : last + 1] = True
-        inside[[position for position, _ in strand.sites]] = False
-        candidates = np.flatnonzero(inside[1:]) + 1
-        if not candidates.size:
-            return candidates
-        near, many = self.genome.windows(contig, candidates, sign, 5), len(strand.sites)
-        alike = [candidates[has_motif(near, kind)] for kind in (DONOR, ACCEPTOR)]
-        chosen = [self.rng.permutation(some)[: round(self.decoys.motif * many / 2)] for some in alike]
-        chosen.append(self.rng.permutation(candidates)[: round(self.decoys.random * many)])
-        return np.unique(np.concatenate(chosen))
+    def _flags(self, strand: Strand, positions: Positions) -> NDArray[np.int8]:
+        """Int8 [sites, 5] in the order of SUBGROUPS; whether a site is canonical follows from the sequence."""
+        found = np.full((len(positions), len(SUBGROUPS)), UNKNOWN, np.int8)
+        rows: dict[str, list[int]] = defaultdict(list)
+        sites = list(strand.sites.values())
+        for row, site in enumerate(sites):
+            rows[site.gene].append(row)
+        for gene, chosen in rows.items():
+            transcripts, place = strand.transcripts[gene], positions[chosen][:, None]
+            spans = np.array([(one.exons[0][0], one.exons[-1][1]) for one in transcripts])
+            introns = np.array([intron for one in transcripts for intron in one.introns])
+            spanning = ((spans[:, 0] < place) & (place < spans[:, 1])).sum(axis=1)
+            deep = ((introns[:, 0] + DEEP <= place) & (place <= introns[:, 1] - DEEP)).any(axis=1)
+            used = np.array([(sites[row].used, sites[row].terminal) for row in chosen])
+            non_coding = int(gene not in self.coding) if self.coding else UNKNOWN
+            columns = (used[:, 0] < spanning, non_coding, used[:, 0] == used[:, 1], 0, deep)
+            for column, values in enumerate(columns):
+                found[chosen, column] = values
+        return found
+
+
+def _decoys(codes: Bytes, sign: int, strand: Strand, wanted: DecoyConfig, rng: np.random.Generator) -> Positions:
+    """Rising positions within genes, none of which is a site of this strand."""
+    inside = within(codes.size, strand.spans.values())
+    inside[np.array([position for position, _ in strand.sites]) - 1] = False
+    many, chosen = len(strand.sites), []
+    for kind in (DONOR, ACCEPTOR):
+        alike = np.flatnonzero(inside & beside_motif(codes, sign, kind))
+        chosen.append(_some(alike, round(wanted.motif * many / 2), rng))
+    chosen.append(_some(np.flatnonzero(inside), round(wanted.random * many), rng))
+    return np.unique(np.concatenate(chosen)) + 1
+
+
+def _some(positions: Positions, most: int, rng: np.random.Generator) -> Positions:
+    return positions[rng.choice(len(positions), min(most, len(positions)), replace=False, shuffle=False)]
+
+
+def within(size: int, spans: Iterable[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Bool [size], by place from 0: whether it is in one of the spans, which count from 1 with both ends."""
+    found = np.zeros(size, bool)
+    for first, last in spans:
+        found[first - 1 : last] = True
+    return found
+
+
+def beside_motif(codes: Bytes, sign: int, kind: int, second: int = T) -> NDArray[np.bool_]:
+    """Bool [n], by place from 0 on the forward strand: what `has_motif` says of the window around it."""
+    letters = (G, second) if kind == DONOR else (A, G)
+    offsets = (1, 2) if kind == DONOR else (-2, -1)
+    found = np.ones(codes.size, bool)
+    for offset, letter in zip(offsets, letters, strict=True):
+        move, base = offset * sign, letter if sign > 0 else COMPLEMENT[letter]
+        at = np.zeros(codes.size, bool)
+        if move > 0:
+            at[:-move] = codes[move:] == base
+        else:
+            at[-move:] = codes[:move] == base
+        found &= at
+    return found
 
 
 def _owners(strand: Strand, positions: Positions) -> list[str]:
@@ -193,21 +229,33 @@ def _owners(strand: Strand, positions: Positions) -> list[str]:
     return list(found)
 
 
-def _check_motifs(found: Windows) -> None:
-    for kind, name, wanted in (
-        (DONOR, "donors have GT or GC after them", "GT"),
-        (ACCEPTOR, "acceptors have AG before them", "AG"),
-    ):
-        rows = found.take(np.flatnonzero(found.label == kind))
-        alike = has_motif(rows.sequence, kind)
-        if kind == DONOR:
-            alike |= has_motif(rows.sequence, kind, second=C)
-        share = float(alike.mean()) if len(rows) >= FEWEST_SITES else 1.0
-        if share < LEAST_CANONICAL:
-            raise AnelabError(
-                f"only {share:.1%} of the annotated {name}, where nearly all have {wanted}; FASTA and annotation are "
-                "of different builds, or strands are wrong"
-            )
+@dataclass
+class _Motifs:
+    """How many sites there are, and how many have beside them what sites have."""
+
+    sites: dict[int, int] = field(default_factory=lambda: {DONOR: 0, ACCEPTOR: 0})
+    alike: dict[int, int] = field(default_factory=lambda: {DONOR: 0, ACCEPTOR: 0})
+
+    def add(self, windows: Windows) -> None:
+        for kind in (DONOR, ACCEPTOR):
+            sequence = windows.sequence[windows.label == kind]
+            alike = has_motif(sequence, kind)
+            if kind == DONOR:
+                alike |= has_motif(sequence, kind, second=C)
+            self.sites[kind] += len(sequence)
+            self.alike[kind] += int(alike.sum())
+
+    def check(self) -> None:
+        for kind, text, wanted in (
+            (DONOR, "donors have GT or GC after them", "GT"),
+            (ACCEPTOR, "acceptors have AG before them", "AG"),
+        ):
+            share = self.alike[kind] / max(self.sites[kind], 1)
+            if self.sites[kind] >= FEWEST_SITES and share < LEAST_CANONICAL:
+                raise AnelabError(
+                    f"only {share:.1%} of the annotated {text}, where nearly all have {wanted}; FASTA and annotation "
+                    "are of different builds, or strands are wrong"
+                )
 
 
 def counts_by_subgroup(flags: NDArray[np.int8], rows: NDArray[np.bool_]) -> Mapping[str, int]:

@@ -17,7 +17,8 @@ from anelab.errors import AnelabError
 from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.splice.classifications import WEIGHTS, Classifications, Variant, weight_of
 from anelab.workloads.splice.config import COLUMNS, SpliceData
-from anelab.workloads.splice.features import CENTER, LABELS, OFFSETS, SCORES
+from anelab.workloads.splice.features import CENTER, LABELS, SCORES
+from anelab.workloads.splice.neighbours import NO_SITE, with_neighbours
 from anelab.workloads.splice.table_files import Part, read_parts
 from anelab.workloads.splice.windows import (
     LEAST_BASES,
@@ -27,9 +28,12 @@ from anelab.workloads.splice.windows import (
     Names,
     NotNucleotidesError,
     Windows,
+    joined,
     windows_of_texts,
 )
 
+LABELLED, UNLABELLED = ("sequence", "label"), ("sequence",)
+"""Columns that a table must have."""
 CENTER_SCORES = tuple(f"{label}_score" for label in LABELS)
 """Of tables that have scores of the position alone."""
 
@@ -51,20 +55,14 @@ class Schema:
         return names if names[0] in self.columns else ()
 
 
-def schema_of(path: Path, header: Sequence[str], data: SpliceData, labelled: bool = True) -> Schema:
-    """`labelled`: rows need a label. Raises AnelabError that names what is missing, what there is, and how to name
-    columns."""
-    found: dict[str, str] = {}
-    for key, names in {**COLUMNS, **{name: (name,) for name in (*SCORES, *CENTER_SCORES)}}.items():
-        chosen = [data.columns[key]] if key in data.columns else names
-        present = [name for name in chosen if name in header]
-        if key in data.columns and not present:
-            raise AnelabError(
-                f"{path}: splice.data.columns.{key} is {data.columns[key]}, but columns are {_listed(header)}"
-            )
-        if present:
-            found[key] = present[0]
-    missing = [key for key in ("sequence", "label")[: 1 + labelled] if key not in found]
+def schema_of(path: Path, header: Sequence[str], data: SpliceData, needed: Sequence[str] = LABELLED) -> Schema:
+    """Raises AnelabError that names which of the `needed` columns are missing, what there is, and how to name them."""
+    found = columns_of(header, data)
+    if absent := [key for key in data.columns if key not in found]:
+        raise AnelabError(
+            f"{path}: splice.data.columns.{absent[0]} is {data.columns[absent[0]]}, but columns are {_listed(header)}"
+        )
+    missing = [key for key in needed if key not in found]
     given = next((names for names in (SCORES, CENTER_SCORES) if any(name in found for name in names)), ())
     missing += [name for name in given if name not in found]
     if missing:
@@ -73,6 +71,21 @@ def schema_of(path: Path, header: Sequence[str], data: SpliceData, labelled: boo
             f"say which it is by splice.data.columns, like {{{missing[0]}: NAME}}"
         )
     return Schema(found, [name for name in header if name not in found.values()])
+
+
+def columns_of(header: Sequence[str], data: SpliceData) -> dict[str, str]:
+    """Which column is which of ours, of those that are there."""
+    found: dict[str, str] = {}
+    for key, names in {**COLUMNS, **{name: (name,) for name in (*SCORES, *CENTER_SCORES)}}.items():
+        chosen = [data.columns[key]] if key in data.columns else names
+        if present := [name for name in chosen if name in header]:
+            found[key] = present[0]
+    return found
+
+
+def joins_neighbours(schema: Schema) -> bool:
+    """Whether rows can be found that lie beside others: then their scores are those of the neighbours."""
+    return schema.score_columns == CENTER_SCORES and "position" in schema.columns
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -101,12 +114,19 @@ class TableReader:
     def read(self, path: Path) -> Iterator[Windows]:
         """In parts. Raises AnelabError for the first row that is wrong."""
         schema: Schema | None = None
+        parts: list[Windows] = []
         for part in read_parts(path):
             if schema is None:
-                schema = schema_of(path, part.frame.columns, self.data, self.labelled)
+                schema = schema_of(path, part.frame.columns, self.data, LABELLED if self.labelled else UNLABELLED)
                 self.left_out.setdefault(path.name, []).extend(schema.left_out)
             if len(part.frame):
-                yield self.windows(path, part, schema)
+                parts.append(self.windows(path, part, schema))
+                if not joins_neighbours(schema):
+                    yield parts.pop()
+        if parts:  # of a table with scores of each position alone all rows are needed at once
+            windows, count = with_neighbours(joined(parts))
+            self.facts["without neighbours"] -= count
+            yield windows
 
     def windows(self, path: Path, part: Part, schema: Schema) -> Windows:
         cells = {key: part.frame[name] for key, name in schema.columns.items()}
@@ -124,12 +144,14 @@ class TableReader:
             groups = [f"{path.parent}:{name}" if name else None for name in _names(cells["group"])]
         return Windows(
             self._sequences(path, part, cells["sequence"]),
-            self._scores(path, part, cells, schema),
+            self.scores(path, part, cells, schema),
             label,
             self._weights(path, part, cells) if self.labelled else np.ones(count, np.float32),
             self.genes.of(genes),
             self.chromosomes.of(named),
             self.groups.of(groups),
+            positions_of(path, part, cells["position"]) if "position" in cells else np.zeros(count, np.int64),
+            strands_of(path, part, cells["strand"]) if "strand" in cells else np.zeros(count, np.int8),
             np.full((count, len(SUBGROUPS)), UNKNOWN, np.int8),
         )
 
@@ -160,20 +182,12 @@ class TableReader:
             found *= np.array(self.classified.weights(_variants(path, part, cells)), np.float32)
         return found
 
-    def _scores(self, path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
-        """Probabilities; of a table with those of the position alone, the neighbours are what a base model gives where
-        there is no site."""
-        found = np.full((len(part.frame), len(SCORES)), np.nan, np.float32)
-        for name in schema.score_columns:
-            column = cells[name]
-            values = column.cast(pl.Float64, strict=False)
-            wrong = values.is_null() | ~(values >= 0) | ~(values <= 1 + 1e-6)
-            _check(path, part, column, wrong, "must be a probability from 0 to 1")
-            place = SCORES.index(name) if name in SCORES else CENTER[CENTER_SCORES.index(name)]
-            found[:, place] = values.to_numpy()
+    def scores(self, path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
+        """As `scores_of` has them; of a table with those of the position alone, the neighbours are what a base model
+        gives where there is no site."""
+        found = scores_of(path, part, cells, schema)
         if schema.score_columns == CENTER_SCORES:
-            neighbours = [place for place in range(len(SCORES)) if place not in CENTER]
-            found[:, neighbours] = [float(place >= 2 * len(OFFSETS)) for place in neighbours]
+            found = np.where(np.isnan(found), NO_SITE, found)
             self.facts["without neighbours"] = self.facts.get("without neighbours", 0) + len(found)
         return found
 
@@ -187,6 +201,36 @@ class TableReader:
             return windows_of_texts(column.to_list(), self.data.window)
         except NotNucleotidesError as error:
             _refuse(path, part, error.row, f"column {column.name}: {error}")
+
+
+def scores_of(path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
+    """Float32 [n, 15]: probabilities, NaN where the table has no column."""
+    found = np.full((len(part.frame), len(SCORES)), np.nan, np.float32)
+    for name in schema.score_columns:
+        column = cells[name]
+        values = column.cast(pl.Float64, strict=False)
+        wrong = values.is_null() | ~(values >= 0) | ~(values <= 1 + 1e-6)
+        _check(path, part, column, wrong, "must be a probability from 0 to 1")
+        place = SCORES.index(name) if name in SCORES else CENTER[CENTER_SCORES.index(name)]
+        found[:, place] = values.to_numpy()
+    return found
+
+
+def positions_of(path: Path, part: Part, column: pl.Series) -> NDArray[np.int64]:
+    """Int64 [n], 0 where there is none."""
+    text = column.fill_null("").str.strip_chars()
+    values = text.cast(pl.Float64, strict=False)
+    wrong = ~text.is_in(NULLS) & (values.is_null() | (values != values.floor()) | ~(values.abs() < 2**40))
+    _check(path, part, column, wrong.fill_null(True), "must be a whole number")
+    return values.fill_null(0).fill_nan(0).to_numpy().astype(np.int64)
+
+
+def strands_of(path: Path, part: Part, column: pl.Series) -> NDArray[np.int8]:
+    """Int8 [n]: 1, -1, or 0 where there is none."""
+    codes = {"+": 1, "-": -1, "1": 1, "-1": -1} | dict.fromkeys(NULLS, 0)
+    mapped = column.fill_null("").str.strip_chars().replace_strict(codes, default=None, return_dtype=pl.Int8)
+    _check(path, part, column, mapped.is_null(), "must be + or -")
+    return mapped.to_numpy().astype(np.int8)
 
 
 def _names(column: pl.Series) -> list[str | None]:
@@ -220,8 +264,7 @@ def _variants(path: Path, part: Part, cells: Mapping[str, pl.Series]) -> Iterato
             f"{path}: rows are joined with classes of variants by chromosome, position, ref and alt, but it has no "
             f"column for {', '.join(missing)}; name them by splice.data.columns, or leave the classes out"
         )
-    position = cells["position"].cast(pl.Int64, strict=False)
-    _check(path, part, cells["position"], position.is_null(), "must be a whole number")
+    position = positions_of(path, part, cells["position"])
     chromosomes, refs, alts = ([str(value) for value in cells[name]] for name in ("chromosome", "ref", "alt"))
-    for chromosome, place, ref, alt in zip(chromosomes, position.to_list(), refs, alts, strict=True):
+    for chromosome, place, ref, alt in zip(chromosomes, position.tolist(), refs, alts, strict=True):
         yield chromosome.removeprefix("chr"), place, ref.upper(), alt.upper()

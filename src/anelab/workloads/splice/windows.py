@@ -16,7 +16,7 @@ from anelab.workloads.splice.features import LABELS, SCORES
 DONOR, ACCEPTOR, NEITHER = range(3)
 LEAST_BASES = 5
 UNKNOWN = -1
-SUBGROUPS = ("alternative", "non_coding", "terminal_exon", "non_canonical")
+SUBGROUPS = ("alternative", "non_coding", "terminal_exon", "non_canonical", "deep_intronic")
 """What an annotation says of a position; a source without one does not know. Column by column of `Windows.flags`."""
 
 A, C, G, T = (CODES[letter] for letter in b"ACGT")
@@ -29,7 +29,8 @@ class Windows:
 
     `sequence`: uint8 [n, width], codes of nucleotides. `scores`: float32 [n, 15] in the order of SCORES, NaN where
     there are none. `label`: int8 [n], a place in LABELS, -1 where there is none. `weight`: float32 [n]. `gene`,
-    `chromosome`, `group`: int64 [n], -1 where not known. `flags`: int8 [n, 4], 1, 0, or -1 where not known."""
+    `chromosome`, `group`: int64 [n], -1 where not known. `position`: int64 [n], as the source counts, 0 where not
+    known; `strand`: int8 [n], 1, -1, or 0 where not known. `flags`: int8 [n, 5], 1, 0, or -1 where not known."""
 
     sequence: Bytes
     scores: NDArray[np.float32]
@@ -38,6 +39,8 @@ class Windows:
     gene: NDArray[np.int64]
     chromosome: NDArray[np.int64]
     group: NDArray[np.int64]
+    position: NDArray[np.int64]
+    strand: NDArray[np.int8]
     flags: NDArray[np.int8]
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Windows:
         return replace(self, scores=scores.astype(np.float32))
 
 
-ARRAYS = ("sequence", "scores", "label", "weight", "gene", "chromosome", "group", "flags")
+ARRAYS = ("sequence", "scores", "label", "weight", "gene", "chromosome", "group", "position", "strand", "flags")
 SHAPES: Mapping[str, tuple[int | None, ...]] = {
     "sequence": (None, None),
     "scores": (None, len(SCORES)),
@@ -71,6 +74,35 @@ def joined(parts: Sequence[Windows]) -> Windows:
     if len(widths) > 1:
         raise AnelabError(f"splice: windows of different widths ({', '.join(map(str, widths))}) cannot be one table")
     return Windows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS})
+
+
+class Sample:
+    """At most `most` of the rows that it is given, each with the same chance, in their order; all if `most` is None. No
+    more than twice as many are held."""
+
+    def __init__(self, most: int | None, seed: int) -> None:
+        self.most, self.count, self.held = most, 0, 0
+        self.rng = np.random.default_rng([seed, 37])
+        self.parts: list[tuple[Windows, NDArray[np.float64]]] = []
+
+    def add(self, windows: Windows) -> None:
+        if len(windows):
+            self.count += len(windows)
+            self.held += len(windows)
+            self.parts.append((windows, self.rng.random(len(windows))))
+            if self.most is not None and self.held > 2 * self.most:
+                self._thin(self.most)
+
+    def windows(self) -> Windows:
+        """Raises AnelabError if there are none, or if their widths differ."""
+        if self.most is not None and self.held > self.most:
+            self._thin(self.most)
+        return joined([windows for windows, _ in self.parts])
+
+    def _thin(self, most: int) -> None:
+        drawn = np.concatenate([drawn for _, drawn in self.parts])
+        kept = np.sort(np.argpartition(drawn, most - 1)[:most])
+        self.parts, self.held = [(joined([windows for windows, _ in self.parts]).take(kept), drawn[kept])], most
 
 
 def save_windows(windows: Windows, folder: Path, name: str) -> None:
