@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from anelab.errors import AnelabError
+from anelab.sequences import homology
 from anelab.sequences.annotation import is_annotation, read_transcripts
 from anelab.sequences.genome import read_genome, reverse_complement
-from anelab.sequences.homology import homology_groups, stretch_hashes
+from anelab.sequences.homology import Relations, homology_groups
 
 GFF3 = """##gff-version 3
 c1\tx\tgene\t1\t90\t.\t+\t.\tID=g1
@@ -89,9 +90,23 @@ def test_a_shared_stretch_joins_on_either_strand_and_other_letters_part() -> Non
     assert groups[0] == groups[1] == groups[2]
     assert len(set(groups.tolist())) == 4
     assert homology_groups(rows, np.array([-1, -1, 7, 7, -1, -1]))[3] == homology_groups(rows, np.full(6, 1))[0]
-    hashes, of = stretch_hashes(rows[:1])
-    assert len(hashes) == 41 and (of == 0).all()
-    assert not len(stretch_hashes(rows[:, :30])[0])
+    ((hashes, of),) = Relations(rows[:1])
+    assert len(hashes) == 41 + 1 and (of == 0).all()
+    ((hashes, _),) = Relations(rows[:, :30])
+    assert len(hashes) == 2 * 6
+
+
+def test_relatives_are_found_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(4, 8, (60, 90)).astype(np.uint8)
+    rows[30:50, :70] = reverse_complement(rows[:20, 5:75])
+    whole = homology_groups(rows)
+    monkeypatch.setattr(homology, "ROWS_A_PART", 7)
+    relations = Relations(rows)
+    assert sum(len(hashes) for hashes, _ in relations) == 60 * 32
+    parts = homology_groups(rows)
+    assert len(np.unique(parts)) == len(np.unique(whole)) == 40
+    np.testing.assert_array_equal(whole[:, None] == whole, parts[:, None] == parts)
 
 
 def test_refseqs_parents_and_notes_in_quotation_marks(tmp_path: Path) -> None:

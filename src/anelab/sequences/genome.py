@@ -36,12 +36,17 @@ class Genome:
         before = (width - 1) // 2
         if strand < 0:
             before = width - 1 - before
-        first, last = int(positions.min()) - 1 - before, int(positions.max()) - 1 - before + width
-        inside = bases[max(first, 0) : last]
-        ends = [np.full(size, PAD_CODE, np.uint8) for size in (max(-first, 0), max(last - bases.size, 0))]
-        padded = np.concatenate([ends[0], inside, ends[1]]) if ends[0].size or ends[1].size else inside
-        found = sliding_window_view(padded, width)[positions - 1 - before - first]
+        first = int(positions.min()) - before
+        bases = self.stretch(contig, first, int(positions.max()) - before + width - 1)
+        found = sliding_window_view(bases, width)[positions - before - first]
         return reverse_complement(found) if strand < 0 else found.copy()
+
+    def stretch(self, contig: str, first: int, last: int) -> Bytes:
+        """Uint8 [last - first + 1], on the forward strand, from 1 with both ends; beyond the contig's ends 0."""
+        bases = self.contigs[contig]
+        inside = bases[max(first - 1, 0) : max(last, 0)]
+        ends = [np.full(max(size, 0), PAD_CODE, np.uint8) for size in (1 - first, last - max(bases.size, first - 1))]
+        return np.concatenate([ends[0], inside, ends[1]])[: last - first + 1] if any(map(len, ends)) else inside
 
 
 def reverse_complement(codes: Bytes) -> Bytes:

@@ -1,5 +1,7 @@
 """Which sequences are related: those that share a stretch, on either strand, and all that are linked through others."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,7 @@ from anelab.sequences.nucleotides import CODES, Bytes
 
 STRETCH = 60
 """Bases that two sequences must have alike, without any other letter among them."""
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE, ROWS_A_PART = 4096, 150_000
 FIRST, LAST = CODES[ord("A")], CODES[ord("T")]
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 OFFSET = np.uint64(0xD1B54A32D192ED03)
@@ -17,17 +19,9 @@ Hashes = NDArray[np.uint64]
 Groups = NDArray[np.int64]
 
 
-def stretch_hashes(codes: Bytes, stretch: int = STRETCH) -> tuple[Hashes, Groups]:
-    """Of rows of codes, uint8 [n, width]: the hash of every stretch of bases and the row that it is in. A stretch and
-    its reverse complement have the same hash; others have the same by a chance of 2^-64 a pair."""
-    parts = [_hashes_of(codes[start : start + ROWS_AT_ONCE], stretch) for start in range(0, len(codes), ROWS_AT_ONCE)]
-    if not parts:
-        return np.empty(0, np.uint64), np.empty(0, np.int64)
-    rows = [part[1] + ROWS_AT_ONCE * number for number, part in enumerate(parts)]
-    return np.concatenate([part[0] for part in parts]), np.concatenate(rows)
-
-
 def _hashes_of(codes: Bytes, stretch: int) -> tuple[Hashes, Groups]:
+    """Of rows of codes: the hash of every stretch of bases and the row that it is in. A stretch and its reverse
+    complement have the same hash; others have the same by a chance of 2^-64 a pair."""
     if codes.shape[1] < stretch:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
     forward, reverse = _rolling(codes, stretch), _rolling(reverse_complement(codes), stretch)[:, ::-1]
@@ -86,14 +80,45 @@ def row_hashes(codes: Bytes) -> Hashes:
     return found
 
 
-def relations(codes: Bytes, stretch: int = STRETCH) -> tuple[Hashes, Groups]:
-    """Hashes that two rows of codes have alike if they share a stretch on either strand, or are the same as a whole,
-    and the row of each."""
-    hashes, of = stretch_hashes(codes, min(stretch, codes.shape[1]))
-    return np.concatenate([hashes, row_hashes(codes)]), np.concatenate([of, np.arange(len(codes))])
+class Relations:
+    """Hashes that two rows of codes, uint8 [n, width], have alike if they share a stretch on either strand, or are the
+    same as a whole. They come in parts, by their values, so that those of many rows need not be in memory at once: of
+    each part the hashes, and the row of each."""
+
+    def __init__(self, codes: Bytes, stretch: int = STRETCH) -> None:
+        self.codes, self.stretch = codes, min(stretch, codes.shape[1])
+        self.count = -(-len(codes) // ROWS_A_PART)
+        self.kept: list[tuple[Hashes, Groups]] = []
+
+    def __iter__(self) -> Iterator[tuple[Hashes, Groups]]:
+        if self.count > 1:
+            return (self._part(number) for number in range(self.count))
+        if not self.kept:
+            self.kept = [self._part(0)]
+        return iter(self.kept)
+
+    def _part(self, number: int) -> tuple[Hashes, Groups]:
+        found = []
+        for start in range(0, len(self.codes), ROWS_AT_ONCE):
+            codes = self.codes[start : start + ROWS_AT_ONCE]
+            hashes, of = _hashes_of(codes, self.stretch)
+            hashes = np.concatenate([hashes, row_hashes(codes)])
+            of = np.concatenate([of, np.arange(len(codes))]) + start
+            inside = hashes % np.uint64(max(self.count, 1)) == number
+            found.append((hashes[inside], of[inside]) if self.count > 1 else (hashes, of))
+        return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
 
 
 def homology_groups(codes: Bytes, others: Groups | None = None, stretch: int = STRETCH) -> Groups:
     """Int64 [n] of rows of codes, uint8 [n, width]: rows that share a stretch on either strand, or are the same, are in
-    one group."""
-    return linked(len(codes), *relations(codes, stretch), others)
+    one group, those too that are one of `others`."""
+    return related(Relations(codes, stretch), others)
+
+
+def related(relations: Relations, others: Groups | None = None) -> Groups:
+    """Int64 [n]: a number for each group of rows that have a hash alike, directly or through others. `others`, [n], are
+    groups that are known already and stay together, -1 for none."""
+    groups = others
+    for hashes, of in relations:
+        groups = linked(len(relations.codes), hashes, of, groups)
+    return np.arange(len(relations.codes)) if groups is None else groups

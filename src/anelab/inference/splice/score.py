@@ -1,68 +1,27 @@
 """Tables of windows, scored by a model of splice: the table's own columns, chances, verdict, and the base model's."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from anelab.errors import AnelabError, warn
-from anelab.files import read_json
-from anelab.inference.model import Model, Plan, open_model
 from anelab.inference.reads.outputs import opened
-from anelab.interruption import TIMEOUT_S
-from anelab.sequences.nucleotides import Bytes
+from anelab.inference.splice.scorer import Scorer
 from anelab.workloads.splice.classifications import Classifications
 from anelab.workloads.splice.config import SpliceData
 from anelab.workloads.splice.features import LABELS, SCORES
-from anelab.workloads.splice.matrices import matrix_scores
-from anelab.workloads.splice.prepare import BASE
-from anelab.workloads.splice.rules import base as base_chances
 from anelab.workloads.splice.table_files import Part, read_parts
 from anelab.workloads.splice.tables import UNLABELLED, Schema, TableReader, schema_of
 from anelab.workloads.splice.windows import NotNucleotidesError, windows_of_texts
-from anelab.workloads.splice.workload import WORKLOAD
 
-if TYPE_CHECKING:
-    from anelab.workspace import Workspace
-
-ROWS_AT_ONCE = 256
 COLUMNS = (*(f"probability_{label}" for label in LABELS), *(f"base_{label}" for label in LABELS), "verdict")
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A model, and what its base model is."""
-
-    model: Model
-    window: int
-    base: dict[str, Any]
-
-    def scores(self, sequence: Bytes, given: NDArray[np.float32] | None, what: str) -> NDArray[np.float32]:
-        """The base model's, float32 [n, 15], of codes [n, window] and what came with them. Raises AnelabError, naming
-        `what`, if that lacks what the model was trained with."""
-        if self.base["source"] == "none":
-            return np.full((len(sequence), len(SCORES)), 1 / len(LABELS), np.float32)
-        if self.base["source"] == "pwm":
-            return matrix_scores(self.base["matrices"], sequence)
-        if given is None or np.isnan(given).any():
-            raise AnelabError(
-                f"{what}: has no scores of the base model ({self.base['model']}), with which {self.model.name} was "
-                "trained; give donor_m2 ... neither_p2, or donor_score, acceptor_score and neither_score"
-            )
-        return given
-
-    def probabilities(self, sequence: Bytes, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Float32 [n, 3]."""
-        found: NDArray[np.float32] = self.model.predict(
-            {"sequence": sequence.astype(np.int32), "scores": scores.astype(np.float32)}
-        )["output"]
-        return found
 
 
 @dataclass(frozen=True)
@@ -92,31 +51,13 @@ def predict_windows(
                 )
             given[row] = [one[name] for name in SCORES]
     known = scorer.scores(codes, given, "a window")
-    rows = zip(scorer.probabilities(codes, known).tolist(), base_chances(codes, known).tolist(), strict=True)
+    rows = zip(scorer.probabilities(codes, known).tolist(), scorer.base_probabilities(known).tolist(), strict=True)
     return [
         Prediction(
             dict(zip(LABELS, own, strict=True)), dict(zip(LABELS, base, strict=True)), LABELS[int(np.argmax(own))]
         )
         for own, base in rows
     ]
-
-
-@contextmanager
-def open_scorer(
-    workspace: "Callable[[], Workspace]", reference: str, timeout_s: float | None = TIMEOUT_S
-) -> Iterator[Scorer]:
-    """Raises AnelabError if the model is none of splice, or lies without what tells its base model."""
-    with open_model(workspace, reference, Plan(batch_rows=ROWS_AT_ONCE, timeout_s=timeout_s)) as model:
-        yield scorer_of(model)
-
-
-def scorer_of(model: Model) -> Scorer:
-    """Of a model that is open."""
-    model.require(WORKLOAD.name, WORKLOAD.preprocessing)
-    beside = model.path.parent / BASE
-    if not beside.is_file():
-        raise AnelabError(f"{beside}: is not there; name the folder of an export, or a registered version")
-    return Scorer(model, int(model.metadata["window"]), read_json(beside))
 
 
 def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) -> dict[str, int]:
@@ -144,7 +85,7 @@ def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) 
 def _scored(scorer: Scorer, reader: TableReader, path: Path, part: Part, schema: Schema) -> pl.DataFrame:
     windows = reader.windows(path, part, schema)
     scores = scorer.scores(windows.sequence, windows.scores, str(path))
-    found, before = scorer.probabilities(windows.sequence, scores), base_chances(windows.sequence, scores)
+    found, before = scorer.probabilities(windows.sequence, scores), scorer.base_probabilities(scores)
     columns = [*_texts(found), *_texts(before), pl.Series([LABELS[code] for code in found.argmax(axis=1)])]
     return part.frame.with_columns(**dict(zip(COLUMNS, columns, strict=True)))
 

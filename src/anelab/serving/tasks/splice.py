@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from anelab.errors import AnelabError
-from anelab.inference.splice.score import predict_windows, scorer_of
+from anelab.inference.splice.score import predict_windows
+from anelab.inference.splice.scorer import scorer_of
 from anelab.serving.errors import TOO_MANY, UNPROCESSABLE, RequestError
 from anelab.serving.repository import Repository
 

@@ -179,6 +179,9 @@ class AugmentConfig(Section):
 
 
 class ModelConfig(Section):
+    """`distillation`: weight of the loss by which encoders learn to give the base model's scores too, which say more of
+    a sequence than its label."""
+
     encoder: EncoderConfig = EncoderConfig()
     hidden: int = Field(64, ge=4)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -186,6 +189,7 @@ class ModelConfig(Section):
     folds: int = Field(3, ge=2, le=10)
     residual: bool = True
     modality_dropout: float = Field(0.1, ge=0, lt=1)
+    distillation: float = Field(0.3, ge=0)
     augment: AugmentConfig = AugmentConfig()
 
 

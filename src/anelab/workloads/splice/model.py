@@ -76,6 +76,10 @@ class SpliceNet(nn.Module):
         self.encoders = nn.ModuleList(make_encoder(config.encoder, width) for _ in range(count))
         heads = (nn.Sequential(nn.GELU(), nn.Linear(config.encoder.output_dim, CLASSES)) for _ in range(count))
         self.heads = nn.ModuleList(heads)
+        score_heads = (
+            nn.Sequential(nn.GELU(), nn.Linear(config.encoder.output_dim, len(SCORES))) for _ in range(count)
+        )
+        self.score_heads = nn.ModuleList(score_heads)
         self.fusion = make_fusion(config, len(SCORES) + len(FEATURES))
         self.blend = nn.Parameter(torch.zeros(()))
         self.register_buffer("temperature", torch.ones(CLASSES))
@@ -114,7 +118,7 @@ class SpliceNet(nn.Module):
                 given, losses = self._out_of_fold(bases, batch)
             else:
                 given = self.encoders[0](bases)
-                losses = [self.loss_of(self.heads[0](given[0]), batch)]
+                losses = [self._encoder_loss(0, given[0], batch)]
         members = self.fusion.members(found, given)  # type: ignore[operator]
         losses.append(torch.stack([self.loss_of(logits, batch) for logits in members]).mean())
         logits = torch.stack(list(members)).mean(dim=0).detach()
@@ -125,6 +129,15 @@ class SpliceNet(nn.Module):
 
     def loss_of(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         return weighted_cross_entropy(logits, batch, self.focal_gamma)
+
+    def _encoder_loss(self, number: int, vector: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Of the sequence alone: the label, and the logarithms of the base model's scores (Hinton et al. 2015)."""
+        loss = self.loss_of(self.heads[number](vector), batch)
+        if not self.config.distillation:
+            return loss
+        wanted = self.scores(batch["scores"])[:, : len(SCORES)]
+        found: Tensor = loss + self.config.distillation * (self.score_heads[number](vector) - wanted).square().mean()
+        return found
 
     def _dropped(self, found: Tensor) -> Tensor:
         """Of a share of training rows the scores are not seen: each is its mean."""
@@ -141,7 +154,7 @@ class SpliceNet(nn.Module):
             rest = torch.nonzero(~inside)[:, 0]
             if len(rest) > 1:
                 part = {name: values[rest] for name, values in batch.items()}
-                losses.append(self.loss_of(head(encoder(bases[rest])[0]), part))
+                losses.append(self._encoder_loss(fold, encoder(bases[rest])[0], part))
             rows = torch.nonzero(inside)[:, 0]
             if len(rows):
                 encoder.eval()

@@ -9,13 +9,13 @@ import numpy as np
 from anelab.errors import AnelabError
 from anelab.files import write_json
 from anelab.learning.base import SPLITS, DataCard
-from anelab.sequences.homology import relations
+from anelab.sequences.homology import Relations
 from anelab.sequences.nucleotides import CODES, PAD_CODE
 from anelab.workloads.splice.config import Config
 from anelab.workloads.splice.matrices import fit_matrices, matrix_scores
 from anelab.workloads.splice.sites import counts_by_subgroup
 from anelab.workloads.splice.sources import Found, read_sources
-from anelab.workloads.splice.splits import check_leaks, left_out, related, split_windows
+from anelab.workloads.splice.splits import check_leaks, grouped, left_out, split_windows
 from anelab.workloads.splice.windows import NEITHER, SUBGROUPS, Windows, counts_by_label, save_windows
 
 BASE = "base.json"
@@ -44,10 +44,10 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Raises AnelabError for files that are none of these, cells that are wrong, and splits that would leak."""
     found = read_sources(config, files)
     windows = found.windows
-    hashes, of = relations(windows.sequence)
-    groups = related(windows, hashes, of, by_gene=config.split.by == "gene")
+    relations = Relations(windows.sequence)
+    groups = grouped(windows, relations, by_gene=config.split.by == "gene")
     parts = split_windows(config, windows, groups, list(found.chromosomes.numbers))
-    check_leaks(len(windows), hashes, of, parts)
+    check_leaks(relations, parts)
     windows, scores_from, matrices = _with_base(config, windows, parts["train"])
     for name in SPLITS:
         part = windows.take(parts[name])

@@ -113,7 +113,11 @@ def simulated_windows(
 def base_scores(sequence: Bytes, label: NDArray[np.int8], signal: float, seed: int) -> NDArray[np.float32]:
     """Float32 [n, 15]: what the simulated base model says. `label` only decides which sites it is blind for."""
     rng = np.random.default_rng([seed, 23])
-    chances = matrix_scores(_consensus(), sequence).reshape(len(sequence), len(LABELS), len(OFFSETS)).astype(np.float64)
+    chances = (
+        matrix_scores(consensus_matrices(), sequence)
+        .reshape(len(sequence), len(LABELS), len(OFFSETS))
+        .astype(np.float64)
+    )
     logits = np.log(np.maximum(chances, 1e-9))
     sites = logits[:, :2] - logits[:, 2:]
     center = len(OFFSETS) // 2
@@ -129,7 +133,7 @@ def base_scores(sequence: Bytes, label: NDArray[np.int8], signal: float, seed: i
     return scores
 
 
-def _consensus() -> Matrices:
+def consensus_matrices() -> Matrices:
     """Matrices of the consensus itself."""
     tract = [("CT", PYRIMIDINES)] * TRACT
     rest = SPANS[ACCEPTOR][0] + len(ACCEPTOR_TAIL) - 1 + TRACT

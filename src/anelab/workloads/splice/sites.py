@@ -106,14 +106,19 @@ def windows_of(
                 windows = reader.windows(name, codes, sign, strand)
                 motifs.add(windows)
                 yield windows
+    check_contigs(strands, there)
+    if not any(strand.sites for strand in strands.values()):
+        raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
+    motifs.check()
+
+
+def check_contigs(strands: Iterable[tuple[str, int]], there: Sequence[str]) -> None:
+    """Raises AnelabError if the annotation names a contig that is not there."""
     if absent := sorted({contig for contig, _ in strands} - set(there)):
         raise AnelabError(
             f"the annotation names {', '.join(absent[:5])}, but the FASTA has "
             f"{', '.join(there[:5]) or 'none of its contigs'}; names of contigs must be the same in both"
         )
-    if not any(strand.sites for strand in strands.values()):
-        raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
-    motifs.check()
 
 
 @dataclass
@@ -137,7 +142,7 @@ class _Reader:
             )
         rng = np.random.default_rng([self.seed, 31, crc32(contig.encode()), sign > 0])
         others = _decoys(codes, sign, strand, self.decoys, rng)
-        owners = [site.gene for site in strand.sites.values()] + _owners(strand, others)
+        owners = [site.gene for site in strand.sites.values()] + owners_of(strand, others)
         sequence = Genome({contig: codes}).windows(contig, np.concatenate([positions, others]), sign, self.width)
         flags = np.full((len(sequence), len(SUBGROUPS)), UNKNOWN, np.int8)
         flags[: len(positions)] = self._flags(strand, positions)
@@ -220,7 +225,7 @@ def beside_motif(codes: Bytes, sign: int, kind: int, second: int = T) -> NDArray
     return found
 
 
-def _owners(strand: Strand, positions: Positions) -> list[str]:
+def owners_of(strand: Strand, positions: Positions) -> list[str]:
     """A gene that has each position: of several, the one that begins last."""
     found = np.full(len(positions), "", object)
     for name, (first, last) in sorted(strand.spans.items(), key=lambda item: item[1]):

@@ -11,7 +11,7 @@ from anelab.sequences.genome import read_contigs
 from anelab.sequences.nucleotides import Bytes
 from anelab.sequences.streams import read_bytes
 from anelab.workloads.splice.classifications import Classifications, is_classifications, read_classifications
-from anelab.workloads.splice.config import Config
+from anelab.workloads.splice.config import Config, SpliceData
 from anelab.workloads.splice.features import SCORES
 from anelab.workloads.splice.position_scores import PLACE, with_position_scores
 from anelab.workloads.splice.sites import windows_of
@@ -37,7 +37,7 @@ class Found:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def kind_of(path: Path, config: Config) -> str:
+def kind_of(path: Path, data: SpliceData) -> str:
     """By its content. Raises AnelabError for what is none of these."""
     head = next(read_bytes(path), b"")
     lines = [line for line in head[: 1 << 20].split(b"\n") if line.strip() and not line.startswith(b"#")]
@@ -47,15 +47,14 @@ def kind_of(path: Path, config: Config) -> str:
     if is_annotation(first):
         return ANNOTATION
     if is_table(head):
-        return _kind_of_table(header_of(path), config)
+        return _kind_of_table(header_of(path), data)
     raise AnelabError(
         f"{path}: is no FASTA, no annotation (GFF3 or GTF) and no table with names of columns; splice.data.source "
         "takes tables of windows, or FASTA and annotation"
     )
 
 
-def _kind_of_table(header: Sequence[str], config: Config) -> str:
-    data = config.data
+def _kind_of_table(header: Sequence[str], data: SpliceData) -> str:
     sequence = data.columns.get("sequence", "sequence")
     if sequence in header:
         return TABLE
@@ -67,7 +66,7 @@ def _kind_of_table(header: Sequence[str], config: Config) -> str:
 
 def read_sources(config: Config, files: Sequence[Path]) -> Found:
     """Raises AnelabError for files that do not go together, and for what is wrong in them."""
-    kinds = {path: kind_of(path, config) for path in files}
+    kinds = {path: kind_of(path, config.data) for path in files}
     of = {kind: [path for path in files if kinds[path] == kind] for kind in KINDS}
     _check_kinds(of)
     found = _read_tables(config, of[TABLE], of[VARIANTS]) if of[TABLE] else _read_genes(config, of)
@@ -107,10 +106,11 @@ def _check_kinds(of: dict[str, list[Path]]) -> None:
         )
 
 
-def _classified(config: Config, files: Sequence[Path]) -> Classifications:
+def read_classes(data: SpliceData, files: Sequence[Path]) -> Classifications:
+    """Those of SpliceVarDB's tables. Raises AnelabError if two say different things of a variant."""
     found = Classifications()
     for path in files:
-        classes = read_classifications(path, read_cells(path), config.data.variants).classes
+        classes = read_classifications(path, read_cells(path), data.variants).classes
         if differ := [one for one in classes if found.classes.get(one, classes[one]) != classes[one]]:
             raise AnelabError(
                 f"{path}: says {classes[differ[0]]} of {'-'.join(map(str, differ[0]))}, another table not"
@@ -132,22 +132,23 @@ def annotated_windows(
     config: Config, fastas: Sequence[Path], transcripts: Sequence[Transcript], chromosomes: Names
 ) -> Iterator[Windows]:
     """Sites and decoys of the transcripts, a strand of a contig at a time; the same ones for the same seed."""
-    contigs, data = _contigs(fastas, {one.contig for one in transcripts}), config.data
+    contigs, data = read_all_contigs(fastas, {one.contig for one in transcripts}), config.data
     return windows_of(contigs, transcripts, data.window, data.decoys, config.seed, Names(), chromosomes)
 
 
-def _contigs(paths: Sequence[Path], wanted: set[str]) -> Iterator[tuple[str, Bytes]]:
+def read_all_contigs(paths: Sequence[Path], wanted: set[str]) -> Iterator[tuple[str, Bytes]]:
+    """Name and codes of each of the wanted contigs. Raises AnelabError if two files have one."""
     there = set[str]()
     for path in paths:
         for name, codes in read_contigs(path, wanted):
             if name in there:
-                raise AnelabError(f"{path}: has {name}, which another FASTA of splice.data.source has too")
+                raise AnelabError(f"{path}: has {name}, which another FASTA has too")
             there.add(name)
             yield name, codes
 
 
 def _read_tables(config: Config, files: Sequence[Path], classes: Sequence[Path]) -> Found:
-    classified, sample = _classified(config, classes), Sample(config.data.max_samples, config.seed)
+    classified, sample = read_classes(config.data, classes), Sample(config.data.max_samples, config.seed)
     reader = TableReader(config.data, classified)
     for path in files:
         for windows in reader.read(path):

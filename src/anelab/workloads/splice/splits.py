@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from anelab.errors import AnelabError
 from anelab.learning.base import SPLITS
 from anelab.learning.splits import stratified_split
-from anelab.sequences.homology import STRETCH, linked
+from anelab.sequences.homology import STRETCH, Relations, linked, related
 from anelab.workloads.splice.config import Config
 from anelab.workloads.splice.windows import NEITHER, Windows
 
 Rows = NDArray[np.int64]
 
 
-def related(windows: Windows, hashes: NDArray[np.uint64], of: Rows, by_gene: bool) -> Rows:
-    """Int64 [n]: windows that have one of their `hashes` alike (sequences/homology.py) are in one group, those too of a
-    group that the source names, and all of a gene if asked for."""
-    found = linked(len(windows), hashes, of, windows.group)
+def grouped(windows: Windows, relations: Relations, by_gene: bool) -> Rows:
+    """Int64 [n]: windows that are related (sequences/homology.py) are in one group, those too of a group that the
+    source names, and all of a gene if asked for."""
+    found = related(relations, windows.group)
     return linked(len(windows), found.astype(np.uint64), np.arange(len(windows)), windows.gene) if by_gene else found
 
 
@@ -58,19 +58,20 @@ def _by_chromosome(config: Config, windows: Windows, groups: Rows, chromosomes: 
     return {name: np.flatnonzero((part == code) & (latest[groups] == code)) for code, name in enumerate(SPLITS)}
 
 
-def check_leaks(rows: int, hashes: NDArray[np.uint64], of: Rows, parts: dict[str, Rows]) -> None:
-    """Raises AnelabError if rows of two splits have a hash alike: what is tested would have been learned. It looks at
-    the sequences, not at the groups that were made of them."""
-    part = np.full(rows, -1, np.int8)
+def check_leaks(relations: Relations, parts: dict[str, Rows]) -> None:
+    """Raises AnelabError if rows of two splits are related: what is tested would have been learned. It looks at the
+    sequences, not at the groups that were made of them."""
+    part = np.full(len(relations.codes), -1, np.int8)
     for code, name in enumerate(SPLITS):
         part[parts[name]] = code
-    order = np.argsort(hashes)
-    order = order[part[of[order]] >= 0]
-    where = part[of[order]]
-    leaks = np.flatnonzero((hashes[order][1:] == hashes[order][:-1]) & (where[1:] != where[:-1]))
-    if leaks.size:
-        names = sorted({SPLITS[where[place]] for place in (leaks[0], leaks[0] + 1)})
-        raise AnelabError(f"rows of {' and '.join(names)} share {STRETCH} bases; this split would leak")
+    for hashes, of in relations:
+        order = np.argsort(hashes)
+        order = order[part[of[order]] >= 0]
+        where = part[of[order]]
+        leaks = np.flatnonzero((hashes[order][1:] == hashes[order][:-1]) & (where[1:] != where[:-1]))
+        if leaks.size:
+            names = sorted({SPLITS[where[place]] for place in (leaks[0], leaks[0] + 1)})
+            raise AnelabError(f"rows of {' and '.join(names)} share {STRETCH} bases; this split would leak")
 
 
 def left_out(windows: Any, parts: dict[str, Rows]) -> int:
