@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,3 +178,27 @@ def test_a_file_is_laid_over_the_configuration_key_by_key(tmp_path: Path) -> Non
     over.write_text("mnist: {trainign: {max_epochs: 3}}\n")
     with pytest.raises(UsageError, match="did you mean training"):
         load_params(ROOT / "params.yaml", [f"@{over}"])
+
+
+def test_a_preset_fills_what_the_section_does_not_say() -> None:
+    own = ["splice.training={max_epochs: 2}", "splice.model.encoder={dropout: 0.1}"]
+    section: Any = load_params(PARAMS, ["splice.preset=lightweight", *own]).section("splice")
+    assert (section.data.max_samples, section.training.max_epochs, section.training.batch_size) == (50_000, 2, 128)
+    assert (section.model.encoder.dropout, section.model.encoder.num_filters) == (0.1, 16)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("splice.preset=huge", "must be one of example, lightweight, full, but got huge"),
+        ("mnist.preset=full", "must be null: there are none here, but got full"),
+    ],
+)
+def test_a_preset_that_is_not_there_says_which_are(wrong: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_params(PARAMS, [wrong])
+
+
+@pytest.mark.parametrize("name", ["example", "lightweight", "full"])
+def test_every_preset_is_a_whole_configuration(name: str) -> None:
+    assert load_params(PARAMS, [f"splice.preset={name}"]).section("splice").preset == name

@@ -1,13 +1,14 @@
 """dvc.yaml and the stages must declare the same inputs, or DVC's and our keys would disagree."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from anelab import workloads
-from anelab.stages.job import PACKAGE, Job, Stage
+from anelab.stages.job import PACKAGE, Job, Stage, input_key
 from anelab.workspace import Workspace
 from tests.conftest import ROOT, tiny
 
@@ -55,3 +56,19 @@ def test_every_stage_runs_the_code_of_its_own_checkout() -> None:
 def test_verdicts_are_kept_out_of_the_run_cache() -> None:
     registry = [item for item in PIPELINE["register"]["outs"] if "reports/${item.workload}/registry.json" in item]
     assert registry[0]["reports/${item.workload}/registry.json"] == {"cache": False, "persist": True}
+
+
+@pytest.mark.parametrize("name", ["search", "train"])
+def test_other_weights_under_the_same_name_are_other_inputs(name: str, tmp_path: Path) -> None:
+    stage: Stage = import_module(f"anelab.stages.{name}").STAGE
+    weights, workspace = tmp_path / "tiny.pt", Workspace(tmp_path, tmp_path)
+    workspace.prepared("splice").mkdir(parents=True)
+    best = workspace.models("splice") / "search/best.yaml"
+    best.parent.mkdir(parents=True)
+    best.write_text("{}")
+    keys = []
+    for content in (b"one", b"other"):
+        weights.write_bytes(content)
+        job = Job(workspace, tiny(f"splice.model.encoder={{kind: hyenadna, pretrained: {weights}}}"), "splice")
+        keys.append(input_key(stage, job))
+    assert keys[0] != keys[1]

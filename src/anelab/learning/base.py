@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from anelab.learning.config import WorkloadConfig
+    from anelab.learning.evidence import Evidence
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Array]
@@ -155,6 +156,10 @@ class Workload(ABC, Generic[C]):
     def load(self, config: C, prepared: Path, split: str) -> Split:
         """The rows of "train", "validation" or "test"."""
 
+    def files(self, config: C) -> Mapping[str, Path]:
+        """Files beside the data that training reads, such as pretrained weights, by what they are."""
+        return {}
+
     @abstractmethod
     def suggest(self, trial: Trial, config: C) -> dict[str, Any]:
         """One point of the search space: dotted keys of `config` and their values."""
@@ -217,6 +222,10 @@ class Workload(ABC, Generic[C]):
     def support(self, split: Split) -> Mapping[str, int]:
         """Of figures that rest on some rows only, such as those of one class, on how many."""
         return {}
+
+    def evidence(self, config: C, prepared: Path) -> "Evidence | None":
+        """What stands beside the figures of the test set, if the workload keeps the rules of learning/evidence.py."""
+        return None
 
     def plots(self, rows: Arrays, split: Split) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Those of PLOTS that make sense here: name to records."""

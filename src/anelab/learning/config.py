@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -218,12 +218,25 @@ class RegistryConfig(Section):
     never_below: str | None = None
 
 
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both trees as one; where both have a value, that of `above`."""
+    found = dict(below)
+    for key, value in above.items():
+        under = found.get(key)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        found[key] = laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return found
+
+
 class WorkloadConfig(Section):
     """One workload's section of params.yaml, with the top-level seed handed down."""
 
     figures: ClassVar[Mapping[str, int]]
     """What the workload's `metrics` gives, and which way each is better: 1 if high, -1 if low, 0 if neither."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Values of the section by the name of a preset; what the section itself says wins."""
 
+    preset: str | None = None
     metric: str
     data: DataConfig
     split: SplitConfig = SplitConfig()
@@ -233,6 +246,17 @@ class WorkloadConfig(Section):
     bench: BenchConfig = BenchConfig()
     registry: RegistryConfig = RegistryConfig()
     seed: int = Field(0, ge=0, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_presets_values(cls, given: Any) -> Any:
+        name = given.get("preset") if isinstance(given, dict) else None
+        if name is None:
+            return given
+        if name not in cls.presets:
+            there = f"must be one of {', '.join(cls.presets)}" if cls.presets else "must be null: there are none here"
+            raise ValueError(f"preset {there}, but got {name}")
+        return laid_over(cls.presets[name], given)
 
     @field_validator("metric")
     @classmethod

@@ -98,7 +98,7 @@ def print_progress(text: str) -> None:
 
 STAGE = Stage(
     "bench",
-    ("metric", "model", "training", "export", "bench"),
+    ("preset", "metric", "model", "training", "export", "bench"),
     ("bench", "export", "training", "host.py", "stages/export.py"),
     _inputs,
     _run,

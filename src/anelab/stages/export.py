@@ -175,4 +175,4 @@ def _metadata(job: Job, key: str, debug: str) -> dict[str, str]:
     }
 
 
-STAGE = Stage("export", ("metric", "model", "training", "export"), ("training", "export"), _inputs, _run)
+STAGE = Stage("export", ("preset", "metric", "model", "training", "export"), ("training", "export"), _inputs, _run)

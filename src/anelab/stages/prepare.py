@@ -48,4 +48,4 @@ def _files(job: Job) -> list[Path]:
     return [*own, *(job.raw / sources.file_name(item) for item in listed if sources.is_address(item))]
 
 
-STAGE = Stage("prepare", ("data", "split"), ("sources.py", "sequences"), _inputs, _run)
+STAGE = Stage("prepare", ("preset", "data", "split"), ("sources.py", "sequences"), _inputs, _run)

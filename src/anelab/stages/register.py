@@ -306,7 +306,7 @@ def _figures(registry: dict[str, Any]) -> dict[str, float]:
 
 STAGE = Stage(
     "register",
-    ("metric", "export", "registry"),
+    ("preset", "metric", "export", "registry"),
     (
         "export",
         "host.py",

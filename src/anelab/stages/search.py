@@ -12,7 +12,7 @@ from anelab.tracking.receipt import Dataset
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
-    return {"prepared": job.prepared}
+    return {"prepared": job.prepared, **job.workload.files(job.config)}
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
@@ -42,4 +42,4 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     return Outcome(metrics=metrics, datasets=[dataset], trials=trials, reports=["search.json"])
 
 
-STAGE = Stage("search", ("metric", "model", "training", "search"), ("training",), _inputs, _run)
+STAGE = Stage("search", ("preset", "metric", "model", "training", "search"), ("training",), _inputs, _run)

@@ -3,11 +3,13 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from anelab import workloads
 from anelab.files import dvc_md5, replacing_folder, write_json
 from anelab.learning.base import PLOTS, Arrays, Split
+from anelab.learning.evidence import MODEL, evidence_report
 from anelab.stages.job import Job, Outcome, Stage
 from anelab.tracking.receipt import Dataset
 from anelab.yaml_text import read_yaml
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
-    return {"best.yaml": job.output("search") / "best.yaml", "prepared": job.prepared}
+    own = {"best.yaml": job.output("search") / "best.yaml", "prepared": job.prepared}
+    return {**own, **job.workload.files(job.config)}
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
@@ -30,9 +33,16 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     config = apply_values(job.config, values)
     fitted = fit(job.workload, config, job.prepared, work, make_observers(config, f"train {job.name}", work))
     test = job.workload.load(config, job.prepared, "test")
+    started = perf_counter()
     rows, figures = evaluate_module(job.workload, config, fitted.module, test)
+    seconds = perf_counter() - started
     _write_checkpoints(job, fitted, values)
-    report = {**_report(job, fitted, figures, test), "searched": values}
+    answers = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
+    report = {**_report(job, fitted, figures), "baselines": _baselines(job, answers, test), "searched": values}
+    if (found := job.workload.evidence(config, job.prepared)) is not None:
+        report["evidence"] = evidence_report(
+            job.workload, config, test, found, {MODEL: rows, **answers}, len(test) / seconds
+        )
     write_json(job.reports / "train.json", report)
     _write_plots(job, fitted.progress.history, rows, test)
     (work / "last.ckpt").unlink(missing_ok=True)
@@ -55,10 +65,9 @@ def _write_checkpoints(job: Job, fitted: "Fitted", values: dict[str, Any]) -> No
         save_checkpoint(out / "last.ckpt", fitted.last_state)
 
 
-def _report(job: Job, fitted: "Fitted", figures: dict[str, float], test: Split) -> dict[str, Any]:
+def _report(job: Job, fitted: "Fitted", figures: dict[str, float]) -> dict[str, Any]:
     progress = fitted.progress
     return {
-        "baselines": _baselines(job, test),
         "best_epoch": progress.best_epoch + 1,
         "epochs": progress.epoch,
         "parameters": sum(parameter.numel() for parameter in fitted.module.parameters()),
@@ -68,9 +77,8 @@ def _report(job: Job, fitted: "Fitted", figures: dict[str, float], test: Split) 
     }
 
 
-def _baselines(job: Job, test: Split) -> dict[str, dict[str, float]]:
-    answers = workloads.rules(job.name, job.config, job.prepared)
-    return {name: job.workload.metrics(rule(test), test) for name, rule in answers.items()}
+def _baselines(job: Job, answers: Mapping[str, Arrays], test: Split) -> dict[str, dict[str, float]]:
+    return {name: job.workload.metrics(rows, test) for name, rows in answers.items()}
 
 
 def _write_plots(job: Job, history: Sequence[Mapping[str, float]], rows: Arrays, test: Split) -> None:
@@ -92,4 +100,4 @@ def _write_table(path: Path, records: Sequence[Mapping[str, Any]], columns: Sequ
         writer.writerows(records)
 
 
-STAGE = Stage("train", ("metric", "model", "training"), ("training",), _inputs, _run)
+STAGE = Stage("train", ("preset", "metric", "model", "training"), ("training",), _inputs, _run)

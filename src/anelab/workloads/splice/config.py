@@ -1,7 +1,7 @@
 """The section `splice` of params.yaml."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -199,8 +199,57 @@ class SpliceTraining(TrainingConfig):
     class_weights: Literal["balanced"] | dict[Literal["donor", "acceptor", "neither"], float] | None = None
 
 
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "example": {
+        "model": {"encoder": {"num_filters": 8, "output_dim": 64}, "folds": 2},
+        "training": {
+            "max_epochs": 10,
+            "batch_size": 128,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "schedule": "onecycle",
+        },
+    },
+    "lightweight": {
+        "data": {"max_samples": 50_000},
+        "model": {
+            "encoder": {"num_filters": 16, "output_dim": 128, "dropout": 0.4},
+            "augment": {"substitution": 0.2},
+            "modality_dropout": 0.0,
+        },
+        "training": {
+            "max_epochs": 6,
+            "batch_size": 128,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "schedule": "onecycle",
+        },
+    },
+    "full": {
+        "model": {
+            "encoder": {"num_filters": 32, "output_dim": 256, "dropout": 0.4},
+            "folds": 5,
+            "hidden": 256,
+            "augment": {"substitution": 0.2},
+            "modality_dropout": 0.0,
+        },
+        "training": {
+            "max_epochs": 15,
+            "batch_size": 256,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "schedule": "onecycle",
+            "patience": 4,
+            "precision": "bf16-mixed",
+        },
+    },
+}
+"""`example`: for the default data, in a minute. `lightweight`: a laptop's CPU, minutes. `full`: a GPU, all rows."""
+
+
 class Config(WorkloadConfig):
     figures: ClassVar[Mapping[str, int]] = FIGURES
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: SpliceData
     split: SpliceSplit = SpliceSplit()

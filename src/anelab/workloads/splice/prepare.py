@@ -20,6 +20,15 @@ from anelab.workloads.splice.windows import NEITHER, SUBGROUPS, Windows, counts_
 
 BASE = "base.json"
 """What the base model is: its name, where scores came from, and the matrices if it is some."""
+EVIDENCE = "evidence.json"
+"""What became of the sources' rows, and what the base model may have seen of them."""
+CONTAMINATION = {
+    "table": "rows that the base model was trained on cannot be told from others: its scores are partly in-sample",
+    "pwm": "matrices are of the training split, so no test row was seen",
+    "none": "there is no base model",
+}
+"""By where its scores come from."""
+SIMULATED = "the base model is simulated, and was trained on nothing"
 OTHER_LETTER = CODES[ord("N")]
 
 
@@ -54,6 +63,8 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
         save_windows(part, out, name)
         np.save(out / f"{name}.related.npy", groups[parts[name]])
     write_json(out / BASE, _base(config, scores_from, matrices))
+    found.left_out["related to rows of another split"] = left_out(windows, parts)
+    write_json(out / EVIDENCE, _evidence(config, found, windows, scores_from))
     return _card(config, found, windows, groups, parts, scores_from)
 
 
@@ -61,6 +72,19 @@ def _base(config: Config, scores_from: str, matrices: Any) -> dict[str, Any]:
     base = config.data.base
     told = {"channels": list(base.order), "context": base.context, "model": base.model}
     return {"matrices": matrices, "source": scores_from, **told}
+
+
+def _evidence(config: Config, found: Found, windows: Windows, scores_from: str) -> dict[str, Any]:
+    told = [bool((column >= 0).any()) for column in windows.flags.T]
+    decoys = config.data.decoys
+    sampled = f"decoys: {decoys.motif:g} with a site's motif and {decoys.random:g} others for each site"
+    return {
+        "contamination": SIMULATED if config.data.simulated else CONTAMINATION[scores_from],
+        "left_out": found.left_out,
+        "negatives": sampled if found.annotated or config.data.simulated else "those of the tables",
+        "rows_read": found.rows,
+        "subgroups_unknown": [name for name, known in zip(SUBGROUPS, told, strict=True) if not known],
+    }
 
 
 def _with_base(config: Config, windows: Windows, train: Any) -> tuple[Windows, str, Any]:
@@ -88,10 +112,11 @@ def _card(
     sums = windows.scores.reshape(len(windows), 3, -1).sum(axis=1)
     facts: dict[str, Any] = {
         **found.facts,
+        "contamination": SIMULATED if config.data.simulated else CONTAMINATION[scores_from],
         "base model": config.data.base.model if scores_from == "table" else scores_from,
         "base scores from": scores_from,
         "rows in the sources": found.rows,
-        "rows left out": {**found.left_out, "related to rows of another split": left_out(windows, parts)},
+        "rows left out": found.left_out,
         "groups": len(np.unique(groups)),
         "largest group": int(np.bincount(groups).max()),
         "rows whose scores do not sum to one": int((np.abs(sums - 1) > 0.01).any(axis=1).sum()),
@@ -103,8 +128,4 @@ def _card(
     rows = {name: len(parts[name]) for name in SPLITS}
     classes = {name: counts_by_label(windows.label[parts[name]]) for name in SPLITS}
     warnings = [*found.warnings, *([origin] if config.data.simulated else [])]
-    if scores_from == "table":
-        facts["contamination"] = (
-            "rows that the base model was trained on cannot be told from others: its scores are partly in-sample"
-        )
     return DataCard(origin, rows, classes, facts, warnings)

@@ -27,7 +27,7 @@ KINDS = (FASTA, ANNOTATION, VARIANTS, TABLE, POSITIONS)
 @dataclass
 class Found:
     """What the sources have. `rows`: how many rows they have, of which `windows` are those that are taken, and
-    `left_out` says, by reason, how many are not."""
+    `left_out` says, by reason, how many are not; `annotated`: they are sites and decoys of a genome."""
 
     windows: Windows
     rows: int
@@ -35,6 +35,7 @@ class Found:
     facts: dict[str, Any]
     warnings: list[str]
     left_out: dict[str, int] = field(default_factory=dict)
+    annotated: bool = False
 
 
 def kind_of(path: Path, data: SpliceData) -> str:
@@ -125,7 +126,7 @@ def _read_genes(config: Config, of: dict[str, list[Path]]) -> Found:
     for windows in annotated_windows(config, of[FASTA], transcripts, chromosomes):
         sample.add(windows)
     facts = {"transcripts": len(transcripts), "genes": len({one.gene for one in transcripts})}
-    return Found(sample.windows(), sample.count, chromosomes, facts, [])
+    return Found(sample.windows(), sample.count, chromosomes, facts, [], annotated=True)
 
 
 def annotated_windows(

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anelab.files import read_json
 from anelab.learning.arrays import load_array
 from anelab.learning.base import (
+    SPLITS,
     Array,
     Arrays,
     Batch,
@@ -20,12 +22,13 @@ from anelab.learning.base import (
     shuffled_batches,
 )
 from anelab.learning.classifier import Classifier
+from anelab.learning.evidence import Evidence
 from anelab.sequences.nucleotides import encode_bases
 from anelab.workloads.splice import simulate
 from anelab.workloads.splice.config import Config
 from anelab.workloads.splice.features import CENTER, LABELS, SCORES
 from anelab.workloads.splice.metrics import splice_figures, splice_replicates
-from anelab.workloads.splice.prepare import BASE, prepare
+from anelab.workloads.splice.prepare import BASE, EVIDENCE, prepare
 from anelab.workloads.splice.windows import NEITHER, SUBGROUPS, load_windows
 
 if TYPE_CHECKING:
@@ -62,13 +65,25 @@ class Splice(Classifier[Config]):
         }
         return Split({"model": given}, targets, load_array(prepared / f"{split}.related.npy", (None,)))
 
+    def files(self, config: Config) -> Mapping[str, Path]:
+        pretrained = config.model.encoder.pretrained
+        return {"pretrained": Path(pretrained)} if pretrained and config.model.encoder.kind == "hyenadna" else {}
+
     def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
+        """MetaSpliceAI's space; where the configuration's own values lie outside, it reaches as far as they do."""
+        rate, hidden = config.training.learning_rate, config.model.hidden
         return {
-            "training.learning_rate": trial.suggest_float("training.learning_rate", 1e-5, 1e-2, log=True),
-            "training.weight_decay": trial.suggest_float("training.weight_decay", 0.0, 0.1),
-            "training.batch_size": trial.suggest_categorical("training.batch_size", [32, 64, 128, 256]),
-            "model.hidden": trial.suggest_categorical("model.hidden", [32, 64, 128, 256, 512]),
-            "model.dropout": trial.suggest_float("model.dropout", 0.0, 0.3),
+            "training.learning_rate": trial.suggest_float(
+                "training.learning_rate", min(1e-5, rate), max(1e-3, rate), log=True
+            ),
+            "training.weight_decay": trial.suggest_float(
+                "training.weight_decay", 0.0, max(0.1, config.training.weight_decay)
+            ),
+            "training.batch_size": trial.suggest_categorical(
+                "training.batch_size", sorted({32, 64, 128, 256, config.training.batch_size})
+            ),
+            "model.hidden": trial.suggest_categorical("model.hidden", sorted({128, 256, 512, hidden})),
+            "model.dropout": trial.suggest_float("model.dropout", 0.0, max(0.3, config.model.dropout)),
         }
 
     def build(self, config: Config, prepared: Path) -> "nn.Module":
@@ -168,6 +183,10 @@ class Splice(Classifier[Config]):
         of_class = {"donor": int(counts[0]), "acceptor": int(counts[1])}
         both = sum(of_class.values())
         return {name: of_class.get(name.rpartition("_")[2], both) for name in Config.figures}
+
+    def evidence(self, config: Config, prepared: Path) -> Evidence:
+        used = sum(len(load_array(prepared / f"{name}.label.npy", (None,))) for name in SPLITS)
+        return Evidence("kmer_position", rows_used=used, **read_json(prepared / EVIDENCE))
 
     def golden(self, config: Config) -> Sequence[GoldenCase]:
         return [_golden_case(config.data.window, place) for place in range(3)]
