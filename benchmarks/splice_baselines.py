@@ -1,8 +1,9 @@
 """A trained splice model beside simple methods, on the same rows of the test set.
 
-    python benchmarks/splice_baselines.py WORKSPACE [-S splice.model=...]
+    python benchmarks/splice_baselines.py WORKSPACE [--without OTHER] [-S splice.model=...]
 
-WORKSPACE: a folder in which `anelab train splice` ran; give the same -S. Compared: the base model's own scores, its
+WORKSPACE: a folder in which `anelab train splice` ran; give the same -S. OTHER: one of the same data and settings, but
+with splice.data.base.source=none, whose model knows the sequence alone. Compared: the base model's own scores, its
 calibration, logistic regression and boosted trees on the logarithms of the 15 scores and the bases near the position
 (fitted to training and validation rows), the sequence alone, and the model.
 
@@ -74,6 +75,17 @@ def learned(net: torch.nn.Module, test: Split) -> dict[str, Chances]:
     return {"sequence alone": torch.cat(alone).double().numpy(), "the model": torch.cat(fused).double().numpy()}
 
 
+def without_base(workspace: Path, settings: list[str], test: Split) -> dict[str, Chances]:
+    """The model of another workspace, on the same rows."""
+    config = load_params(Path("params.yaml"), [*settings, "splice.data.base.source=none"]).section("splice")
+    workload, prepared = workloads.get("splice"), workspace / "data/prepared/splice"
+    other = workload.load(config, prepared, "test")
+    if not np.array_equal(other.inputs["model"]["sequence"], test.inputs["model"]["sequence"]):
+        raise SystemExit(f"{workspace}: its test rows are others; prepare both from the same data and seed")
+    net, _ = trained_module(workload, config, prepared, workspace / "models/splice/train/best.ckpt")
+    return {"without base scores": learned(net.eval(), other)["the model"]}
+
+
 def report(name: str, chances: Chances, test: Split, model_loss: NDArray[np.float64]) -> None:
     label, scores = test.targets["label"], test.inputs["model"]["scores"]
     figures, own = splice_figures(chances, test.targets), loss_of(chances, label)
@@ -105,6 +117,7 @@ def loss_of(chances: Chances, label: NDArray[np.int64]) -> NDArray[np.float64]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
+    parser.add_argument("--without", type=Path)
     parser.add_argument("-S", dest="settings", action="append", default=[])
     given = parser.parse_args()
     workload, config = workloads.get("splice"), load_params(Path("params.yaml"), given.settings).section("splice")
@@ -114,6 +127,8 @@ def main() -> None:
     rules = workloads.rules("splice", config, prepared)
     found = {name: rules[name](test)["probability"] for name in ("base", "base_temperature")}
     found |= classical(prepared, test) | learned(net.eval(), test)
+    if given.without:
+        found |= without_base(given.without, given.settings, test)
     print(f"{len(test):,} rows, {len(np.unique(test.groups)):,} groups; in brackets: what the model gains")
     model_loss = loss_of(found["the model"], test.targets["label"])
     for name, chances in found.items():

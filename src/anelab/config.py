@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from anelab import workloads
 from anelab.bench.arms.catalog import parse_arm
 from anelab.errors import UsageError
-from anelab.learning.config import Section, WorkloadConfig
+from anelab.learning.config import Section, WorkloadConfig, laid_over
 from anelab.texts import value_text
 from anelab.yaml_text import parse_yaml
 
@@ -89,7 +89,7 @@ def override(raw: dict[str, Any], text: str) -> dict[str, Any]:
     """`raw` with one 'a.b.c=value' applied, or with the file of '@file.yaml' laid over it; the input is left as it
     was."""
     if text.startswith("@"):
-        return _merged(raw, _read_mapping(Path(text[1:])))
+        return laid_over(raw, _read_mapping(Path(text[1:])))
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UsageError(
@@ -112,15 +112,6 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise UsageError(f"-S @{path}: is not valid YAML: {error}") from None
     if not isinstance(found, dict):
         raise UsageError(f"-S @{path}: must hold keys and values as params.yaml does")
-    return found
-
-
-def _merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Mappings are joined key by key; whatever else `over` has takes the place of what was there."""
-    found = dict(raw)
-    for key, value in over.items():
-        before = found.get(key)
-        found[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return found
 
 

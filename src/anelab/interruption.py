@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
 from anelab.errors import AnelabError
@@ -131,6 +131,21 @@ def exit_if_stuck() -> None:
     """For a process that does one thing: end it where a call cannot be ended otherwise, GRACE_S after it should have
     been, or at a second signal."""
     _the_watch().exits = True
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end what runs as an error does, so that what is half written is taken away."""
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
+                stack.callback(signal.signal, number, before)
+                signal.signal(number, _end)
+        yield
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def leave_signals() -> None:

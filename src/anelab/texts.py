@@ -130,3 +130,8 @@ def _check_text(text: str, refused: re.Pattern[str]) -> None:
         raise ValueError(f"a text has {len(text):,} characters, at most {MOST_TEXT:,} are taken: {printable(text, 40)}")
     if not text.isprintable() and (found := refused.search(text)):
         raise ValueError(f"a text has the control character {_escaped(found)}: {printable(text, 80)}")
+
+
+def one_line(text: str) -> str:
+    """Without tabs and ends of lines, which names in GFF3 may have."""
+    return re.sub(r"[\t\r\n]", "_", text)

@@ -1,5 +1,6 @@
 """GFF3 and GTF to transcripts, and windows of a genome."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,7 @@ def test_both_formats_give_the_same_transcript(tmp_path: Path, text: str) -> Non
     [
         ("c1\tx\texon\t30\t20\t.\t+\t.\tParent=t1", "line 7: runs from 30 to 20"),
         ("c1\tx\texon\t10\t30\t.\t+\t.\tParent=t1", "t1 has exons that overlap: 1-20 and 10-30"),
-        ("c1\tx\texon\t30\t40\t.\t-\t.\tParent=t1", "line 7: t1 is on c1 - here"),
-        ("c1\tx\texon\t30\t40\t.\t.\t.\tParent=t1", "the strand '.'; it must be"),
+        ("c1\tx\texon\t30\t40\t.\tx\t.\tParent=t1", "the strand 'x'; it must be"),
         ("c1\tx\texon\t30\t40\t.\t+\t.\tID=e", "line 7: this exon names no transcript"),
         ("c1\tx\texon\t30", "line 7: has 4 columns"),
     ],
@@ -119,3 +119,17 @@ def test_refseqs_parents_and_notes_in_quotation_marks(tmp_path: Path) -> None:
     )
     (found,) = read_transcripts(path)
     assert (found.name, found.gene, found.coding, len(found.introns)) == ("rna-NM_1", "gene-A", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("c1\tx\texon\t30\t40\t.\t-\t.\tParent=odd", "transcripts are on two strands or contigs"),
+        ("c1\tx\texon\t30\t40\t.\t.\t.\tParent=odd", "transcripts have no strand"),
+    ],
+)
+def test_transcripts_without_one_strand_are_left_out_and_counted(tmp_path: Path, line: str, reason: str) -> None:
+    path, left = tmp_path / "a.gff3", Counter[str]()
+    path.write_text("c1\tx\texon\t1\t9\t.\t+\t.\tParent=odd\nc1\tx\texon\t1\t9\t.\t+\t.\tParent=t\n" + line + "\n")
+    assert [one.name for one in read_transcripts(path, left)] == ["t"]
+    assert left == {reason: 1}

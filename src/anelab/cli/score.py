@@ -2,7 +2,6 @@
 
 import math
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -16,7 +15,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, Timeout, commands, print_json
 from anelab.errors import UsageError
-from anelab.interruption import TIMEOUT_S
+from anelab.interruption import TIMEOUT_S, ending_in_order
 from anelab.texts import echo_lines, notify, printable
 
 if TYPE_CHECKING:
@@ -97,10 +96,7 @@ def score(
     reading = Reading(layout, offset, max_records, statistics=bool(report or multiqc))
     outputs, sources = Outputs(out, pass_fastq, fail_fastq, report), _sources(reads)
     with ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if (before := signal.getsignal(number)) != signal.SIG_IGN:  # as nohup has it
-                stack.callback(signal.signal, number, before)
-                signal.signal(number, _end)
+        stack.enter_context(ending_in_order())
         plan = stack.enter_context(_planned(ctx.obj, model, rule, threshold, not first_150))
         plan = replace(plan, timeout_s=timeout)
         on_scored = partial(_write_reports, report, multiqc, plan.pass_means)
@@ -183,11 +179,6 @@ def _progress(done: int, total: int) -> None:
 def _with_threshold(data: "ReadsDataConfig", rule: str, threshold: float | None) -> "ReadsDataConfig":
     key = {"mean_quality": "min_mean_quality", "expected_errors": "max_expected_errors"}[rule]
     return data if threshold is None else data.model_copy(update={key: threshold})
-
-
-def _end(number: int, frame: object) -> None:
-    """End in order, so that what is half written is taken away."""
-    raise SystemExit(128 + number)
 
 
 def _sources(given: list[str]) -> list[Path | str]:

@@ -8,7 +8,7 @@ import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, Timeout, as_text, commands, print_json
 from anelab.errors import UsageError
-from anelab.interruption import TIMEOUT_S
+from anelab.interruption import TIMEOUT_S, ending_in_order
 from anelab.texts import echo_lines, notify
 from anelab.workspace import NoProjectError
 
@@ -22,6 +22,7 @@ SOURCES_HELP = (
     "Tables of windows (TSV, CSV, Parquet, compressed too), SpliceVarDB's table, or FASTA with GFF3 or GTF, and tables "
     "of scores by position."
 )
+GENOME_HELP = "A genome's FASTA and its annotation (GFF3 or GTF)."
 INPUTS_HELP = "A table of windows; or a genome's FASTA and its annotation (GFF3 or GTF)."
 OUT_HELP = (
     "File for the table. - is standard output; .gz: compressed; of a genome also .bedgraph: tracks for a browser."
@@ -33,7 +34,7 @@ BASE_MODEL_HELP = (
 FASTA_HELP = "The genome that the variants are of."
 ANNOTATION_HELP = "Genes (GFF3 or GTF). Without it both strands are looked at."
 DISTANCE_HELP = "Bases on each side of a variant in which sites are looked for."
-MASK_HELP = "Count neither gains of annotated sites nor losses of sites that are not annotated."
+MASK_HELP = "Ignore gains at annotated sites and losses at others, as SpliceAI's mask does."
 CLASSES_HELP = "SpliceVarDB's table: also say how well the variants that alter splicing are told from the others."
 EFFECTS_HELP = "File for the effects: .vcf or .vcf.gz keeps every record; any other name is a table. - is VCF."
 
@@ -45,8 +46,18 @@ class Positions(StrEnum):
 
 
 POSITIONS_HELP = (
-    "Of a genome: annotated sites; these and what has GT or GC after it, or AG before it; or all positions of genes."
+    "Of a genome: annotated sites; these and what has GT or GC after it, or AG before it (motifs, the default); or all "
+    "positions of genes."
 )
+PREVALENCE_HELP = (
+    "Share of a gene's positions that are donors, and share that are acceptors. Default: that of the annotation, or "
+    "0.0002 without one."
+)
+GENOME_ONLY = (
+    "a table is scored as it is: --base-model, --positions, --prevalence and .bedgraph are for a FASTA and its "
+    "annotation"
+)
+PrevalenceOption = Annotated[float | None, typer.Option("--prevalence", help=PREVALENCE_HELP, min=1e-9, max=0.3)]
 BaseModels = Annotated[list[Path] | None, typer.Option("--base-model", help=BASE_MODEL_HELP)]
 
 
@@ -73,8 +84,9 @@ def score(
     inputs: Annotated[list[Path], typer.Argument(metavar="TABLE|FASTA ANNOTATION", help=INPUTS_HELP)],
     out: Annotated[Path, typer.Option("--out", "-o", help=OUT_HELP)],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = CHAMPION,
-    positions: Annotated[Positions, typer.Option(help=POSITIONS_HELP)] = Positions.motifs,
+    positions: Annotated[Positions | None, typer.Option(help=POSITIONS_HELP)] = None,
     base_model: BaseModels = None,
+    prevalence: PrevalenceOption = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
@@ -84,6 +96,7 @@ def score(
     with some. Added columns: probability_donor, probability_acceptor, probability_neither, base_donor, base_acceptor,
     base_neither, verdict (the class with the highest chance).
     """
+    from anelab.inference.reads.outputs import files_of
     from anelab.inference.splice.genome_scores import is_bedgraph, score_genome
     from anelab.inference.splice.score import score_table
     from anelab.inference.splice.scorer import open_scorer
@@ -91,23 +104,22 @@ def score(
 
     _require(inputs)
     _require_other_output(out, as_json)
+    files_of(out, mates=False)
     data = _data(ctx)
     of = _by_kind(inputs, data)
     if set(of) not in ({TABLE}, {FASTA, ANNOTATION}) or len(of.get(TABLE, [])) > 1:
         raise UsageError(
-            f"give one table of windows, or a FASTA and its annotation, but got {', '.join(of)}"
-            + (" (more than one)" if set(of) == {TABLE} else "")
+            "give one table of windows (with a column of sequences), or a FASTA and its annotation, but got "
+            f"{', '.join(of)}" + (" (more than one)" if set(of) == {TABLE} else "")
         )
-    if TABLE in of and (base_model or is_bedgraph(out)):
-        raise UsageError(
-            "a table is scored as a table, with the base model's scores that it has; --base-model and .bedgraph are "
-            "for a FASTA with its annotation"
-        )
-    with open_scorer(ctx.obj.workspace, model, timeout, base_model or ()) as scorer:
+    if TABLE in of and (base_model or positions or prevalence or is_bedgraph(out)):
+        raise UsageError(GENOME_ONLY)
+    with ending_in_order(), open_scorer(ctx.obj.workspace, model, timeout, base_model or ()) as scorer:
         if TABLE in of:
             counts = score_table(scorer, of[TABLE][0], out, data.columns)
         else:
-            counts = score_genome(scorer, of[FASTA], of[ANNOTATION], out, positions.value)
+            wanted = (positions or Positions.motifs).value
+            counts = score_genome(scorer, of[FASTA], of[ANNOTATION], out, wanted, _of_both(prevalence))
     if as_json:
         print_json(counts)
         return
@@ -123,7 +135,7 @@ def score(
 )
 def base_scores(
     ctx: typer.Context,
-    inputs: Annotated[list[Path], typer.Argument(metavar="FASTA ANNOTATION", help=INPUTS_HELP.partition("; or ")[2])],
+    inputs: Annotated[list[Path], typer.Argument(metavar="FASTA ANNOTATION", help=GENOME_HELP)],
     base_model: Annotated[list[Path], typer.Option("--base-model", help=BASE_MODEL_HELP)],
     out: Annotated[Path, typer.Option("--out", "-o", help="File for the table. .gz: compressed.")],
     timeout: Timeout = TIMEOUT_S,
@@ -143,7 +155,7 @@ def base_scores(
     if set(of) != {FASTA, ANNOTATION}:
         raise UsageError(f"give a FASTA and its annotation (GFF3 or GTF), but got {', '.join(of)}")
     base = config.data.base
-    with open_base_model(ctx.obj.workspace, base_model, base.order, base.context, timeout) as opened:
+    with ending_in_order(), open_base_model(ctx.obj.workspace, base_model, base, timeout) as opened:
         count = write_base_scores(opened, config, of[FASTA], of[ANNOTATION], out)
     notify(f"anelab: {count:,} positions, scored by {base.model}, in {out}")
 
@@ -163,6 +175,7 @@ def variants(
     classes: Annotated[list[Path] | None, typer.Option(help=CLASSES_HELP)] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = CHAMPION,
     base_model: BaseModels = None,
+    prevalence: PrevalenceOption = None,
     timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
@@ -173,24 +186,39 @@ def variants(
     ANELAB_SPLICE_BASE has the same of the base model alone, ANELAB_SPLICE_SKIPPED why an allele has none.
     """
     from anelab.inference.splice.scorer import open_scorer
-    from anelab.inference.splice.variant_files import VariantFile, read_genes, read_genome_of, write_effects
+    from anelab.inference.splice.variant_files import (
+        VariantFile,
+        check_effects_file,
+        read_genes,
+        read_genome_of,
+        write_effects,
+    )
     from anelab.inference.splice.variants import VariantScorer
+    from anelab.workloads.splice.sites import USUAL_PREVALENCE
 
     if mask and not annotation:
         raise UsageError("--mask needs to know which sites are annotated; give --annotation GFF3 or GTF")
+    if classes and not annotation:
+        raise UsageError("--classes gives intervals over genes; give --annotation GFF3 or GTF")
+    check_effects_file(out)
     _require([*fasta, *(annotation or ()), *(classes or ())])
     _require_other_output(out, as_json)
     source = VariantFile(vcf)
     detection = _detection(ctx, classes) if classes else None
-    with open_scorer(ctx.obj.workspace, model, timeout, base_model or ()) as scorer:
+    with ending_in_order(), open_scorer(ctx.obj.workspace, model, timeout, base_model or ()) as scorer:
         genome = read_genome_of(source, fasta)
         genes = read_genes(annotation, genome) if annotation else None
-        effects = VariantScorer(scorer, genome, genes, distance, mask)
+        share = _of_both(prevalence) or (genes.prevalence if genes else USUAL_PREVALENCE)
+        effects = VariantScorer(scorer, genome, genes, distance, mask, share)
         counts: dict[str, Any] = write_effects(effects, source, out, detection.add if detection else None)
     if as_json:
         print_json({**counts, **({"detection": detection.report()} if detection else {})})
     else:
         notify(as_text({**counts, **({"detection": detection.texts()} if detection else {})}))
+
+
+def _of_both(prevalence: float | None) -> tuple[float, float] | None:
+    return (prevalence, prevalence) if prevalence is not None else None
 
 
 def _detection(ctx: typer.Context, classes: list[Path]) -> "Detection":

@@ -156,7 +156,7 @@ class Workload(ABC, Generic[C]):
     def load(self, config: C, prepared: Path, split: str) -> Split:
         """The rows of "train", "validation" or "test"."""
 
-    def files(self, config: C) -> Mapping[str, Path]:
+    def extra_inputs(self, config: C) -> Mapping[str, Path]:
         """Files beside the data that training reads, such as pretrained weights, by what they are."""
         return {}
 

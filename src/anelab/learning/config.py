@@ -219,7 +219,7 @@ class RegistryConfig(Section):
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both trees as one; where both have a value, that of `above`."""
+    """Both trees as one: mappings are joined key by key, and of other values that of `above` is taken."""
     found = dict(below)
     for key, value in above.items():
         under = found.get(key)

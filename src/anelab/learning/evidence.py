@@ -1,5 +1,5 @@
 """What must stand beside figures before they are believed: simple answers on the same rows with intervals, how many
-groups there are, what became of every row, what the model may have seen before, and how fast it is."""
+groups there are, what became of every row, and what the model may have seen before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from anelab.statistics import interval, replicates
 FEWEST = 50
 """Rows that a figure of a part rests on; of fewer it says nothing."""
 MODEL = "model"
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -34,39 +35,57 @@ class Evidence:
 
 
 def evidence_report(
-    workload: AnyWorkload,
-    config: WorkloadConfig,
-    test: Split,
-    found: Evidence,
-    sides: Mapping[str, Arrays],
-    rows_per_second: float,
+    workload: AnyWorkload, config: WorkloadConfig, test: Split, found: Evidence, sides: Mapping[str, Arrays]
 ) -> dict[str, Any]:
     """JSON. `sides`: rows of the model (MODEL) and of each plain rule on the test set. Raises AnelabError if a rule of
     evidence is broken: no trivial baseline, rows that disappeared, one group, nothing said of contamination."""
     _check(workload.name, found, sides, test)
     bare = replace(test, inputs={})
-    drawn = _drawn(workload, config, bare, sides)
+    rules = {name: rows for name, rows in sides.items() if name != MODEL}
+    own = replicates(
+        lambda counts: workload.replicates(sides[MODEL], bare, counts), bare.groups, RESAMPLES, config.seed
+    )
+    gains = {name: paired_gains(workload, config, bare, sides[MODEL], rows) for name, rows in rules.items()}
     return {
         "contamination": found.contamination,
         "coverage": {"left_out": dict(found.left_out), "rows_read": found.rows_read, "rows_used": found.rows_used},
         "gains": {
-            name: _gains(workload, config, bare, sides[MODEL], rows, drawn, name)
-            for name, rows in sides.items()
-            if name != MODEL
+            name: {figure: list(interval(drawn)) for figure, drawn in one.items()} for name, one in gains.items()
         },
         "groups": len(np.unique(test.groups)),
-        "intervals": {
-            name.partition(" ")[2]: list(interval(values))
-            for name, values in drawn.items()
-            if name.startswith(f"{MODEL} ")
-        },
+        "intervals": {name: list(interval(drawn)) for name, drawn in own.items() if np.isfinite(drawn).any()},
         "negatives": found.negatives,
         "rows": len(test),
-        "rows_per_second": round(rows_per_second),
-        "subgroups": _subgroups(workload, config, bare, sides),
+        "subgroups": {
+            name: _subgroup(workload, config, bare.take(rows), {side: _take(one, rows) for side, one in sides.items()})
+            for name, rows in _parts(workload, bare).items()
+        },
         "subgroups_unknown": list(found.subgroups_unknown),
+        "throughput": "rows a second of every arm are in bench.json",
         "trivial_baseline": found.trivial_baseline,
     }
+
+
+def paired_gains(
+    workload: AnyWorkload,
+    config: WorkloadConfig,
+    split: Split,
+    ours: Arrays,
+    theirs: Arrays,
+    resamples: int = RESAMPLES,
+) -> Mapping[str, Array]:
+    """Of every figure that is better high or low, how much better ours is in each of the resamples, float32
+    [resamples]; both are drawn alike. A figure that is defined in none is left out."""
+    signs = {name: sign for name, sign in config.figures.items() if sign}
+    if not len(split):
+        return {}
+
+    def gains(counts: Array) -> dict[str, Array]:
+        left, right = (workload.replicates(side, split, counts) for side in (ours, theirs))
+        return {name: signs[name] * (left[name] - right[name]) for name in left if name in signs and name in right}
+
+    drawn = replicates(gains, split.groups, resamples, config.seed)
+    return {name: values for name, values in drawn.items() if np.isfinite(values).any()}
 
 
 def _check(name: str, found: Evidence, sides: Mapping[str, Arrays], test: Split) -> None:
@@ -83,59 +102,27 @@ def _check(name: str, found: Evidence, sides: Mapping[str, Arrays], test: Split)
         raise AnelabError(f"{name}: nothing is said of what the model's inputs may have been trained on")
 
 
-def _drawn(
-    workload: AnyWorkload, config: WorkloadConfig, split: Split, sides: Mapping[str, Arrays]
-) -> Mapping[str, Array]:
-    """Every figure that is defined, of every side in each resample, the same rows for all; by "SIDE FIGURE"."""
-
-    def figures(counts: Array) -> dict[str, Array]:
-        return {
-            f"{side} {name}": values
-            for side, rows in sides.items()
-            for name, values in workload.replicates(rows, split, counts).items()
-        }
-
-    drawn = replicates(figures, split.groups, config.registry.resamples, config.seed)
-    return {name: values for name, values in drawn.items() if np.isfinite(values).any()}
+def _parts(workload: AnyWorkload, split: Split) -> dict[str, Array]:
+    return {name: np.flatnonzero(chosen) for name, chosen in workload.subgroups(split).items()}
 
 
-def _gains(
-    workload: AnyWorkload,
-    config: WorkloadConfig,
-    split: Split,
-    ours: Arrays,
-    theirs: Arrays,
-    drawn: Mapping[str, Array],
-    side: str,
+def _take(arrays: Arrays, rows: Array) -> Arrays:
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def _subgroup(
+    workload: AnyWorkload, config: WorkloadConfig, part: Split, sides: Mapping[str, Arrays]
 ) -> dict[str, Any]:
-    """Of each figure that is better high or low: how much the model is better, with its paired 95 % interval."""
-    left, right = (workload.metrics(rows, split) for rows in (ours, theirs))
-    gains = {}
-    for name, sign in config.figures.items():
-        if sign and {f"{MODEL} {name}", f"{side} {name}"} <= drawn.keys() and name in left and name in right:
-            pairs = sign * (drawn[f"{MODEL} {name}"] - drawn[f"{side} {name}"])
-            gains[name] = {"interval": list(interval(pairs)), "value": sign * (left[name] - right[name])}
-    return gains
-
-
-def _subgroups(
-    workload: AnyWorkload, config: WorkloadConfig, split: Split, sides: Mapping[str, Arrays]
-) -> dict[str, Any]:
-    """Of each part that has enough rows: the headline metric of every side, and the model's gains."""
-    report: dict[str, Any] = {}
-    for name, chosen in workload.subgroups(split).items():
-        rows = np.flatnonzero(chosen)
-        part = split.take(rows)
-        support = workload.support(part).get(config.metric_name, len(rows))
-        report[name] = {"support": support}
-        if support < FEWEST:
-            continue
-        parts = {side: {key: array[rows] for key, array in arrays.items()} for side, arrays in sides.items()}
-        drawn = _drawn(workload, config, part, parts)
-        for side, arrays in parts.items():
-            figure = workload.metrics(arrays, part).get(config.metric_name)
-            report[name][side] = {config.metric_name: figure}
-            if side != MODEL and f"{side} {config.metric_name}" in drawn and f"{MODEL} {config.metric_name}" in drawn:
-                pairs = config.sign * (drawn[f"{MODEL} {config.metric_name}"] - drawn[f"{side} {config.metric_name}"])
-                report[name][side]["gain_interval"] = list(interval(pairs))
-    return report
+    """Of a part that has enough rows: the headline metric of every side, and the interval of what the model gains."""
+    metric = config.metric_name
+    support = workload.support(part).get(metric, len(part))
+    if support < FEWEST:
+        return {"support": support}
+    figures = {name: workload.metrics(rows, part).get(metric) for name, rows in sides.items()}
+    gains = {
+        name: paired_gains(workload, config, part, sides[MODEL], rows).get(metric)
+        for name, rows in sides.items()
+        if name != MODEL
+    }
+    intervals = {name: list(interval(drawn)) for name, drawn in gains.items() if drawn is not None}
+    return {"gains": intervals, metric: figures, "support": support}

@@ -5,6 +5,7 @@ from 1, both ends included, on the forward strand. What contradicts itself is an
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +17,7 @@ from anelab.sequences.streams import Source, read_bytes, title
 
 COLUMNS = 9
 STRANDS = {"+": 1, "-": -1}
+NO_STRAND = (".", "?")
 GTF_ATTRIBUTE = re.compile(r'\s*([^\s"=;]+)\s+("[^"]*"|[^";]+?)\s*(?:;|$)')
 GFF3_ATTRIBUTE = re.compile(r'\s*[^\s"=;]+=')
 PARTS = ("exon", "CDS")
@@ -42,7 +44,7 @@ class Transcript:
 
 @dataclass
 class _Draft:
-    """A transcript whose lines are being read; `line` is its first."""
+    """A transcript whose lines are being read; `line` is its first, `odd` why it is left out."""
 
     contig: str
     strand: int
@@ -50,6 +52,7 @@ class _Draft:
     gene: str = ""
     exons: list[tuple[int, int]] = field(default_factory=list)
     coding: bool = False
+    odd: str = ""
 
 
 def is_annotation(line: str) -> bool:
@@ -58,14 +61,21 @@ def is_annotation(line: str) -> bool:
     return len(cells) == COLUMNS and cells[3].isdigit() and cells[4].isdigit() and cells[6] in ("+", "-", ".", "?")
 
 
-def read_transcripts(source: Source) -> list[Transcript]:
-    """In the order of their first lines. Raises AnelabError for lines that are none, transcripts on two strands or
-    contigs, exons that overlap, and a file without any exon."""
+def read_transcripts(source: Source, left_out: Counter[str] | None = None) -> list[Transcript]:
+    """In the order of their first lines. Transcripts without a strand, and those on two strands or contigs, are left
+    out; `left_out` counts them by reason. Raises AnelabError for lines that are none, exons that overlap, and a file
+    without any exon."""
     drafts: dict[str, _Draft] = {}
     parents: dict[str, str] = {}
     for number, line in _lines(source):
         _read_line(source, number, line, drafts, parents)
-    found = [_finished(source, name, draft, parents) for name, draft in drafts.items() if draft.exons]
+    odd = Counter(draft.odd for draft in drafts.values() if draft.odd and draft.exons)
+    if left_out is not None:
+        left_out.update(odd)
+    kept = [(name, draft) for name, draft in drafts.items() if draft.exons and not draft.odd]
+    found = [_finished(source, name, draft, parents) for name, draft in kept]
+    if odd and not found:
+        raise AnelabError(f"{title(source)}: has no transcript that can be read; {dict(odd)}")
     if not found:
         raise AnelabError(f"{title(source)}: has no line `exon` of a transcript; give an annotation in GFF3 or GTF")
     return found
@@ -102,12 +112,15 @@ def _read_line(source: Source, number: int, line: str, drafts: dict[str, _Draft]
     names = attributes["Parent"].split(",") if "Parent" in attributes else [attributes.get("transcript_id", "")]
     if names == [""]:
         _refuse(source, number, f"this {kind} names no transcript (transcript_id or Parent)")
-    if strand not in STRANDS:
+    if strand not in STRANDS and strand not in NO_STRAND:
         _refuse(source, number, f"this {kind} has the strand {strand!r}; it must be + or -")
     for name in names:
-        draft = drafts.setdefault(name, _Draft(contig, STRANDS[strand], number))
-        if (draft.contig, draft.strand) != (contig, STRANDS[strand]):
-            _refuse(source, number, f"{name} is on {contig} {strand} here, but elsewhere since line {draft.line}")
+        sign = STRANDS.get(strand, 0)
+        draft = drafts.setdefault(name, _Draft(contig, sign, number))
+        if not sign:
+            draft.odd = "transcripts have no strand"
+        elif (draft.contig, draft.strand) != (contig, sign):
+            draft.odd = draft.odd or "transcripts are on two strands or contigs"
         draft.gene = draft.gene or attributes.get("gene_id", attributes.get("gene", ""))
         if kind == "exon":
             draft.exons.append((int(first), int(last)))

@@ -32,14 +32,15 @@ class Genome:
         if not positions.size:
             return np.empty((0, width), np.uint8)
         if not (positions.min() >= 1 and positions.max() <= bases.size):
-            raise AnelabError(f"{contig} has {bases.size:,} bases, but position {positions.max():,} is asked for")
+            wrong = positions[(positions < 1) | (positions > bases.size)][0]
+            raise AnelabError(f"{contig} has {bases.size:,} bases, but position {wrong:,} is asked for")
         before = (width - 1) // 2
         if strand < 0:
             before = width - 1 - before
         first = int(positions.min()) - before
         bases = self.stretch(contig, first, int(positions.max()) - before + width - 1)
         found = sliding_window_view(bases, width)[positions - before - first]
-        return reverse_complement(found) if strand < 0 else found.copy()
+        return reverse_complement(found) if strand < 0 else found
 
     def stretch(self, contig: str, first: int, last: int) -> Bytes:
         """Uint8 [last - first + 1], on the forward strand, from 1 with both ends; beyond the contig's ends 0."""

@@ -12,7 +12,7 @@ from anelab.tracking.receipt import Dataset
 
 
 def _inputs(job: Job) -> Mapping[str, Path]:
-    return {"prepared": job.prepared, **job.workload.files(job.config)}
+    return {"prepared": job.prepared, **job.workload.extra_inputs(job.config)}
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:

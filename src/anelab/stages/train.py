@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from anelab import workloads
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def _inputs(job: Job) -> Mapping[str, Path]:
     own = {"best.yaml": job.output("search") / "best.yaml", "prepared": job.prepared}
-    return {**own, **job.workload.files(job.config)}
+    return {**own, **job.workload.extra_inputs(job.config)}
 
 
 def _run(job: Job, work: Path, key: str) -> Outcome:
@@ -33,16 +32,12 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
     config = apply_values(job.config, values)
     fitted = fit(job.workload, config, job.prepared, work, make_observers(config, f"train {job.name}", work))
     test = job.workload.load(config, job.prepared, "test")
-    started = perf_counter()
     rows, figures = evaluate_module(job.workload, config, fitted.module, test)
-    seconds = perf_counter() - started
     _write_checkpoints(job, fitted, values)
     answers = {name: rule(test) for name, rule in workloads.rules(job.name, job.config, job.prepared).items()}
     report = {**_report(job, fitted, figures), "baselines": _baselines(job, answers, test), "searched": values}
     if (found := job.workload.evidence(config, job.prepared)) is not None:
-        report["evidence"] = evidence_report(
-            job.workload, config, test, found, {MODEL: rows, **answers}, len(test) / seconds
-        )
+        report["evidence"] = evidence_report(job.workload, config, test, found, {MODEL: rows, **answers})
     write_json(job.reports / "train.json", report)
     _write_plots(job, fitted.progress.history, rows, test)
     (work / "last.ckpt").unlink(missing_ok=True)
@@ -100,4 +95,4 @@ def _write_table(path: Path, records: Sequence[Mapping[str, Any]], columns: Sequ
         writer.writerows(records)
 
 
-STAGE = Stage("train", ("preset", "metric", "model", "training"), ("training",), _inputs, _run)
+STAGE = Stage("train", ("preset", "metric", "model", "training"), ("training", "statistics.py"), _inputs, _run)

@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from anelab.errors import UsageError
-from anelab.learning.base import AnyWorkload, Array, Arrays, Split
+from anelab.learning.base import AnyWorkload, Arrays, Split
 from anelab.learning.config import WorkloadConfig
-from anelab.statistics import interval, replicates
+from anelab.learning.evidence import FEWEST, paired_gains
+from anelab.statistics import interval
 from anelab.tracking.gates import Gate
 
 TOLERATED = 0.002
 """Of a figure: what lies in its interval is no loss."""
-FEWEST = 50
-"""Rows that a figure rests on; of fewer it says nothing."""
 EVERYTHING = "all rows"
 
 
@@ -30,15 +29,16 @@ def never_below_gate(
     if name not in rules:
         there = ", ".join(rules) or "none"
         raise UsageError(f"registry.never_below is {name}, but the plain rules of {workload.name} are {there}")
+    resamples = config.registry.resamples
     compared, few, below = 0, list[str](), list[str]()
     for part, rows in {EVERYTHING: np.ones(len(split), bool), **workload.subgroups(split)}.items():
         chosen = np.flatnonzero(rows)
-        sides = [{key: array[chosen] for key, array in side.items()} for side in (candidate, rules[name])]
+        ours, theirs = ({key: array[chosen] for key, array in side.items()} for side in (candidate, rules[name]))
         bare = replace(split, inputs={}).take(chosen)
         support = workload.support(bare)
         few += [f"{figure} ({part})" for figure, count in support.items() if count < FEWEST]
-        for figure, drawn in _gains(workload, config, bare, *sides).items():
-            if support.get(figure, len(chosen)) < FEWEST or not np.isfinite(drawn).any():
+        for figure, drawn in paired_gains(workload, config, bare, ours, theirs, resamples).items():
+            if support.get(figure, len(chosen)) < FEWEST:
                 continue
             low, high = interval(drawn)
             compared += 1
@@ -51,18 +51,3 @@ def never_below_gate(
         reason += f"; fewer than {FEWEST} sites: {', '.join(few[:6])}" + (" ..." if len(few) > 6 else "")
     figures = {"compared": float(compared), "below": float(len(below)), "too_few": float(len(few))}
     return [Gate("never_below", "fail" if below else "pass", reason, figures)]
-
-
-def _gains(
-    workload: AnyWorkload, config: WorkloadConfig, split: Split, ours: Arrays, theirs: Arrays
-) -> Mapping[str, Array]:
-    """Of every figure with a direction, positive where ours is better, for rows that are drawn again."""
-    signs = {name: sign for name, sign in config.figures.items() if sign}
-    if not len(split):
-        return {}
-
-    def gains(counts: Array) -> dict[str, Array]:
-        left, right = (workload.replicates(side, split, counts) for side in (ours, theirs))
-        return {name: signs[name] * (left[name] - right[name]) for name in left if name in signs and name in right}
-
-    return replicates(gains, split.groups, config.registry.resamples, config.seed)

@@ -91,6 +91,6 @@ def model_with_base(home: Path, folder: Path, source: str) -> Path:
     """The workspace's exported model in a folder, as if it had been trained with scores from there."""
     shutil.copytree(home / "models/splice/export", folder)
     base = read_json(folder / "base.json") | {"source": source, "context": CONTEXT}
-    base["channels"] = ["neither", "acceptor", "donor"]
+    base |= {"channels": ["neither", "acceptor", "donor"], "model": "openspliceai"}
     write_json(folder / "base.json", base | {"matrices": consensus_matrices() if source == "pwm" else None})
     return folder

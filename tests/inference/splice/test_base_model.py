@@ -15,10 +15,11 @@ from anelab.inference.splice.base_model import BaseModel, open_base_model
 from anelab.inference.splice.scorer import open_scorer
 from anelab.learning.arrays import load_array
 from anelab.sequences.genome import Genome
-from anelab.workloads.splice.config import SimulationConfig
+from anelab.workloads.splice.config import BaseConfig, SimulationConfig
 from anelab.workloads.splice.features import LABELS
 from anelab.workloads.splice.matrices import matrix_scores
 from anelab.workloads.splice.simulate import consensus_matrices, simulate_genome
+from anelab.workloads.splice.sites import prevalence_of, strands_of
 from anelab.workspace import Workspace
 from tests.commands import Done, anelab
 from tests.inference.splice.made import CONTEXT, base_model, model_with_base, write_genome
@@ -40,7 +41,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def opened(home: Path, *paths: Path, order: tuple[str, ...] = ORDER, context: int = CONTEXT) -> Any:
-    return open_base_model(lambda: Workspace(home, home), paths, order, context)
+    settings = BaseConfig(model="mine", channels=list(order), context=context)
+    return open_base_model(lambda: Workspace(home, home), paths, settings)
 
 
 def by_matrices(positions: np.ndarray[Any, Any], strand: int) -> np.ndarray[Any, Any]:
@@ -137,7 +139,9 @@ def test_a_model_is_trained_on_a_base_models_scores_of_a_genome(
     wrong = base_scores(home, (files[0], files[0]), base, out)
     assert (wrong.returncode, "give a FASTA and its annotation" in wrong.stderr) == (2, True), wrong.stderr
     unknown = base_scores(home, files, base, out, "-S", "splice.data.base.model=mine")
-    assert (unknown.returncode, "whose order of classes is not known" in unknown.stderr) == (2, True), unknown.stderr
+    assert (unknown.returncode, "must say in which order mine gives the classes" in unknown.stderr) == (2, True), (
+        unknown.stderr
+    )
 
 
 def test_a_genome_is_scored_position_by_position(home: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -166,7 +170,8 @@ def test_a_genome_is_scored_position_by_position(home: Path, files: tuple[Path, 
     with open_scorer(lambda: Workspace(home, home), str(folder)) as scorer:
         codes, position = GENOME.contigs[row["chrom"]], np.array([row["position"]])
         window = GENOME.windows(row["chrom"], position, signs[0], scorer.window)
-        chances = scorer.probabilities(window, scorer.scores_at(codes, position, signs[0]))[0]
+        share = prevalence_of(strands_of(TRANSCRIPTS).values())
+        chances = scorer.probabilities(window, scorer.scores_at(codes, position, signs[0]), share)[0]
     np.testing.assert_allclose([row[f"probability_{name}"] for name in LABELS], chances, rtol=1e-4)
     assert score("sites.bedgraph", "--positions", "sites").returncode == 0
     lines = (tmp_path / "sites.bedgraph").read_text().splitlines()

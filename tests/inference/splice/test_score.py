@@ -108,3 +108,27 @@ def test_check_says_what_prepare_would_find(home: Path, table: pl.DataFrame, tmp
     (tmp_path / "no.tsv").write_text("hello\n")
     done = anelab(home, "splice", "check", str(tmp_path / "no.tsv"))
     assert (done.returncode, "is no FASTA, no annotation" in done.stderr) == (1, True), done.stderr
+
+
+def test_neighbours_that_training_joins_are_joined_for_scoring_too(home: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    letters = "".join(map(chr, np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, 300)]))
+    chances = rng.dirichlet([1, 1, 5], 100).round(6)
+    rows = {
+        "chrom": ["chr1"] * 100,
+        "position": list(range(1, 101)),
+        "strand": ["+"] * 100,
+        "sequence": [letters[place : place + 101] for place in range(100)],
+    }
+    center = dict(zip(("donor_score", "acceptor_score", "neither_score"), chances.T, strict=True))
+    padded = np.concatenate([np.tile([0, 0, 1.0], (2, 1)), chances, np.tile([0, 0, 1.0], (2, 1))])
+    whole = {
+        f"{name}_{offset}": padded[place : place + 100, track]
+        for track, name in enumerate(LABELS)
+        for place, offset in enumerate(("m2", "m1", "p0", "p1", "p2"))
+    }
+    for name, scores in (("center", center), ("whole", whole)):
+        path = write(pl.DataFrame({**rows, **scores}), tmp_path / f"{name}.tsv")
+        assert score(home, path, tmp_path / f"{name}.out").returncode == 0
+    left, right = (rows_of(tmp_path / f"{name}.out") for name in ("center", "whole"))
+    assert [row["probability_donor"] for row in left] == [row["probability_donor"] for row in right]

@@ -14,12 +14,14 @@ from anelab.learning.base import SPLITS, DataCard
 from anelab.sequences.annotation import read_transcripts
 from anelab.sequences.homology import homology_groups
 from anelab.sequences.nucleotides import encode_bases
+from anelab.workloads.splice.classifications import Classifications
 from anelab.workloads.splice.config import Config, DecoyConfig
 from anelab.workloads.splice.features import SCORES
 from anelab.workloads.splice.matrices import fit_matrices, matrix_scores
 from anelab.workloads.splice.prepare import prepare
 from anelab.workloads.splice.sites import windows_of
-from anelab.workloads.splice.windows import ACCEPTOR, DONOR, NEITHER, Names, Windows, has_motif, load_windows
+from anelab.workloads.splice.tables import TableReader
+from anelab.workloads.splice.windows import ACCEPTOR, DONOR, NEITHER, Names, Windows, has_motif, joined, load_windows
 from tests.conftest import tiny
 
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -440,8 +442,62 @@ def test_sites_deep_in_an_intron_of_another_transcript_are_a_subgroup(tmp_path: 
     (tmp_path / "g.gff3").write_text("\n".join(lines) + "\n")
     contigs = iter([("c", encode_bases(sequence[None, :])[0])])
     transcripts = read_transcripts(tmp_path / "g.gff3")
-    found = next(windows_of(contigs, transcripts, 61, DecoyConfig(), 0, Names(), Names()))
+    found = next(windows_of(contigs, transcripts, 61, DecoyConfig(), 0, Names(), Names(), []))
     deep = {int(position) for position, flag in zip(found.position, found.flags[:, 4], strict=True) if flag == 1}
     assert deep == {1001, 1080}
     alternative = {int(position) for position, flag in zip(found.position, found.flags[:, 0], strict=True) if flag == 1}
     assert alternative == {1001, 1080}
+
+
+def test_alleles_of_one_position_have_neighbours_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    letters = LETTERS[rng.integers(0, 4, 200)]
+    other = letters.copy()
+    other[62] = ord("A") if letters[62] != ord("A") else ord("C")
+    rows = []
+    for sequence, chances in ((letters, (0.9, 0.05, 0.05)), (other, (0.1, 0.1, 0.8))):
+        for place in range(20, 26):
+            window = sequence[place : place + 61].tobytes().decode()
+            rows.append(("g", 1000 + place, "+", "", *chances, window))
+    rows.append(("", 0, "", "", 0.5, 0.25, 0.25, "".join(map(chr, LETTERS[rng.integers(0, 4, 61)]))))
+    names = ["gene_id", "position", "strand", "label", "donor_score", "acceptor_score", "neither_score", "sequence"]
+    frame = pl.DataFrame(rows, names, orient="row")
+    for seed in range(2):
+        path = write(frame.sample(fraction=1, shuffle=True, seed=seed), tmp_path / f"{seed}.tsv")
+        found = joined(list(TableReader(config("splice.data.window=61").data, Classifications()).read(path)))
+        center = found.scores[:, 2]
+        for own, beside in ((0.9, 0.9), (0.1, 0.1)):
+            mine = found.scores[np.isclose(center, own)].reshape(-1, 3, 5)
+            inner = found.position[np.isclose(center, own)]
+            mine = mine[(inner >= 1022) & (inner <= 1023)]
+            assert len(mine) == 2 and np.allclose(mine[:, 0], beside)
+        alone = found.scores[np.isclose(center, 0.5)].reshape(3, 5)
+        assert alone[0].tolist() == [0, 0, 0.5, 0, 0]
+
+
+def test_rows_that_contradict_each_other_and_data_without_decoys_are_refused(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    prepared([fasta, annotation], tmp_path / "out")
+    part = all_rows(tmp_path / "out")[0]
+    place = int(part.position[0]), "+" if part.strand[0] > 0 else "-"
+    names = ["chrom", "position", "strand", "donor_score", "acceptor_score", "neither_score"]
+    rows = [("c1", *place, 0.1, 0.1, 0.8), ("c1", *place, 0.8, 0.1, 0.1)]
+    path = write(pl.DataFrame(rows, names, orient="row"), tmp_path / "b.tsv")
+    with pytest.raises(AnelabError, match=f"position {place[0]:,} has different scores in two rows"):
+        prepared([fasta, annotation, path], tmp_path / "out")
+    with pytest.raises(AnelabError, match="there must be sites, and positions that are none"):
+        prepared([fasta, annotation], tmp_path / "out", "splice.data.decoys={motif: 0.0, random: 0.0}")
+    unused = prepared([fasta, annotation, path], tmp_path / "out", "splice.data.base.source=pwm")
+    assert unused.facts["base scores from"] == "pwm" and sum(unused.rows.values()) > 100
+
+
+def test_what_lies_elsewhere_or_on_no_strand_is_left_out_and_said(tmp_path: Path) -> None:
+    fasta, annotation = genome(tmp_path)
+    more = "MT\tx\texon\t1\t50\t.\t+\t.\tParent=m\nMT\tx\texon\t90\t150\t.\t+\t.\tParent=m\n"
+    more += "c1\tx\texon\t10\t50\t.\t.\t.\tParent=u\n"
+    more += "c1\tx\texon\t10\t50\t.\t+\t.\tParent=t\nc1\tx\texon\t90\t99\t.\t-\t.\tParent=t\n"
+    annotation.write_text(annotation.read_text() + more)
+    card = prepared([fasta, annotation], tmp_path / "out")
+    assert any("genes on MT are left out" in text for text in card.warnings)
+    assert any("1 transcripts have no strand" in text and "two strands" in text for text in card.warnings)
+    assert card.facts["genes"] == 13

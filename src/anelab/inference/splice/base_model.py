@@ -15,11 +15,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
+from anelab.errors import AnelabError, UsageError
 from anelab.inference.model import Model, Plan, open_model
 from anelab.interruption import TIMEOUT_S
 from anelab.sequences.genome import Genome, reverse_complement
 from anelab.sequences.nucleotides import Bytes
+from anelab.workloads.splice.config import CHANNELS, BaseConfig
 from anelab.workloads.splice.features import LABELS, OFFSETS, SCORES
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ BASES_AT_ONCE = 5000
 ONE_HOT = np.zeros((9, 4), np.float32)
 ONE_HOT[4:8] = np.eye(4)
 SUM_TOLERANCE = 1e-2
+CONTEXT_SETTING = (
+    "how many bases it sees is splice.data.base.context, which a trained model keeps from when its data were prepared"
+)
 
 Chances = NDArray[np.float32]
 
@@ -52,7 +56,7 @@ class BaseModel:
         if at_once < 1:
             raise AnelabError(
                 f"{self.models[0].path}: takes sequences that are shorter than its context of {self.context} bases; "
-                "splice.data.base.context says how many it sees"
+                f"{CONTEXT_SETTING}"
             )
         found = [self._part(codes[start : start + at_once + self.context]) for start in range(0, length, at_once)]
         return np.concatenate(found) if found else np.empty((0, len(LABELS)), np.float32)
@@ -84,22 +88,28 @@ class BaseModel:
 def open_base_model(
     workspace: "Callable[[], Workspace]",
     files: Sequence[Path],
-    order: Sequence[str],
-    context: int,
+    settings: BaseConfig,
     timeout_s: float | None = TIMEOUT_S,
 ) -> Iterator[BaseModel]:
-    """Raises AnelabError for files that are no ONNX model of one input and one output."""
+    """Raises AnelabError for files that are no ONNX model of one input and one output, and UsageError if it is not
+    known in which order they give the classes."""
+    order = settings.channels_or_none()
+    if order is None:
+        raise UsageError(
+            f"splice.data.base.channels must say in which order {settings.model} gives the classes, like [neither, "
+            f"acceptor, donor]; it is known of {', '.join(CHANNELS)}"
+        )
     with ExitStack() as stack:
         plan = Plan(batch_rows=1, timeout_s=timeout_s)
         models = [stack.enter_context(open_model(workspace, str(path), plan)) for path in files]
         for model in models:
             _axis_of_letters(model)
-        yield BaseModel(tuple(models), tuple(order), context)
+        yield BaseModel(tuple(models), tuple(order), settings.context)
 
 
 def _axis_of_letters(model: Model) -> int:
     shapes = [port.shape for port in model.inputs]
-    axes = [axis for axis in (1, 2) if len(shapes[0]) == 3 and shapes[0][axis] == 4]
+    axes = [axis for axis in (1, 2) for shape in shapes[:1] if len(shape) == 3 and shape[axis] == 4]
     if len(shapes) != 1 or len(model.outputs) != 1 or not axes:
         raise AnelabError(
             f"{model.path}: takes {'; '.join(map(str, model.inputs))} and gives {'; '.join(map(str, model.outputs))}, "
@@ -122,7 +132,7 @@ def _answer(model: Model, codes: Bytes, context: int) -> NDArray[np.float64]:
     rows = given if letters == 2 else np.ascontiguousarray(given.transpose(0, 2, 1))
     (answer,) = model.predict({model.inputs[0].name: rows}).values()
     sizes = {length: context // 2, length - context: 0}
-    for axis in (1, 2):
+    for axis in (letters, 3 - letters):  # classes lie where letters do, as far as the sizes tell
         if answer.ndim == 3 and answer.shape[axis] == len(LABELS) and answer.shape[3 - axis] in sizes:
             found = np.asarray(answer[0] if axis == 2 else answer[0].T, np.float64)
             found = found[sizes[len(found)] :][:count]
@@ -130,14 +140,13 @@ def _answer(model: Model, codes: Bytes, context: int) -> NDArray[np.float64]:
             return found
     raise AnelabError(
         f"{model.path}: gives an array of shape {list(answer.shape)} for {length} bases, but must give 3 probabilities "
-        f"for each, or for the {length - context} that have the whole context of {context} "
-        "(splice.data.base.context)"
+        f"for each, or for the {length - context} that have the whole context of {context}; {CONTEXT_SETTING}"
     )
 
 
 def _check_probabilities(model: Model, found: NDArray[np.float64]) -> None:
     if not (np.isfinite(found).all() and (np.abs(found.sum(axis=1) - 1) < SUM_TOLERANCE).all() and found.min() >= 0):
         raise AnelabError(
-            f"{model.path}: gives values that are no probabilities (each from 0, 3 of a base with a sum of 1); export "
-            "the model with its softmax"
+            f"{model.path}: gives values that are no probabilities (three of 0 and more that add up to 1, for each "
+            "base); export the model with its softmax"
         )

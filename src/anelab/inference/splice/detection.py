@@ -17,6 +17,7 @@ ALTERING, NORMAL = "splice-altering", "normal"
 RATES = (0.05, 0.01)
 """Shares of normal variants that are called too."""
 RESAMPLES = 1000
+DIFFERENCE = "model less base"
 FIGURES = ("roc_auc", "average_precision")
 
 
@@ -47,7 +48,7 @@ class Detection:
             own, base = (max(max(getattr(one, name)) for one in outcome.effects) for name in ("values", "base_values"))
             self.scores.append((own, base))
             self.altering.append(found == ALTERING)
-            self.genes.append(f"{variant.contig}:{outcome.effects[0].gene}")
+            self.genes.append(f"{variant.contig}:{outcome.effects[0].gene}")  # of several, the first
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -55,18 +56,22 @@ class Detection:
     def texts(self) -> dict[str, Any]:
         """The report, each figure in one line."""
         return {
-            side: {name: _text(item) if isinstance(item, dict) else item for name, item in figures.items()}
+            side: {
+                name: _text(item, "+" if side == DIFFERENCE else "") if isinstance(item, dict) else item
+                for name, item in figures.items()
+            }
             for side, figures in self.report().items()
         }
 
     def report(self) -> dict[str, Any]:
         """Counts, and each figure with its 95 % interval over genes: of the model, of its base, and the difference on
         the same rows. Raises AnelabError unless there are variants of both classes."""
-        label = np.array(self.altering)
+        label = np.array(self.altering, bool)
         if not label.any() or label.all():
+            found_counts = ", ".join(f"{count:,} {name}" for name, count in self.counts.items()) or "there is none"
             raise AnelabError(
-                f"{label.sum()} variants that were scored are {ALTERING} and {(~label).sum()} {NORMAL}; to judge "
-                "detection there must be some of both"
+                f"of the variants that were scored {label.sum()} are {ALTERING} and {(~label).sum()} {NORMAL}, but to "
+                f"judge detection there must be some of both; variants: {found_counts}"
             )
         scores = np.array(self.scores)
         counts = {**self.counts, "classes without a variant": len(self.classes.classes.keys() - self.seen)}
@@ -79,7 +84,7 @@ class Detection:
         found: dict[str, Any] = {
             side: {name: _figure(points[f"{side} {name}"], drawn[f"{side} {name}"]) for name in names} for side in sides
         }
-        found["model less base"] = {
+        found[DIFFERENCE] = {
             name: _figure(
                 points[f"model {name}"] - points[f"base {name}"], drawn[f"model {name}"] - drawn[f"base {name}"]
             )
@@ -95,30 +100,29 @@ def _of_both(
     for side, score in sides.items():
         figures = binary_replicates(score, label, counts)
         found |= {f"{side} {name}": figures[name] for name in FIGURES}
-        for rate in RATES:
-            found[f"{side} recall at {rate:.0%} of normal ones"] = recall_at(score, label, counts, rate)
+        for rate in (one for one in RATES if one * (~label).sum() >= 1):
+            found[f"{side} recall at {rate:.0%} false positives"] = recall_at(score, label, counts, rate)
     return found
 
 
 def recall_at(
     score: NDArray[np.float64], label: NDArray[np.bool_], counts: NDArray[np.float64], rate: float
 ) -> NDArray[np.float64]:
-    """[k]: of each resample the share of positives above a threshold that at most a share `rate` of negatives is above;
-    `counts` [k, n]."""
+    """[k]: of each resample the share of positives above a threshold that at most a share `rate` of negatives is above,
+    NaN if it has none of either; `counts` [k, n]."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     drawn = counts[:, order]
     positives, negatives = (np.cumsum(drawn * rows, axis=1)[:, last] for rows in (label[order], ~label[order]))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        allowed = negatives <= rate * negatives[:, -1:]
-        found: NDArray[np.float64] = np.where(allowed, positives, 0).max(axis=1) / positives[:, -1]
-    return found
+    best = np.where(negatives <= rate * negatives[:, -1:], positives, 0).max(axis=1)
+    there = (positives[:, -1] > 0) & (negatives[:, -1] > 0)
+    return np.where(there, best / np.maximum(positives[:, -1], 1), np.nan)
 
 
 def _figure(value: float, drawn: NDArray[Any]) -> dict[str, Any]:
     return {"value": round(value, 4), "interval": [round(end, 4) for end in interval(drawn)]}
 
 
-def _text(figure: Mapping[str, Any]) -> str:
-    low, high = figure["interval"]
-    return f"{figure['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+def _text(figure: Mapping[str, Any], sign: str) -> str:
+    value, low, high = (format(number, f"{sign}.3f") for number in (figure["value"], *figure["interval"]))
+    return f"{value} [{low}, {high}]"

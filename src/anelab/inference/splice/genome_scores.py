@@ -12,20 +12,28 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.errors import AnelabError
+from anelab.errors import warn
 from anelab.inference.reads.outputs import opened
 from anelab.inference.splice.score import COLUMNS
-from anelab.inference.splice.scorer import Scorer
-from anelab.sequences.annotation import Transcript, read_transcripts
+from anelab.inference.splice.scorer import Prevalence, Scorer
+from anelab.sequences.annotation import Transcript
 from anelab.sequences.genome import Genome
 from anelab.sequences.nucleotides import Bytes
+from anelab.texts import one_line
 from anelab.workloads.splice.features import LABELS
-from anelab.workloads.splice.sites import Strand, beside_motif, check_contigs, owners_of, strands_of, within
-from anelab.workloads.splice.sources import read_all_contigs
+from anelab.workloads.splice.sites import (
+    Strand,
+    absent_contigs,
+    beside_motif,
+    check_sites,
+    owners_of,
+    prevalence_of,
+    strands_of,
+    within,
+)
+from anelab.workloads.splice.sources import absent_text, odd_text, read_all_contigs, read_annotations
 from anelab.workloads.splice.windows import ACCEPTOR, DONOR, C
 
-POSITIONS = ("sites", "motifs", "all")
-"""Annotated sites; these, and what has GT or GC after it or AG before it; every position of a gene."""
 ROWS_AT_ONCE = 4096
 FRONT = ("chrom", "position", "strand", "gene_id", "annotated")
 BEDGRAPH = (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz")
@@ -46,17 +54,25 @@ class Scored:
 
 
 def score_genome(
-    scorer: Scorer, fastas: Sequence[Path], annotations: Sequence[Path], out: Path, positions: str
+    scorer: Scorer,
+    fastas: Sequence[Path],
+    annotations: Sequence[Path],
+    out: Path,
+    positions: str,
+    prevalence: Prevalence | None = None,
 ) -> dict[str, int]:
     """A line for each position, or bedGraph if `out` is called so; how many have each verdict, and how many positions
-    of genes were not looked at. Raises AnelabError as preparing does."""
-    transcripts = [one for path in annotations for one in read_transcripts(path)]
+    of genes were not looked at. `positions`: "sites", annotated ones; "motifs", these and what has GT or GC after it or
+    AG before it; "all". `prevalence`: None is that of the annotation. Raises AnelabError as preparing does."""
+    transcripts, left = read_annotations(annotations)
     counts = Counter[str]()
     written = _bedgraph if is_bedgraph(out) else _table
     with ExitStack() as names, opened(out, names) as handle, written(handle) as write:
-        for scored in _scored(scorer, fastas, transcripts, positions, counts):
+        for scored in _scored(scorer, fastas, transcripts, positions, prevalence, counts):
             write(scored)
             counts.update(LABELS[code] for code in scored.chances.argmax(axis=1))
+    if left:
+        warn(odd_text(left))
     return {name: counts[name] for name in (*LABELS, "not scored")}
 
 
@@ -65,9 +81,15 @@ def is_bedgraph(out: Path) -> bool:
 
 
 def _scored(
-    scorer: Scorer, fastas: Sequence[Path], transcripts: Sequence[Transcript], positions: str, counts: Counter[str]
+    scorer: Scorer,
+    fastas: Sequence[Path],
+    transcripts: Sequence[Transcript],
+    positions: str,
+    prevalence: Prevalence | None,
+    counts: Counter[str],
 ) -> Iterator[Scored]:
     strands, there = strands_of(transcripts), []
+    prevalence = prevalence or prevalence_of(strands.values())
     for contig, codes in read_all_contigs(fastas, {one.contig for one in transcripts}):
         there.append(contig)
         for sign in (1, -1):
@@ -77,17 +99,15 @@ def _scored(
             inside, chosen = _chosen(contig, codes, sign, strand, positions)
             counts["not scored"] += inside - len(chosen)
             for start in range(0, len(chosen), ROWS_AT_ONCE):
-                yield _part(scorer, contig, codes, sign, strand, chosen[start : start + ROWS_AT_ONCE])
-    check_contigs(strands, there)
+                some = chosen[start : start + ROWS_AT_ONCE]
+                yield _part(scorer, contig, codes, sign, strand, some, prevalence)
+    if text := absent_text(absent_contigs(strands, there)):
+        warn(text)
 
 
 def _chosen(contig: str, codes: Bytes, sign: int, strand: Strand, positions: str) -> tuple[int, NDArray[np.int64]]:
     """How many positions are within genes, and those that are scored. Raises AnelabError if the contig is shorter."""
-    if (last := max(last for _, last in strand.spans.values())) > codes.size:
-        raise AnelabError(
-            f"the annotation has a gene that ends at {contig}:{last:,}, but the FASTA has {codes.size:,} "
-            "bases there; they are of different builds"
-        )
+    check_sites(contig, codes.size, [position for position, _ in strand.sites])
     inside = within(codes.size, strand.spans.values())
     sites = np.zeros(codes.size, bool)
     sites[np.array([position - 1 for position, _ in strand.sites], np.int64)] = True
@@ -101,14 +121,22 @@ def _chosen(contig: str, codes: Bytes, sign: int, strand: Strand, positions: str
     return int(inside.sum()), np.flatnonzero(wanted) + 1
 
 
-def _part(scorer: Scorer, contig: str, codes: Bytes, sign: int, strand: Strand, positions: NDArray[np.int64]) -> Scored:
+def _part(
+    scorer: Scorer,
+    contig: str,
+    codes: Bytes,
+    sign: int,
+    strand: Strand,
+    positions: NDArray[np.int64],
+    prevalence: Prevalence,
+) -> Scored:
     windows = Genome({contig: codes}).windows(contig, positions, sign, scorer.window)
     scores = scorer.scores_at(codes, positions, sign)
     annotated = [
         ",".join(LABELS[kind] for kind in (DONOR, ACCEPTOR) if (position, kind) in strand.sites)
         for position in positions.tolist()
     ]
-    chances, base = scorer.probabilities(windows, scores), scorer.base_probabilities(scores)
+    chances, base = scorer.probabilities(windows, scores, prevalence), scorer.base_probabilities(scores)
     return Scored(contig, sign, positions, owners_of(strand, positions), annotated, chances, base)
 
 
@@ -121,7 +149,7 @@ def _table(handle: IO[bytes]) -> Iterator[Callable[[Scored], None]]:
         lines = []
         for row, position in enumerate(scored.positions.tolist()):
             values = [f"{value:.6g}" for value in (*scored.chances[row].tolist(), *scored.base[row].tolist())]
-            front = (scored.contig, str(position), sign, scored.owners[row], scored.annotated[row])
+            front = (scored.contig, str(position), sign, one_line(scored.owners[row]), scored.annotated[row])
             lines.append("\t".join([*front, *values, LABELS[int(scored.chances[row].argmax())]]))
         handle.write(("\n".join(lines) + "\n").encode())
 

@@ -17,9 +17,8 @@ from anelab.inference.splice.scorer import Scorer
 from anelab.workloads.splice.classifications import Classifications
 from anelab.workloads.splice.config import SpliceData
 from anelab.workloads.splice.features import LABELS, SCORES
-from anelab.workloads.splice.table_files import Part, read_parts
-from anelab.workloads.splice.tables import UNLABELLED, Schema, TableReader, schema_of
-from anelab.workloads.splice.windows import NotNucleotidesError, windows_of_texts
+from anelab.workloads.splice.tables import TableReader
+from anelab.workloads.splice.windows import NotNucleotidesError, Windows, windows_of_texts
 
 COLUMNS = (*(f"probability_{label}" for label in LABELS), *(f"base_{label}" for label in LABELS), "verdict")
 
@@ -61,33 +60,30 @@ def predict_windows(
 
 
 def score_table(scorer: Scorer, path: Path, out: Path, columns: dict[str, str]) -> dict[str, int]:
-    """A line for each row, in order, in bounded memory; how many have each verdict. Raises AnelabError as preparing
-    does."""
+    """A line for each row, in order; how many have each verdict. Memory is bounded, but of a table whose scores beside
+    a position are other rows' all rows are in it. Raises AnelabError as preparing does."""
     data = SpliceData(source=[str(path)], window=scorer.window, columns=columns)
     reader, counts = TableReader(data, Classifications(), labelled=False), Counter[str]()
-    schema: Schema | None = None
     with ExitStack() as names, opened(out, names) as handle:
-        for part in read_parts(path):
-            if schema is None:
-                schema = schema_of(path, part.frame.columns, data, UNLABELLED)
-                if taken := sorted(set(COLUMNS) & set(part.frame.columns)):
+        for frame, windows in reader.read_frames(path):
+            if windows is None:
+                if taken := sorted(set(COLUMNS) & set(frame.columns)):
                     raise AnelabError(f"{path}: has columns {', '.join(taken)} already; rename them")
-                handle.write(("\t".join([*part.frame.columns, *COLUMNS]) + "\n").encode())
-            if len(part.frame):
-                scored = _scored(scorer, reader, path, part, schema)
-                counts.update(scored["verdict"].to_list())
-                handle.write(scored.write_csv(separator="\t", include_header=False, quote_style="never").encode())
+                handle.write(("\t".join([*frame.columns, *COLUMNS]) + "\n").encode())
+                continue
+            scored = _scored(scorer, path, frame, windows)
+            counts.update(scored["verdict"].to_list())
+            handle.write(scored.write_csv(separator="\t", include_header=False, quote_style="never").encode())
     for text in reader.warnings():
         warn(f"{path}: {text}")
     return {label: counts[label] for label in LABELS}
 
 
-def _scored(scorer: Scorer, reader: TableReader, path: Path, part: Part, schema: Schema) -> pl.DataFrame:
-    windows = reader.windows(path, part, schema)
+def _scored(scorer: Scorer, path: Path, frame: pl.DataFrame, windows: Windows) -> pl.DataFrame:
     scores = scorer.scores(windows.sequence, windows.scores, str(path))
     found, before = scorer.probabilities(windows.sequence, scores), scorer.base_probabilities(scores)
     columns = [*_texts(found), *_texts(before), pl.Series([LABELS[code] for code in found.argmax(axis=1)])]
-    return part.frame.with_columns(**dict(zip(COLUMNS, columns, strict=True)))
+    return frame.with_columns(**dict(zip(COLUMNS, columns, strict=True)))
 
 
 def _texts(chances: NDArray[np.floating[Any]]) -> list[pl.Series]:

@@ -31,6 +31,8 @@ MATRIX_WIDTH = 51
 """Bases around a position that matrices look at, and more."""
 
 Floats = NDArray[np.float32]
+Prevalence = tuple[float, float]
+"""Share of positions that are donors, and that are acceptors."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,19 @@ class Scorer:
         assert found is not None
         return found
 
-    def probabilities(self, sequence: Bytes, scores: Floats) -> Floats:
-        """Float32 [n, 3]."""
+    def probabilities(self, sequence: Bytes, scores: Floats, prevalence: Prevalence | None = None) -> Floats:
+        """Float32 [n, 3]. What the model learned from had far more sites than a genome has: with a `prevalence`, the
+        probabilities are those where so many positions are sites."""
         found: Floats = self.model.predict(
             {"sequence": sequence.astype(np.int32), "scores": scores.astype(np.float32)}
         )["output"]
-        return found
+        if prevalence is None:
+            return found
+        learned = np.array([self.base["prevalence"][name] for name in LABELS])
+        wanted = np.array([*prevalence, 1 - sum(prevalence)])
+        moved = found * (wanted / np.maximum(learned, 1e-9))
+        moved /= moved.sum(axis=1, keepdims=True)
+        return np.asarray(moved, np.float32)
 
     def base_probabilities(self, scores: Floats) -> NDArray[np.float64]:
         """Float64 [n, 3]: the base model's own."""
@@ -109,10 +118,13 @@ def open_scorer(
                 f"{model.name} was trained without scores of a base model ({found.base['source']}), so --base-model "
                 "has no use here; leave it out"
             )
-        default = BaseConfig()
-        order, context = found.base.get("channels", default.order), found.base.get("context", default.context)
-        base_model = stack.enter_context(open_base_model(workspace, base_files, order, context, timeout_s))
+        files = open_base_model(workspace, base_files, BaseConfig(**_described(found)), timeout_s)
+        base_model = stack.enter_context(files)
         yield Scorer(model, found.window, found.base, base_model)
+
+
+def _described(scorer: Scorer) -> dict[str, Any]:
+    return {name: scorer.base[name] for name in ("model", "channels", "context")}
 
 
 def scorer_of(model: Model) -> Scorer:

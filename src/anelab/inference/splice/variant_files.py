@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from anelab.inference.splice.variants import VALUES, Effect, Genes, Outcome, Var
 from anelab.sequences.annotation import read_transcripts
 from anelab.sequences.genome import Genome
 from anelab.sequences.streams import read_bytes
+from anelab.texts import one_line
 from anelab.workloads.splice.sources import read_all_contigs
 
 KEY, BASE_KEY, SKIPPED_KEY = "ANELAB_SPLICE", "ANELAB_SPLICE_BASE", "ANELAB_SPLICE_SKIPPED"
@@ -60,10 +61,12 @@ class VariantFile:
     def __post_init__(self) -> None:
         pysam.set_verbosity(0)  # htslib writes its warnings itself
         with self._opened() as file:
-            self.header = str(file.header).splitlines()
+            self.header = str(file.header).splitlines() if file.format == "BCF" else list(_lines(self.path, True))
 
     def records(self) -> Iterator[Record]:
+        """Lines of a text come as they are; those of BCF as htslib writes them."""
         with self._opened() as file:
+            lines = None if file.format == "BCF" else _lines(self.path)
             number, records = 0, iter(file)
             while True:
                 number += 1
@@ -78,7 +81,7 @@ class VariantFile:
                     return
                 contig, position, ref = str(found.contig), int(found.pos), str(found.ref or "").upper()
                 variants = tuple(Variant(contig, position, ref, str(alt).upper()) for alt in found.alts or ())
-                yield Record(str(found).rstrip("\r\n"), variants)
+                yield Record(str(found).rstrip("\r\n") if lines is None else next(lines), variants)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -91,8 +94,23 @@ class VariantFile:
                 except NotImplementedError:  # htslib cannot read what gzip itself has compressed
                     file = pysam.VariantFile(stack.enter_context(_decompressed(self.path)))
             except (OSError, ValueError):
-                raise AnelabError(f"{self.path}: is no VCF or BCF (compressed by bgzip or gzip, or not)") from None
+                raise AnelabError(
+                    f"{self.path}: is no VCF or BCF (compressed by bgzip or gzip, or not), or is cut short"
+                ) from None
             yield stack.enter_context(file)
+
+
+def _lines(path: Path, header: bool = False) -> Iterator[str]:
+    """Of records, or of the header, without their ends; bytes that are no UTF-8 stay what they are."""
+    rest = b""
+    for data in chain(read_bytes(path), [b"\n"]):
+        parts = (rest + data).split(b"\n")
+        rest = parts.pop()
+        for part in parts:
+            if part.strip() and part.startswith(b"#") == header:
+                yield part.decode("utf-8", "surrogateescape").rstrip("\r")
+            elif header and part.strip():
+                return
 
 
 @contextmanager
@@ -151,6 +169,7 @@ def write_effects(
         for record, outcomes in _scored(scorer, source):
             handle.write(_vcf_line(record, outcomes) if as_vcf else _table_lines(record, outcomes))
             counts["records"] += 1
+            reasons.update([] if record.variants else [NO_ALLELE])
             for variant, outcome in zip(record.variants, outcomes, strict=True):
                 counts["scored" if outcome.effects else "skipped"] += 1
                 reasons.update([outcome.skipped] if outcome.skipped else [])
@@ -176,14 +195,20 @@ def _scored(scorer: VariantScorer, source: VariantFile) -> Iterator[tuple[Record
             yield record, list(islice(outcomes, len(record.variants)))
 
 
+def check_effects_file(out: Path) -> None:
+    """Raises UsageError for a name that says another format."""
+    if out.name.lower().endswith((".bcf", ".bgz", ".bz2", ".xz", ".zst")):
+        raise UsageError(f"{out}: effects are written as .vcf, .vcf.gz, or a table (.tsv, .tsv.gz); choose such a name")
+
+
 def _is_vcf(out: Path) -> bool:
-    return str(out) == STANDARD_OUTPUT or out.name.lower().endswith((".vcf", ".vcf.gz"))
+    return str(out) in (STANDARD_OUTPUT, "/dev/stdout") or out.name.lower().endswith((".vcf", ".vcf.gz"))
 
 
 @contextmanager
 def _opened_out(out: Path, names: ExitStack) -> Iterator[Writer]:
     """Text; VCF that is compressed as tools for it want it, in blocks."""
-    if _is_vcf(out) and out.suffix == ".gz" and not is_special(out):
+    if _is_vcf(out) and out.suffix.lower() == ".gz" and not is_special(out):
         with pysam.BGZFile(str(names.enter_context(replacing(out.resolve()))), "wb", None) as blocks:
             yield _Encoded(blocks)
     else:
@@ -196,7 +221,7 @@ class _Encoded:
     handle: Any
 
     def write(self, text: str) -> None:
-        self.handle.write(text.encode())
+        self.handle.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _vcf_header(lines: Sequence[str]) -> str:
@@ -217,6 +242,8 @@ def _vcf_line(record: Record, outcomes: Sequence[Outcome]) -> str:
     if not pairs:
         skipped = [f".|{_plain(NO_ALLELE)}"]
     cells = record.line.split("\t")
+    if any(field.partition("=")[0] in (KEY, BASE_KEY, SKIPPED_KEY) for field in cells[7].split(";")):
+        raise AnelabError(f"{cells[0]}:{cells[1]}: INFO has {KEY} already; remove it, or write a table (-o NAME.tsv)")
     fields = [] if cells[7] in ("", ".") else [cells[7]]
     fields += [
         f"{key}={','.join(values)}" for key, values in ((KEY, own), (BASE_KEY, base), (SKIPPED_KEY, skipped)) if values
@@ -237,7 +264,7 @@ def _texts(effect: Effect, base: bool) -> tuple[list[str], list[str]]:
 
 def _plain(text: str) -> str:
     """Without characters that mean something in INFO."""
-    return "".join("_" if letter in ";,|= \t" else letter for letter in text)
+    return "".join("_" if letter in ";,|= " else letter for letter in one_line(text))
 
 
 def _table_lines(record: Record, outcomes: Sequence[Outcome]) -> str:
@@ -248,7 +275,7 @@ def _table_lines(record: Record, outcomes: Sequence[Outcome]) -> str:
         front = [contig, position, name, ref, variant.alt]
         for effect in outcome.effects:
             texts = [text for base in (False, True) for part in _texts(effect, base) for text in part]
-            lines.append([*front, effect.gene, "+" if effect.strand > 0 else "-", *texts, ""])
+            lines.append([*front, one_line(effect.gene), "+" if effect.strand > 0 else "-", *texts, ""])
         if not outcome.effects:
             lines.append([*front, *[""] * (len(COLUMNS) - len(front) - 1), outcome.skipped])
     if not record.variants:

@@ -5,6 +5,7 @@ of 0; where it has more, the last base before the additional ones has the highes
 SpliceAI (Jaganathan et al. 2019), whose four values these are.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,20 +13,21 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.inference.splice.scorer import MATRIX_WIDTH, Scorer
+from anelab.inference.splice.scorer import MATRIX_WIDTH, Prevalence, Scorer
 from anelab.sequences.annotation import Transcript
 from anelab.sequences.genome import Genome
-from anelab.sequences.nucleotides import ODD, PAD_CODE, Bytes, encode_bases
+from anelab.sequences.nucleotides import NUCLEOTIDES, PAD_CODE, Bytes, encode_bases
 from anelab.workloads.splice.features import OFFSETS
-from anelab.workloads.splice.sites import Strand, strands_of
+from anelab.workloads.splice.sites import Strand, prevalence_of, strands_of
 from anelab.workloads.splice.windows import ACCEPTOR, DONOR
 
 VALUES = ("DS_AG", "DS_AL", "DS_DG", "DS_DL")
 """Gain and loss of acceptors and of donors, each the largest."""
 OF_VALUES = ((ACCEPTOR, 1), (ACCEPTOR, -1), (DONOR, 1), (DONOR, -1))
 LONGEST_INSERTION = 10_000
-AT_ONCE = 32
-"""Variants whose windows are computed together."""
+POSITIONS_AT_ONCE = 8000
+"""Of variants that are computed together."""
+BASES_ALONE = re.compile(f"[{NUCLEOTIDES.decode()}]+")
 
 Floats = NDArray[np.float64]
 Changes = Floats
@@ -66,10 +68,12 @@ class Outcome:
 
 
 class Genes:
-    """Genes and their annotated sites, by (position, type), on each strand of a contig."""
+    """Genes and their annotated sites, by (position, type), on each strand of a contig; `prevalence` of sites among
+    their positions."""
 
     def __init__(self, transcripts: Sequence[Transcript]) -> None:
         self.strands = strands_of(transcripts)
+        self.prevalence = prevalence_of(self.strands.values())
         self.spans = {
             key: np.array(list(strand.spans.values()), np.int64).reshape(-1, 2) for key, strand in self.strands.items()
         }
@@ -91,18 +95,20 @@ class Genes:
 @dataclass
 class VariantScorer:
     """`distance`: bases on each side of a variant in which sites are looked for. Without `genes` both strands are
-    looked at, called + and -. `mask`: gains of annotated sites and losses of others are no effects."""
+    looked at, called + and -. `mask`: gains of annotated sites and losses of others are no effects.
+    `prevalence`: of sites among all positions; the base model is taken as it is."""
 
     scorer: Scorer
     genome: Genome
     genes: Genes | None = None
     distance: int = 50
     mask: bool = False
+    prevalence: Prevalence | None = None
 
     def outcomes(self, variants: Iterable[Variant]) -> Iterator[Outcome]:
         """Of each, in order; memory does not grow with their number."""
-        rest = iter(variants)
-        while some := list(islice(rest, AT_ONCE)):
+        rest, together = iter(variants), max(1, POSITIONS_AT_ONCE // (4 * self.distance + 2))
+        while some := list(islice(rest, together)):
             places = [(variant, *self._places(variant)) for variant in some]
             changes = self._changes({(variant, strand) for variant, _, found in places for _, strand in found})
             for variant, skipped, found in places:
@@ -122,11 +128,11 @@ class VariantScorer:
         codes = self.genome.contigs.get(variant.contig)
         if codes is None:
             return "the FASTA has no such contig"
-        given, other = encoded(variant.ref), encoded(variant.alt)
-        if not (len(given) and len(other)) or (other == ODD).any():
+        if not (BASES_ALONE.fullmatch(variant.ref) and BASES_ALONE.fullmatch(variant.alt)):
             return "an allele is no sequence of bases"
-        first = max(variant.position - 1, 0)
-        if not np.array_equal(codes[first : first + len(given)], given):
+        given, other = encoded(variant.ref), encoded(variant.alt)
+        first = variant.position - 1
+        if first < 0 or not np.array_equal(codes[first : first + len(given)], given):
             return "the FASTA has another reference allele"
         if len(given) > 2 * self.distance:
             return f"the reference allele has more than {2 * self.distance} bases"
@@ -176,7 +182,7 @@ class VariantScorer:
         if not sizes:
             return {}
         given = np.concatenate(scores)
-        own = self.scorer.probabilities(np.concatenate(windows), given).astype(np.float64)
+        own = self.scorer.probabilities(np.concatenate(windows), given, self.prevalence).astype(np.float64)
         parts = np.split(np.stack([own, self.scorer.base_probabilities(given)], axis=2), np.cumsum(sizes)[:-1])
         return dict(zip(asked, parts, strict=True))
 
@@ -201,8 +207,8 @@ class VariantScorer:
 
 
 def encoded(bases: str) -> Bytes:
-    """Codes of letters, ODD where one is no nucleotide."""
-    found: Bytes = encode_bases(np.frombuffer(bases.encode("latin-1", "replace"), np.uint8)[None, :])[0]
+    """Codes of letters."""
+    found: Bytes = encode_bases(np.frombuffer(bases.encode(), np.uint8)[None, :])[0]
     return found
 
 

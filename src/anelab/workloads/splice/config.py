@@ -71,20 +71,14 @@ class BaseConfig(Section):
 
     @model_validator(mode="after")
     def _each_class_once(self) -> "BaseConfig":
-        if self.channels is None and self.model not in CHANNELS:
-            raise ValueError(
-                f"model is {self.model}, whose order of classes is not known: say it by "
-                "channels: [neither, acceptor, donor] (of " + ", ".join(CHANNELS) + " it is known)"
-            )
         if self.channels is not None and sorted(self.channels) != sorted(LABELS):
             raise ValueError(f"channels must be {', '.join(LABELS)}, in the order in which the model gives them")
         if self.context % 2:
             raise ValueError("context must be even: as many bases before the position as after it")
         return self
 
-    @property
-    def order(self) -> tuple[Label, ...]:
-        return tuple(self.channels) if self.channels is not None else CHANNELS[self.model]
+    def channels_or_none(self) -> list[str] | None:
+        return list(self.channels or CHANNELS.get(self.model, ())) or None
 
 
 class VariantsConfig(Section):
@@ -143,7 +137,8 @@ class SpliceSplit(SplitConfig):
             raise ValueError("by: chromosome needs chromosomes: {validation: [...], test: [...]}")
         if self.by != "chromosome" and named:
             raise ValueError(f"by: {self.by} takes no chromosomes; say by: chromosome, or leave them out")
-        if both := sorted(set(named.get("validation", [])) & set(named.get("test", []))):
+        parts = ({text.removeprefix("chr") for text in named.get(name, [])} for name in ("validation", "test"))
+        if both := sorted(set.intersection(*parts)):
             raise ValueError(f"chromosomes {', '.join(both)} cannot be for validation and test")
         return self
 

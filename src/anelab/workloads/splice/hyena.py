@@ -132,38 +132,71 @@ class HyenaOperator(nn.Module):
 
 
 class FixedDft(nn.Module):
-    """The convolution of float32 [n, width, length] with a fixed filter: into a spectrum and back by constant
-    matrices."""
+    """The convolution of float32 [n, width, length] with a fixed filter: into a spectrum and back by constant matrices,
+    in two steps (Cooley and Tukey 1965), so that these are small.
+
+    Place `columns` * i + j of a sequence lies in row i of a table, and wave k + `rows` * l in its row k. Values are
+    real, so waves of rows beyond half of them follow from the others."""
 
     def __init__(self, taps: Tensor) -> None:
         super().__init__()
-        length = taps.shape[1]
-        size = 1 << (2 * length - 2).bit_length()
-        place, wave = torch.arange(length).double(), torch.arange(size // 2 + 1).double()
-        angle = 2 * math.pi * place[:, None] * wave[None] / size
-        spectrum = torch.fft.rfft(taps.double(), n=size)
-        share = torch.full((size // 2 + 1,), 2 / size, dtype=torch.float64)
+        self.length = taps.shape[1]
+        size = 1 << (2 * self.length - 2).bit_length()
+        rows = 1 << ((size.bit_length()) // 2)
+        self.columns = size // rows
+        self.given = -(-self.length // self.columns)  # rows that have values; those after them are 0
+        half = rows // 2 + 1
+        wave, row, column = torch.arange(half), torch.arange(self.given), torch.arange(self.columns)
+        into, turn = _unit(wave[:, None] * row, rows), _unit(wave[:, None] * column, size)
+        across = _unit(column[:, None] * column, self.columns)
+        spectrum = torch.fft.fft(taps.double(), n=size)[:, wave[:, None] + rows * column]
+        share = torch.full((half,), 2 / size, dtype=torch.float64)
         share[0] = share[-1] = 1 / size
+        back = torch.conj(into).T * share
         for name, values in {
-            "cosine": torch.cos(angle),
-            "sine": -torch.sin(angle),
-            "real": spectrum.real,
-            "imaginary": spectrum.imag,
-            "back_cosine": (torch.cos(angle) * share).T,
-            "back_sine": (-torch.sin(angle) * share).T,
+            "into": torch.stack([into.real, into.imag]),
+            "turn": torch.stack([turn.real, turn.imag]),
+            "across": _as_real(across),
+            "spectrum": torch.stack([spectrum.real, spectrum.imag]),
+            "back_across": _as_real(torch.conj(across)),
+            "back": torch.cat([back.real, -back.imag], 1),
         }.items():
             self.register_buffer(name, values.float().contiguous())
-        self.cosine: Tensor
-        self.sine: Tensor
-        self.real: Tensor
-        self.imaginary: Tensor
-        self.back_cosine: Tensor
-        self.back_sine: Tensor
+        self.into: Tensor
+        self.turn: Tensor
+        self.across: Tensor
+        self.spectrum: Tensor
+        self.back_across: Tensor
+        self.back: Tensor
 
     def forward(self, value: Tensor) -> Tensor:
-        real, imaginary = value @ self.cosine, value @ self.sine
-        found = real * self.real - imaginary * self.imaginary, real * self.imaginary + imaginary * self.real
-        return found[0] @ self.back_cosine + found[1] @ self.back_sine
+        shape = value.shape[0], value.shape[1], self.given, self.columns
+        padded = functional.pad(value, (0, self.given * self.columns - self.length)).reshape(shape)
+        real, imaginary = _product(self.into[0] @ padded, self.into[1] @ padded, self.turn[0], self.turn[1])
+        found = torch.cat([real, imaginary], 3) @ self.across
+        real, imaginary = torch.chunk(found, 2, dim=3)
+        real, imaginary = _product(real, imaginary, self.spectrum[0], self.spectrum[1])
+        found = torch.cat([real, imaginary], 3) @ self.back_across
+        real, imaginary = torch.chunk(found, 2, dim=3)
+        real, imaginary = _product(real, imaginary, self.turn[0], -self.turn[1])
+        found = self.back @ torch.cat([real, imaginary], 2)
+        return found.reshape(shape[0], shape[1], self.given * self.columns)[..., : self.length]
+
+
+def _unit(angle: Tensor, period: int) -> Tensor:
+    """Complex: e^(-2 pi i angle / period)."""
+    turned = -2 * math.pi * angle.double() / period
+    return torch.complex(torch.cos(turned), torch.sin(turned))
+
+
+def _as_real(matrix: Tensor) -> Tensor:
+    """[2 n, 2 m]: what multiplies rows of n real and n imaginary parts as the complex matrix [n, m] does."""
+    return torch.cat([torch.cat([matrix.real, matrix.imag], 1), torch.cat([-matrix.imag, matrix.real], 1)], 0)
+
+
+def _product(real: Tensor, imaginary: Tensor, by_real: Tensor, by_imaginary: Tensor) -> tuple[Tensor, Tensor]:
+    """Of complex numbers."""
+    return real * by_real - imaginary * by_imaginary, real * by_imaginary + imaginary * by_real
 
 
 class FixedConvolution(nn.Module):

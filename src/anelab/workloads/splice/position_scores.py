@@ -11,11 +11,12 @@ from anelab.workloads.splice.config import SpliceData
 from anelab.workloads.splice.features import CENTER, LABELS, OFFSETS, SCORES
 from anelab.workloads.splice.neighbours import NO_SITE
 from anelab.workloads.splice.table_files import read_parts
-from anelab.workloads.splice.tables import CENTER_SCORES, positions_of, schema_of, scores_of, strands_of
+from anelab.workloads.splice.tables import CENTER_SCORES, position_column, schema_of, score_columns_of, strand_column
 from anelab.workloads.splice.windows import Names, Windows
 
 PLACE = ("chromosome", "position", "strand")
 REACH = len(OFFSETS) // 2
+SAME = 1e-4
 
 Numbers = NDArray[np.int64]
 
@@ -34,7 +35,7 @@ def with_position_scores(
     if not there.any():
         raise AnelabError(
             f"{files[0]}: has scores of none of the {len(windows):,} positions; its columns must count from 1 on the "
-            "forward strand, and chromosomes be named as in the FASTA (`chr` or not)"
+            "forward strand, their strand be + or -, and chromosomes be named as in the FASTA (`chr` or not)"
         )
     lacking = np.isnan(found).any(axis=1) & there
     kept = windows.with_scores(np.where(np.isnan(found), NO_SITE, found)).take(np.flatnonzero(there))
@@ -63,13 +64,16 @@ class _Joined:
             cells = {key: part.frame[name] for key, name in schema.columns.items()}
             names = cells["chromosome"].fill_null("").str.strip_prefix("chr")
             chromosome = np.array([self.numbers.get(name, -1) for name in names], np.int64)
-            strand, position = strands_of(path, part, cells["strand"]), positions_of(path, part, cells["position"])
-            scores = scores_of(path, part, cells, schema)
+            strand, position = (
+                strand_column(path, part, cells["strand"]),
+                position_column(path, part, cells["position"]),
+            )
+            scores = score_columns_of(path, part, cells, schema)
             if schema.score_columns == CENTER_SCORES:
                 for offset in range(-REACH, REACH + 1):
-                    self._fill(chromosome, strand, position - strand * offset, scores[:, list(CENTER)], offset)
+                    self._fill(chromosome, strand, position - strand * offset, scores[:, list(CENTER)], offset, path)
             else:
-                self._fill(chromosome, strand, position, scores, None)
+                self._fill(chromosome, strand, position, scores, None, path)
 
     def _fill(
         self,
@@ -78,6 +82,7 @@ class _Joined:
         position: Numbers,
         scores: NDArray[np.float32],
         offset: int | None,
+        path: Path,
     ) -> None:
         """All 15 scores of the positions, or the three at an offset from them."""
         keys = _keys(chromosome, strand, position)
@@ -85,7 +90,13 @@ class _Joined:
         rows = np.flatnonzero((self.keys[at] == keys) & (chromosome >= 0))
         beside = [CENTER[track] + (offset or 0) for track in range(len(LABELS))]
         columns = np.array(range(len(SCORES)) if offset is None else beside)
-        self.scores[at[rows][:, None], columns] = scores[rows]
+        cells = at[rows][:, None], columns
+        before, given = self.scores[cells], scores[rows]
+        self.scores[cells] = given
+        differ = ((np.abs(before - given) > SAME) | (np.abs(self.scores[cells] - given) > SAME)).any(axis=1)
+        if differ.any():
+            wrong = rows[int(np.flatnonzero(differ)[0])]
+            raise AnelabError(f"{path}: position {position[wrong]:,} has different scores in two rows")
 
 
 def _keys(chromosome: Numbers, strand: NDArray[np.int8], position: Numbers) -> Numbers:

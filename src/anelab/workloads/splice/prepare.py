@@ -53,6 +53,12 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
     """Raises AnelabError for files that are none of these, cells that are wrong, and splits that would leak."""
     found = read_sources(config, files)
     windows = found.windows
+    if not (windows.label == NEITHER).any() or (windows.label == NEITHER).all():
+        raise AnelabError(
+            "the sources have rows of "
+            + ", ".join(f"{name}: {count}" for name, count in counts_by_label(windows.label).items())
+            + "; there must be sites, and positions that are none (splice.data.decoys, of a genome)"
+        )
     relations = Relations(windows.sequence)
     groups = grouped(windows, relations, by_gene=config.split.by == "gene")
     parts = split_windows(config, windows, groups, list(found.chromosomes.numbers))
@@ -64,26 +70,36 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
         np.save(out / f"{name}.related.npy", groups[parts[name]])
     write_json(out / BASE, _base(config, scores_from, matrices))
     found.left_out["related to rows of another split"] = left_out(windows, parts)
-    write_json(out / EVIDENCE, _evidence(config, found, windows, scores_from))
-    return _card(config, found, windows, groups, parts, scores_from)
+    evidence = _evidence(config, found, windows, scores_from)
+    write_json(out / EVIDENCE, evidence)
+    base = {"base model": config.data.base.model if scores_from == "table" else scores_from}
+    found.facts |= base | {"base scores from": scores_from, "contamination": evidence["contamination"]}
+    found.facts |= {"rows in the sources": found.rows, "rows left out": found.left_out}
+    found.facts["subgroups not known"] = evidence["subgroups_unknown"]
+    return _card(config, found, windows, groups, parts)
 
 
 def _base(config: Config, scores_from: str, matrices: Any) -> dict[str, Any]:
     base = config.data.base
-    told = {"channels": list(base.order), "context": base.context, "model": base.model}
-    return {"matrices": matrices, "source": scores_from, **told}
+    if config.data.simulated:
+        return {"channels": None, "context": 0, "matrices": matrices, "model": "a simulated one", "source": scores_from}
+    model = {"channels": base.channels_or_none(), "context": base.context, "model": base.model}
+    return {"matrices": matrices, "source": scores_from, **model}
+
+
+def _contamination(config: Config, scores_from: str) -> str:
+    return SIMULATED if config.data.simulated and scores_from == "table" else CONTAMINATION[scores_from]
 
 
 def _evidence(config: Config, found: Found, windows: Windows, scores_from: str) -> dict[str, Any]:
-    told = [bool((column >= 0).any()) for column in windows.flags.T]
     decoys = config.data.decoys
     sampled = f"decoys: {decoys.motif:g} with a site's motif and {decoys.random:g} others for each site"
     return {
-        "contamination": SIMULATED if config.data.simulated else CONTAMINATION[scores_from],
+        "contamination": _contamination(config, scores_from),
         "left_out": found.left_out,
         "negatives": sampled if found.annotated or config.data.simulated else "those of the tables",
         "rows_read": found.rows,
-        "subgroups_unknown": [name for name, known in zip(SUBGROUPS, told, strict=True) if not known],
+        "subgroups_unknown": [name for name, flag in zip(SUBGROUPS, windows.flags.T, strict=True) if (flag < 0).all()],
     }
 
 
@@ -105,26 +121,17 @@ def _with_base(config: Config, windows: Windows, train: Any) -> tuple[Windows, s
     return windows.with_scores(matrix_scores(matrices, windows.sequence)), "pwm", matrices
 
 
-def _card(
-    config: Config, found: Found, windows: Windows, groups: Any, parts: dict[str, Any], scores_from: str
-) -> DataCard:
+def _card(config: Config, found: Found, windows: Windows, groups: Any, parts: dict[str, Any]) -> DataCard:
     origin = "simulated genes: NO REAL GENOME" if config.data.simulated else "tables or annotated genome"
     sums = windows.scores.reshape(len(windows), 3, -1).sum(axis=1)
+    test = windows.take(parts["test"])
     facts: dict[str, Any] = {
         **found.facts,
-        "contamination": SIMULATED if config.data.simulated else CONTAMINATION[scores_from],
-        "base model": config.data.base.model if scores_from == "table" else scores_from,
-        "base scores from": scores_from,
-        "rows in the sources": found.rows,
-        "rows left out": found.left_out,
         "groups": len(np.unique(groups)),
         "largest group": int(np.bincount(groups).max()),
         "rows whose scores do not sum to one": int((np.abs(sums - 1) > 0.01).any(axis=1).sum()),
-        "subgroups of test sites": counts_by_subgroup(
-            windows.flags[parts["test"]], windows.label[parts["test"]] != NEITHER
-        ),
+        "subgroups of test sites": counts_by_subgroup(test.flags, test.label != NEITHER),
     }
-    facts["subgroups not known"] = [name for name in SUBGROUPS if name not in facts["subgroups of test sites"]]
     rows = {name: len(parts[name]) for name in SPLITS}
     classes = {name: counts_by_label(windows.label[parts[name]]) for name in SPLITS}
     warnings = [*found.warnings, *([origin] if config.data.simulated else [])]

@@ -106,7 +106,7 @@ def simulated_windows(
     """Sites and decoys with scores of the base model, and the names of genes and contigs."""
     genome, transcripts = simulate_genome(config, seed)
     genes, contigs = Names(), Names()
-    windows = joined(list(windows_of(genome.contigs.items(), transcripts, width, decoys, seed, genes, contigs)))
+    windows = joined(list(windows_of(genome.contigs.items(), transcripts, width, decoys, seed, genes, contigs, [])))
     return windows.with_scores(base_scores(windows.sequence, windows.label, config.signal, seed)), genes, contigs
 
 

@@ -32,12 +32,15 @@ from anelab.workloads.splice.windows import (
     T,
     Windows,
     has_motif,
+    known_motif,
 )
 
 LEAST_INTRON = 20
 """Bases; shorter gaps between exons are of frame shifts and the like, and no introns."""
 DEEP = 100
 """Bases from both ends of an intron of another transcript: sites farther inside are deep intronic."""
+USUAL_PREVALENCE = (2e-4, 2e-4)
+"""Of donors and acceptors among positions of genes, where no annotation tells: of the order that human genes have."""
 LEAST_CANONICAL, FEWEST_SITES = 0.9, 20
 """Share of sites that have GT or GC after a donor and AG before an acceptor; with fewer, FASTA and annotation are of
 different builds."""
@@ -90,10 +93,11 @@ def windows_of(
     seed: int,
     genes: Names,
     chromosomes: Names,
+    absent: list[str],
 ) -> Iterator[Windows]:
-    """All sites and some decoys, one strand of a contig (name and codes) after another. Raises AnelabError, at the end,
-    if contigs are missing, if there is no intron, or if what stands beside the sites shows that the files do not belong
-    together."""
+    """All sites and some decoys, one strand of a contig (name and codes) after another. `absent` gets the contigs that
+    have genes but are not there. Raises AnelabError, at the end, if all are, if there is no intron, or if what stands
+    beside the sites shows that the files do not belong together."""
     strands = strands_of(transcripts)
     coding = {one.gene for one in transcripts if one.coding}
     reader = _Reader(width, decoys, coding, seed, genes, chromosomes)
@@ -106,19 +110,43 @@ def windows_of(
                 windows = reader.windows(name, codes, sign, strand)
                 motifs.add(windows)
                 yield windows
-    check_contigs(strands, there)
-    if not any(strand.sites for strand in strands.values()):
+    absent += absent_contigs(strands, there)
+    if not any(strand.sites for (contig, _), strand in strands.items() if contig in there):
         raise AnelabError("the annotation has no intron, so there is no splice site to learn from")
     motifs.check()
 
 
-def check_contigs(strands: Iterable[tuple[str, int]], there: Sequence[str]) -> None:
-    """Raises AnelabError if the annotation names a contig that is not there."""
-    if absent := sorted({contig for contig, _ in strands} - set(there)):
+def prevalence_of(strands: Iterable[Strand]) -> tuple[float, float]:
+    """Share of the positions of genes that are annotated donors, and acceptors; USUAL_PREVALENCE without introns."""
+    bases, counts = 0, {DONOR: 0, ACCEPTOR: 0}
+    for strand in strands:
+        for _, kind in strand.sites:
+            counts[kind] += 1
+        end = 0
+        for first, last in sorted(strand.spans.values()):
+            bases += max(last - max(first - 1, end), 0)
+            end = max(end, last)
+    return (counts[DONOR] / bases, counts[ACCEPTOR] / bases) if all(counts.values()) else USUAL_PREVALENCE
+
+
+def check_sites(contig: str, size: int, positions: Sequence[int]) -> None:
+    """Raises AnelabError if one lies beyond the contig's end."""
+    if (last := max(positions, default=0)) > size:
         raise AnelabError(
-            f"the annotation names {', '.join(absent[:5])}, but the FASTA has "
-            f"{', '.join(there[:5]) or 'none of its contigs'}; names of contigs must be the same in both"
+            f"the annotation has a site at {contig}:{last:,}, but the FASTA has {size:,} bases there; they are of "
+            "different builds"
         )
+
+
+def absent_contigs(strands: Iterable[tuple[str, int]], there: Sequence[str]) -> list[str]:
+    """Contigs that the annotation names and that are not there. Raises AnelabError if that is so of all."""
+    named = {contig for contig, _ in strands}
+    if not named & set(there):
+        raise AnelabError(
+            f"the annotation names {', '.join(sorted(named)[:5])}, but the FASTA has none of these contigs; names of "
+            "contigs must be the same in both"
+        )
+    return sorted(named - set(there))
 
 
 @dataclass
@@ -136,10 +164,7 @@ class _Reader:
         """Its sites, and its decoys."""
         positions = np.array([position for position, _ in strand.sites], np.int64)
         labels = np.array([kind for _, kind in strand.sites], np.int8)
-        if positions.max() > codes.size:
-            raise AnelabError(
-                f"the annotation has a site at {contig}:{positions.max():,}, but the FASTA has {codes.size:,} bases"
-            )
+        check_sites(contig, codes.size, positions.tolist())
         rng = np.random.default_rng([self.seed, 31, crc32(contig.encode()), sign > 0])
         others = _decoys(codes, sign, strand, self.decoys, rng)
         owners = [site.gene for site in strand.sites.values()] + owners_of(strand, others)
@@ -244,6 +269,7 @@ class _Motifs:
     def add(self, windows: Windows) -> None:
         for kind in (DONOR, ACCEPTOR):
             sequence = windows.sequence[windows.label == kind]
+            sequence = sequence[known_motif(sequence, kind)]
             alike = has_motif(sequence, kind)
             if kind == DONOR:
                 alike |= has_motif(sequence, kind, second=C)

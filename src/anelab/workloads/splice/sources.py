@@ -1,7 +1,8 @@
 """What the user's files are, by their content, and all windows that they give."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from anelab.sequences.streams import read_bytes
 from anelab.workloads.splice.classifications import Classifications, is_classifications, read_classifications
 from anelab.workloads.splice.config import Config, SpliceData
 from anelab.workloads.splice.features import SCORES
-from anelab.workloads.splice.position_scores import PLACE, with_position_scores
+from anelab.workloads.splice.position_scores import with_position_scores
 from anelab.workloads.splice.sites import windows_of
 from anelab.workloads.splice.table_files import header_of, is_table, read_cells
 from anelab.workloads.splice.tables import CENTER_SCORES, TableReader, columns_of
@@ -62,7 +63,7 @@ def _kind_of_table(header: Sequence[str], data: SpliceData) -> str:
     if is_classifications(header, data.variants, sequence):
         return VARIANTS
     found = columns_of(header, data)
-    return POSITIONS if all(key in found for key in PLACE) and {SCORES[0], CENTER_SCORES[0]} & set(found) else TABLE
+    return POSITIONS if {SCORES[0], CENTER_SCORES[0]} & set(found) and "position" in found else TABLE
 
 
 def read_sources(config: Config, files: Sequence[Path]) -> Found:
@@ -70,19 +71,7 @@ def read_sources(config: Config, files: Sequence[Path]) -> Found:
     kinds = {path: kind_of(path, config.data) for path in files}
     of = {kind: [path for path in files if kinds[path] == kind] for kind in KINDS}
     _check_kinds(of)
-    found = _read_tables(config, of[TABLE], of[VARIANTS]) if of[TABLE] else _read_genes(config, of)
-    if (drawn := len(found.windows)) < found.rows:
-        found.left_out["more than data.max_samples"] = found.rows - drawn
-    if of[POSITIONS]:
-        windows, facts = with_position_scores(found.windows, found.chromosomes, of[POSITIONS], config.data)
-        found.left_out["no scores of the base model"] = len(found.windows) - len(windows)
-        found.windows, found.facts = windows, found.facts | facts
-        if found.left_out["no scores of the base model"]:
-            found.warnings.append(
-                f"{found.left_out['no scores of the base model']:,} of {drawn:,} positions are left out, because no "
-                "table has scores of the base model for them"
-            )
-    return found
+    return _read_tables(config, of[TABLE], of[VARIANTS]) if of[TABLE] else _read_genes(config, of)
 
 
 def _check_kinds(of: dict[str, list[Path]]) -> None:
@@ -107,6 +96,11 @@ def _check_kinds(of: dict[str, list[Path]]) -> None:
         )
 
 
+def _not_drawn(sample: Sample) -> dict[str, int]:
+    left = 0 if sample.most is None else max(sample.count - sample.most, 0)
+    return {"more than data.max_samples": left} if left else {}
+
+
 def read_classes(data: SpliceData, files: Sequence[Path]) -> Classifications:
     """Those of SpliceVarDB's tables. Raises AnelabError if two say different things of a variant."""
     found = Classifications()
@@ -121,20 +115,66 @@ def read_classes(data: SpliceData, files: Sequence[Path]) -> Classifications:
 
 
 def _read_genes(config: Config, of: dict[str, list[Path]]) -> Found:
-    transcripts = [one for path in of[ANNOTATION] for one in read_transcripts(path)]
-    chromosomes, sample = Names(), Sample(config.data.max_samples, config.seed)
-    for windows in annotated_windows(config, of[FASTA], transcripts, chromosomes):
+    """Sites and decoys, of those that tables have scores of if these are wanted; rows are drawn of what then is
+    left."""
+    transcripts, left = read_annotations(of[ANNOTATION])
+    chromosomes, absent = Names(), list[str]()
+    tables = of[POSITIONS] if config.data.base.source in ("auto", "table") else []
+    sample = Sample(None if tables else config.data.max_samples, config.seed)
+    for windows in annotated_windows(config, of[FASTA], transcripts, chromosomes, absent):
         sample.add(windows)
-    facts = {"transcripts": len(transcripts), "genes": len({one.gene for one in transcripts})}
-    return Found(sample.windows(), sample.count, chromosomes, facts, [], annotated=True)
+    warnings = [text for text in (absent_text(absent), odd_text(left)) if text]
+    genes = len({one.gene for one in transcripts})
+    facts: dict[str, Any] = {"transcripts": len(transcripts), "genes": genes, **left}
+    found = Found(sample.windows(), sample.count, chromosomes, facts, warnings, _not_drawn(sample), annotated=True)
+    return _scored(config, found, tables) if tables else found
+
+
+def _scored(config: Config, found: Found, tables: Sequence[Path]) -> Found:
+    """With the scores of tables by position."""
+    windows, facts = with_position_scores(found.windows, found.chromosomes, tables, config.data)
+    lacking = len(found.windows) - len(windows)
+    sample = Sample(config.data.max_samples, config.seed)
+    sample.add(windows)
+    texts = [
+        f"{lacking:,} of {found.rows:,} positions are left out, because no table has scores of the base model for them",
+        f"{facts['without all scores beside the position']:,} positions lack scores beside them; they count as no site",
+    ]
+    counts = (lacking, facts["without all scores beside the position"])
+    return replace(
+        found,
+        windows=sample.windows(),
+        facts=found.facts | facts,
+        left_out={"no scores of the base model": lacking, **_not_drawn(sample)},
+        warnings=found.warnings + [text for text, count in zip(texts, counts, strict=True) if count],
+    )
+
+
+def read_annotations(paths: Sequence[Path]) -> tuple[list[Transcript], dict[str, int]]:
+    """Transcripts, and how many were left out, by reason."""
+    left = Counter[str]()
+    transcripts = [one for path in paths for one in read_transcripts(path, left)]
+    return transcripts, dict(left)
+
+
+def absent_text(absent: Sequence[str]) -> str:
+    """What is said of contigs that the FASTA lacks, or nothing."""
+    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    return f"genes on {', '.join(absent[:5])}{more} are left out: the FASTA lacks these contigs" if absent else ""
+
+
+def odd_text(left: Mapping[str, int]) -> str:
+    """What is said of transcripts that were left out, or nothing."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in left.items())
 
 
 def annotated_windows(
-    config: Config, fastas: Sequence[Path], transcripts: Sequence[Transcript], chromosomes: Names
+    config: Config, fastas: Sequence[Path], transcripts: Sequence[Transcript], chromosomes: Names, absent: list[str]
 ) -> Iterator[Windows]:
-    """Sites and decoys of the transcripts, a strand of a contig at a time; the same ones for the same seed."""
+    """Sites and decoys of the transcripts, a strand of a contig at a time; the same ones for the same seed. `absent`
+    gets the contigs that no FASTA has."""
     contigs, data = read_all_contigs(fastas, {one.contig for one in transcripts}), config.data
-    return windows_of(contigs, transcripts, data.window, data.decoys, config.seed, Names(), chromosomes)
+    return windows_of(contigs, transcripts, data.window, data.decoys, config.seed, Names(), chromosomes, absent)
 
 
 def read_all_contigs(paths: Sequence[Path], wanted: set[str]) -> Iterator[tuple[str, Bytes]]:
@@ -157,4 +197,4 @@ def _read_tables(config: Config, files: Sequence[Path], classes: Sequence[Path])
     facts: dict[str, Any] = {**reader.facts, "columns left out": reader.left_out}
     if classified.classes:
         facts |= classified.facts()
-    return Found(sample.windows(), sample.count, reader.chromosomes, facts, reader.warnings())
+    return Found(sample.windows(), reader.rows, reader.chromosomes, facts, reader.warnings(), _not_drawn(sample))

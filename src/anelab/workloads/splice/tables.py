@@ -94,13 +94,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 class TableReader:
-    """Windows of tables; numbers of genes, chromosomes and groups mean the same in all that it reads."""
+    """Windows of tables; numbers of genes, chromosomes and groups mean the same in all that it reads. `rows`: of the
+    tables so far."""
 
     def __init__(self, data: SpliceData, classified: Classifications, labelled: bool = True) -> None:
         self.data, self.classified, self.labelled = data, classified, labelled
         self.genes, self.chromosomes, self.groups = Names(), Names(), Names()
         self.left_out: dict[str, list[str]] = {}
         self.facts: dict[str, int] = {}
+        self.rows = 0
 
     def warnings(self) -> list[str]:
         found = self.classified.warnings()
@@ -113,20 +115,31 @@ class TableReader:
 
     def read(self, path: Path) -> Iterator[Windows]:
         """In parts. Raises AnelabError for the first row that is wrong."""
+        return (windows for _, windows in self.read_frames(path) if windows is not None)
+
+    def read_frames(self, path: Path) -> Iterator[tuple[pl.DataFrame, Windows | None]]:
+        """Rows as they are in the table, with their windows; first a frame without rows, and None."""
         schema: Schema | None = None
-        parts: list[Windows] = []
+        waiting: list[tuple[pl.DataFrame, Windows]] = []
         for part in read_parts(path):
             if schema is None:
                 schema = schema_of(path, part.frame.columns, self.data, LABELLED if self.labelled else UNLABELLED)
                 self.left_out.setdefault(path.name, []).extend(schema.left_out)
+                yield part.frame, None
+            self.rows += len(part.frame)
             if len(part.frame):
-                parts.append(self.windows(path, part, schema))
-                if not joins_neighbours(schema):
-                    yield parts.pop()
-        if parts:  # of a table with scores of each position alone all rows are needed at once
-            windows, count = with_neighbours(joined(parts))
+                read = part.frame, self.windows(path, part, schema)
+                if joins_neighbours(schema):
+                    waiting.append(read)
+                else:
+                    yield read
+        if waiting:  # a row's neighbours may be anywhere in the table
+            windows, count = with_neighbours(joined([one for _, one in waiting]))
             self.facts["without neighbours"] -= count
-            yield windows
+            start = 0
+            for frame, _ in waiting:
+                yield frame, windows.take(np.arange(start, start + len(frame)))
+                start += len(frame)
 
     def windows(self, path: Path, part: Part, schema: Schema) -> Windows:
         cells = {key: part.frame[name] for key, name in schema.columns.items()}
@@ -150,8 +163,8 @@ class TableReader:
             self.genes.of(genes),
             self.chromosomes.of(named),
             self.groups.of(groups),
-            positions_of(path, part, cells["position"]) if "position" in cells else np.zeros(count, np.int64),
-            strands_of(path, part, cells["strand"]) if "strand" in cells else np.zeros(count, np.int8),
+            position_column(path, part, cells["position"]) if "position" in cells else np.zeros(count, np.int64),
+            strand_column(path, part, cells["strand"]) if "strand" in cells else np.zeros(count, np.int8),
             np.full((count, len(SUBGROUPS)), UNKNOWN, np.int8),
         )
 
@@ -183,9 +196,9 @@ class TableReader:
         return found
 
     def scores(self, path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
-        """As `scores_of` has them; of a table with those of the position alone, the neighbours are what a base model
-        gives where there is no site."""
-        found = scores_of(path, part, cells, schema)
+        """As `score_columns_of` has them; of a table with those of the position alone, the neighbours are what a base
+        model gives where there is no site."""
+        found = score_columns_of(path, part, cells, schema)
         if schema.score_columns == CENTER_SCORES:
             found = np.where(np.isnan(found), NO_SITE, found)
             self.facts["without neighbours"] = self.facts.get("without neighbours", 0) + len(found)
@@ -203,7 +216,7 @@ class TableReader:
             _refuse(path, part, error.row, f"column {column.name}: {error}")
 
 
-def scores_of(path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
+def score_columns_of(path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Schema) -> NDArray[np.float32]:
     """Float32 [n, 15]: probabilities, NaN where the table has no column."""
     found = np.full((len(part.frame), len(SCORES)), np.nan, np.float32)
     for name in schema.score_columns:
@@ -216,7 +229,7 @@ def scores_of(path: Path, part: Part, cells: Mapping[str, pl.Series], schema: Sc
     return found
 
 
-def positions_of(path: Path, part: Part, column: pl.Series) -> NDArray[np.int64]:
+def position_column(path: Path, part: Part, column: pl.Series) -> NDArray[np.int64]:
     """Int64 [n], 0 where there is none."""
     text = column.fill_null("").str.strip_chars()
     values = text.cast(pl.Float64, strict=False)
@@ -225,7 +238,7 @@ def positions_of(path: Path, part: Part, column: pl.Series) -> NDArray[np.int64]
     return values.fill_null(0).fill_nan(0).to_numpy().astype(np.int64)
 
 
-def strands_of(path: Path, part: Part, column: pl.Series) -> NDArray[np.int8]:
+def strand_column(path: Path, part: Part, column: pl.Series) -> NDArray[np.int8]:
     """Int8 [n]: 1, -1, or 0 where there is none."""
     codes = {"+": 1, "-": -1, "1": 1, "-1": -1} | dict.fromkeys(NULLS, 0)
     mapped = column.fill_null("").str.strip_chars().replace_strict(codes, default=None, return_dtype=pl.Int8)
@@ -264,7 +277,7 @@ def _variants(path: Path, part: Part, cells: Mapping[str, pl.Series]) -> Iterato
             f"{path}: rows are joined with classes of variants by chromosome, position, ref and alt, but it has no "
             f"column for {', '.join(missing)}; name them by splice.data.columns, or leave the classes out"
         )
-    position = positions_of(path, part, cells["position"])
+    position = position_column(path, part, cells["position"])
     chromosomes, refs, alts = ([str(value) for value in cells[name]] for name in ("chromosome", "ref", "alt"))
     for chromosome, place, ref, alt in zip(chromosomes, position.tolist(), refs, alts, strict=True):
         yield chromosome.removeprefix("chr"), place, ref.upper(), alt.upper()

@@ -77,8 +77,8 @@ def joined(parts: Sequence[Windows]) -> Windows:
 
 
 class Sample:
-    """At most `most` of the rows that it is given, each with the same chance, in their order; all if `most` is None. No
-    more than twice as many are held."""
+    """At most `most` of the rows that it is given, each with the same chance, in their order; all if `most` is None.
+    After each part no more than twice as many are held."""
 
     def __init__(self, most: int | None, seed: int) -> None:
         self.most, self.count, self.held = most, 0, 0
@@ -147,6 +147,12 @@ def has_motif(sequence: Bytes, kind: int, second: int = T) -> NDArray[np.bool_]:
     center = sequence.shape[1] // 2
     first, letters = (center + 1, (G, second)) if kind == DONOR else (center - 2, (A, G))
     return np.asarray((sequence[:, first] == letters[0]) & (sequence[:, first + 1] == letters[1]))
+
+
+def known_motif(sequence: Bytes, kind: int) -> NDArray[np.bool_]:
+    """Bool [n]: whether the two bases that `has_motif` looks at are A, C, G or T."""
+    first = sequence.shape[1] // 2 + (1 if kind == DONOR else -2)
+    return np.asarray(((sequence[:, first : first + 2] >= A) & (sequence[:, first : first + 2] <= T)).all(axis=1))
 
 
 def counts_by_label(label: NDArray[np.integer[Any]]) -> dict[str, int]:

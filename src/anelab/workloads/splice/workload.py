@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anelab.files import read_json
+from anelab.errors import AnelabError
+from anelab.files import read_json, write_json
 from anelab.learning.arrays import load_array
 from anelab.learning.base import (
     SPLITS,
@@ -65,9 +66,13 @@ class Splice(Classifier[Config]):
         }
         return Split({"model": given}, targets, load_array(prepared / f"{split}.related.npy", (None,)))
 
-    def files(self, config: Config) -> Mapping[str, Path]:
+    def extra_inputs(self, config: Config) -> Mapping[str, Path]:
         pretrained = config.model.encoder.pretrained
-        return {"pretrained": Path(pretrained)} if pretrained and config.model.encoder.kind == "hyenadna" else {}
+        if not pretrained or config.model.encoder.kind != "hyenadna":
+            return {}
+        if not Path(pretrained).is_file():
+            raise AnelabError(f"{pretrained}: is not there; splice.model.encoder.pretrained names a file of weights")
+        return {"pretrained": Path(pretrained)}
 
     def suggest(self, trial: Trial, config: Config) -> dict[str, Any]:
         """MetaSpliceAI's space; where the configuration's own values lie outside, it reaches as far as they do."""
@@ -192,7 +197,11 @@ class Splice(Classifier[Config]):
         return [_golden_case(config.data.window, place) for place in range(3)]
 
     def finish(self, predict: Any, config: Config, prepared: Path, out: Path) -> None:
-        (out / BASE).write_bytes((prepared / BASE).read_bytes())
+        """base.json: what the base model is, and `prevalence`, what share of what it learned each class was."""
+        label = load_array(prepared / "train.label.npy", (None,))
+        learned = np.bincount(label, minlength=len(LABELS)) * _class_weights(config, label.astype(np.int64))
+        shares = (learned / learned.sum()).tolist()
+        write_json(out / BASE, {**read_json(prepared / BASE), "prevalence": dict(zip(LABELS, shares, strict=True))})
 
 
 def folds_of(groups: Array, folds: int, seed: int) -> Array:
