@@ -12,7 +12,7 @@ from anelab.learning.base import Split
 from anelab.learning.metrics import average_precision
 from anelab.workloads.splice.features import features
 from anelab.workloads.splice.metrics import splice_figures, splice_replicates
-from anelab.workloads.splice.model import ScoreFeatures, SpliceNet, fit_temperature
+from anelab.workloads.splice.model import ScoreFeatures, SpliceNet, calibrate
 from anelab.workloads.splice.rules import base
 from anelab.workloads.splice.workload import WORKLOAD, folds_of
 from tests.conftest import tiny
@@ -102,8 +102,26 @@ def test_temperatures_mend_a_model_that_is_too_sure() -> None:
     with torch.inference_mode():
         honest = torch.softmax(made(sequence, scores) / 3, 1)
     label = torch.multinomial(honest, 1, generator=torch.Generator().manual_seed(0))[:, 0]
-    fit_temperature(made, sequence, scores, label)
-    assert 2 < float(made.temperature.mean()) < 4
+    calibrate(made, sequence, scores, label)
+    with torch.inference_mode():
+        found = torch.softmax(made(sequence, scores) / made.temperature, 1)
+    assert (found - honest).abs().mean() < 0.02
+
+
+def test_the_sequence_alone_is_taken_where_what_joins_it_with_scores_is_worse() -> None:
+    made = net()
+    sequence, scores = given(800, 4)
+    with torch.inference_mode():
+        fused, alone = made.sides(sequence, scores)
+        assert alone is not None
+        torch.testing.assert_close(made(sequence, scores), fused)
+        label = torch.multinomial(torch.softmax(8 * alone, 1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
+        calibrate(made, sequence, scores, label)
+        assert made.sequence_share.item() == 1
+        torch.testing.assert_close(made(sequence, scores), alone)
+        label = torch.multinomial(torch.softmax(fused, 1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
+        calibrate(made, sequence, scores, label)
+        assert made.sequence_share.item() < 0.5
 
 
 def test_figures_are_what_their_names_say() -> None:
@@ -176,5 +194,5 @@ def test_equal_scores_share_the_sites_among_the_highest() -> None:
 def test_a_class_without_rows_keeps_its_temperature() -> None:
     made = net()
     sequence, scores = given(300, 4)
-    fit_temperature(made, sequence, scores, torch.arange(300) % 2 * 2)
+    calibrate(made, sequence, scores, torch.arange(300) % 2 * 2)
     assert made.temperature[1].item() == 1

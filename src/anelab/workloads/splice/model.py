@@ -1,5 +1,6 @@
 """The meta-layer: a base model's scores and the sequence to the chance of donor, acceptor and neither."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -21,6 +22,8 @@ BLEND_SCALE = 10.0
 ROWS_AT_ONCE = 512
 REGULAR = 1e-3
 """Of the logarithms of temperatures: few rows say little."""
+SHARES, LEAST_GAIN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 1e-4
+"""Of the sequence alone in the answer; and by how much a larger one must be better."""
 
 
 class ScoreFeatures(nn.Module):
@@ -65,12 +68,14 @@ class SpliceNet(nn.Module):
     `fusion: stacked` has an encoder for each fold of the training rows, which learns from the other folds, and what
     joins scores and sequence learns from answers for rows that their encoder has not seen. The other kinds have one
     encoder, and learn as a whole. With a residual, logits are a mixture of the base model's and the network's, (1 -
-    a) base + a network, where a begins at 0: an untrained network answers what the base model does. `temperature`, of
-    each class, is fitted after training."""
+    a) base + a network, where a begins at 0: an untrained network answers what the base model does. `sequence_share`,
+    of the encoders' own answer in the result, and `temperature`, of each class, are fitted after training."""
 
-    def __init__(self, config: ModelConfig, width: int, focal_gamma: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, width: int, focal_gamma: float = 0.0, distils: bool = True) -> None:
+        """`distils`: whether encoders learn the base model's scores too."""
         super().__init__()
         self.config, self.focal_gamma = config, focal_gamma
+        self.distillation = config.distillation if distils else 0.0
         self.one_hot, self.scores, self.base = OneHot(), ScoreFeatures(), BaseLogits()
         count = 0 if config.encoder.kind == "none" else config.folds if config.fusion == "stacked" else 1
         self.encoders = nn.ModuleList(make_encoder(config.encoder, width) for _ in range(count))
@@ -83,16 +88,30 @@ class SpliceNet(nn.Module):
         self.fusion = make_fusion(config, len(SCORES) + len(FEATURES))
         self.blend = nn.Parameter(torch.zeros(()))
         self.register_buffer("temperature", torch.ones(CLASSES))
+        self.register_buffer("sequence_share", torch.zeros(()))
         self.temperature: Tensor
+        self.sequence_share: Tensor
 
     def forward(self, sequence: Tensor, scores: Tensor) -> Tensor:
         """Temperatures are not applied."""
+        fused, alone = self.sides(sequence, scores)
+        if alone is None:
+            return fused
+        mixed: Tensor = (1 - self.sequence_share) * fused + self.sequence_share * alone
+        return mixed
+
+    def sides(self, sequence: Tensor, scores: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits [n, 3] of scores and sequence together, and of the sequence alone, if it is read."""
         found = self.scores(scores)
         if not self.encoders:
-            return self.blended(self.fusion(found, None), scores)
+            return self.blended(self.fusion(found, None), scores), None
         bases = self.one_hot(sequence)
-        given = self.sequence_logits(bases) if self.config.fusion == "stacked" else self.encoders[0](bases)
-        return self.blended(self.fusion(found, given), scores)
+        if self.config.fusion == "stacked":
+            alone = self.sequence_logits(bases)
+            return self.blended(self.fusion(found, alone), scores), alone
+        given = self.encoders[0](bases)
+        alone = functional.log_softmax(self.heads[0](given[0]), 1)
+        return self.blended(self.fusion(found, given), scores), alone
 
     def sequence_logits(self, bases: Tensor) -> Tensor:
         """Of the sequence alone: the mean of the encoders' log probabilities."""
@@ -133,10 +152,10 @@ class SpliceNet(nn.Module):
     def _encoder_loss(self, number: int, vector: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Of the sequence alone: the label, and the logarithms of the base model's scores (Hinton et al. 2015)."""
         loss = self.loss_of(self.heads[number](vector), batch)
-        if not self.config.distillation:
+        if not self.distillation:
             return loss
         wanted = self.scores(batch["scores"])[:, : len(SCORES)]
-        found: Tensor = loss + self.config.distillation * (self.score_heads[number](vector) - wanted).square().mean()
+        found: Tensor = loss + self.distillation * (self.score_heads[number](vector) - wanted).square().mean()
         return found
 
     def _dropped(self, found: Tensor) -> Tensor:
@@ -183,12 +202,26 @@ def weighted_cross_entropy(logits: Tensor, batch: Mapping[str, Tensor], focal_ga
     return -(batch["weight"] * chosen).sum() / batch["weight"].sum().clamp(min=LEAST)
 
 
-def fit_temperature(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Tensor) -> None:
-    """Of each class, by the loss on these rows. One of a class that no row has stays 1."""
+def calibrate(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Tensor) -> None:
+    """The share of the sequence alone, and a temperature of each class, by the loss on these rows, which no part of the
+    network has seen: where few rows are learned from, what joins scores and sequence may be worse than the sequence.
+    The temperature of a class that no row has stays 1."""
     with torch.inference_mode():
         parts = zip(torch.split(sequence, ROWS_AT_ONCE), torch.split(scores, ROWS_AT_ONCE), strict=True)
-        logits = torch.cat([net(*part) for part in parts]).double()
-    logits = logits.clone()
+        sides = [net.sides(*part) for part in parts]
+    fused = torch.cat([one[0] for one in sides]).double()
+    alone = fused if sides[0][1] is None else torch.cat([one[1] for one in sides if one[1] is not None]).double()
+    best = math.inf
+    for share in SHARES if sides[0][1] is not None else SHARES[:1]:
+        loss, temperature = _fit_temperature(((1 - share) * fused + share * alone).clone(), label)
+        if loss < best - LEAST_GAIN:
+            best = loss
+            net.sequence_share.fill_(share)
+            net.temperature.copy_(temperature)
+
+
+def _fit_temperature(logits: Tensor, label: Tensor) -> tuple[float, Tensor]:
+    """The loss, and a temperature of each class, float32 [3]."""
     present = (torch.bincount(label, minlength=CLASSES) > 0).double()
     log_temperature = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
@@ -203,4 +236,4 @@ def fit_temperature(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Ten
         return found
 
     solver.step(loss)  # type: ignore[no-untyped-call]
-    net.temperature.copy_((present * log_temperature.detach()).exp().float())
+    return float(loss().detach()), (present * log_temperature.detach()).exp().float()

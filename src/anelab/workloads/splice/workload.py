@@ -97,7 +97,8 @@ class Splice(Classifier[Config]):
         from anelab.workloads.splice.model import SpliceNet
 
         focal = config.training.focal_gamma if config.training.loss == "focal" else 0.0
-        net = SpliceNet(config.model, config.data.window, focal)
+        distils = read_json(prepared / BASE)["source"] == "table"  # matrices say less of a sequence than its label
+        net = SpliceNet(config.model, config.data.window, focal, distils)
         net.scores.fit(torch.from_numpy(load_windows(prepared, "train").scores))
         return net
 
@@ -124,14 +125,14 @@ class Splice(Classifier[Config]):
         return module.training_step(batch, backward)  # type: ignore[operator, no-any-return]
 
     def calibrate(self, module: "nn.Module", config: Config, validation: Split) -> None:
-        """A temperature of each class, on validation rows."""
+        """What is fitted on validation rows: a share of the sequence alone, and temperatures."""
         import torch
 
-        from anelab.workloads.splice.model import SpliceNet, fit_temperature
+        from anelab.workloads.splice.model import SpliceNet, calibrate
 
         assert isinstance(module, SpliceNet)
         sequence, scores = (torch.from_numpy(validation.inputs["model"][name]) for name in ("sequence", "scores"))
-        fit_temperature(module, sequence, scores, torch.from_numpy(validation.targets["label"]))
+        calibrate(module, sequence, scores, torch.from_numpy(validation.targets["label"]))
 
     def describe(self, config: Config) -> dict[str, str]:
         return {
