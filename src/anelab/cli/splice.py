@@ -97,7 +97,7 @@ def score(
     base_neither, verdict (the class with the highest chance).
     """
     from anelab.inference.reads.outputs import files_of
-    from anelab.inference.splice.genome_scores import is_bedgraph, score_genome
+    from anelab.inference.splice.genome_scores import GenomeScorer, is_bedgraph, score_genome
     from anelab.inference.splice.score import score_table
     from anelab.inference.splice.scorer import open_scorer
     from anelab.workloads.splice.sources import ANNOTATION, FASTA, TABLE
@@ -118,8 +118,8 @@ def score(
         if TABLE in of:
             counts = score_table(scorer, of[TABLE][0], out, data.columns)
         else:
-            wanted = (positions or Positions.motifs).value
-            counts = score_genome(scorer, of[FASTA], of[ANNOTATION], out, wanted, _of_both(prevalence))
+            wanted = GenomeScorer(scorer, (positions or Positions.motifs).value, _of_both(prevalence))
+            counts = score_genome(wanted, of[FASTA], of[ANNOTATION], out)
     if as_json:
         print_json(counts)
         return

@@ -42,102 +42,90 @@ TRACKS = tuple((label, strand) for label in LABELS[:2] for strand in (1, -1))
 
 @dataclass(frozen=True)
 class Scored:
-    """Positions of a strand of a contig, rising, [n], and their chances, [n, 3]. `owners`: a gene of each."""
+    """Positions of a strand of a contig, rising, [n], and their probabilities, [n, 3]. `owners`: a gene of each."""
 
     contig: str
-    strand: int
+    sign: int
     positions: NDArray[np.int64]
     owners: list[str]
     annotated: list[str]
-    chances: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     base: NDArray[np.float64]
 
 
+@dataclass
+class GenomeScorer:
+    """`positions`: "sites", annotated ones; "motifs", these and what has GT or GC after it or AG before it; "all".
+    `prevalence`: None is that of the annotation. `not_scored`: positions of genes that were not looked at."""
+
+    scorer: Scorer
+    positions: str = "motifs"
+    prevalence: Prevalence | None = None
+    not_scored: int = 0
+
+    def scored(self, fastas: Sequence[Path], transcripts: Sequence[Transcript]) -> Iterator[Scored]:
+        """Some positions of a strand of a contig after another. Raises AnelabError as preparing does."""
+        strands, there = strands_of(transcripts), []
+        prevalence = self.prevalence or prevalence_of(strands.values())
+        for contig, codes in read_all_contigs(fastas, {one.contig for one in transcripts}):
+            there.append(contig)
+            for sign in (1, -1):
+                if (contig, sign) in strands:
+                    yield from self._of_strand(contig, codes, sign, strands[contig, sign], prevalence)
+        if text := absent_text(absent_contigs(strands, there)):
+            warn(text)
+
+    def _of_strand(
+        self, contig: str, codes: Bytes, sign: int, strand: Strand, prevalence: Prevalence
+    ) -> Iterator[Scored]:
+        check_sites(contig, codes.size, [position for position, _ in strand.sites])
+        inside = within(codes.size, strand.spans.values())
+        chosen = np.flatnonzero(self._wanted(codes, sign, strand, inside)) + 1
+        self.not_scored += int(inside.sum()) - len(chosen)
+        for start in range(0, len(chosen), ROWS_AT_ONCE):
+            some = chosen[start : start + ROWS_AT_ONCE]
+            windows = Genome({contig: codes}).windows(contig, some, sign, self.scorer.window)
+            scores = self.scorer.scores_at(codes, some, sign)
+            found, base = self.scorer.probabilities(windows, scores, prevalence), self.scorer.base_probabilities(scores)
+            yield Scored(contig, sign, some, owners_of(strand, some), _annotated(strand, some), found, base)
+
+    def _wanted(self, codes: Bytes, sign: int, strand: Strand, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """By place, from 0."""
+        if self.positions == "all":
+            return inside
+        sites = np.zeros(codes.size, bool)
+        sites[np.array([position - 1 for position, _ in strand.sites], np.int64)] = True
+        if self.positions == "sites":
+            return sites
+        alike = beside_motif(codes, sign, DONOR) | beside_motif(codes, sign, ACCEPTOR)
+        return inside & (sites | alike | beside_motif(codes, sign, DONOR, second=C))
+
+
 def score_genome(
-    scorer: Scorer,
-    fastas: Sequence[Path],
-    annotations: Sequence[Path],
-    out: Path,
-    positions: str,
-    prevalence: Prevalence | None = None,
+    scorer: GenomeScorer, fastas: Sequence[Path], annotations: Sequence[Path], out: Path
 ) -> dict[str, int]:
     """A line for each position, or bedGraph if `out` is called so; how many have each verdict, and how many positions
-    of genes were not looked at. `positions`: "sites", annotated ones; "motifs", these and what has GT or GC after it or
-    AG before it; "all". `prevalence`: None is that of the annotation. Raises AnelabError as preparing does."""
+    of genes were not looked at. Raises AnelabError as preparing does."""
     transcripts, left = read_annotations(annotations)
     counts = Counter[str]()
     written = _bedgraph if is_bedgraph(out) else _table
     with ExitStack() as names, opened(out, names) as handle, written(handle) as write:
-        for scored in _scored(scorer, fastas, transcripts, positions, prevalence, counts):
+        for scored in scorer.scored(fastas, transcripts):
             write(scored)
-            counts.update(LABELS[code] for code in scored.chances.argmax(axis=1))
+            counts.update(LABELS[code] for code in scored.probabilities.argmax(axis=1))
     if left:
         warn(odd_text(left))
-    return {name: counts[name] for name in (*LABELS, "not scored")}
+    return {**{name: counts[name] for name in LABELS}, "not scored": scorer.not_scored}
 
 
 def is_bedgraph(out: Path) -> bool:
     return out.name.lower().endswith(BEDGRAPH)
 
 
-def _scored(
-    scorer: Scorer,
-    fastas: Sequence[Path],
-    transcripts: Sequence[Transcript],
-    positions: str,
-    prevalence: Prevalence | None,
-    counts: Counter[str],
-) -> Iterator[Scored]:
-    strands, there = strands_of(transcripts), []
-    prevalence = prevalence or prevalence_of(strands.values())
-    for contig, codes in read_all_contigs(fastas, {one.contig for one in transcripts}):
-        there.append(contig)
-        for sign in (1, -1):
-            strand = strands.get((contig, sign))
-            if strand is None:
-                continue
-            inside, chosen = _chosen(contig, codes, sign, strand, positions)
-            counts["not scored"] += inside - len(chosen)
-            for start in range(0, len(chosen), ROWS_AT_ONCE):
-                some = chosen[start : start + ROWS_AT_ONCE]
-                yield _part(scorer, contig, codes, sign, strand, some, prevalence)
-    if text := absent_text(absent_contigs(strands, there)):
-        warn(text)
-
-
-def _chosen(contig: str, codes: Bytes, sign: int, strand: Strand, positions: str) -> tuple[int, NDArray[np.int64]]:
-    """How many positions are within genes, and those that are scored. Raises AnelabError if the contig is shorter."""
-    check_sites(contig, codes.size, [position for position, _ in strand.sites])
-    inside = within(codes.size, strand.spans.values())
-    sites = np.zeros(codes.size, bool)
-    sites[np.array([position - 1 for position, _ in strand.sites], np.int64)] = True
-    if positions == "all":
-        wanted = inside
-    elif positions == "sites":
-        wanted = sites
-    else:
-        alike = beside_motif(codes, sign, DONOR) | beside_motif(codes, sign, ACCEPTOR)
-        wanted = inside & (sites | alike | beside_motif(codes, sign, DONOR, second=C))
-    return int(inside.sum()), np.flatnonzero(wanted) + 1
-
-
-def _part(
-    scorer: Scorer,
-    contig: str,
-    codes: Bytes,
-    sign: int,
-    strand: Strand,
-    positions: NDArray[np.int64],
-    prevalence: Prevalence,
-) -> Scored:
-    windows = Genome({contig: codes}).windows(contig, positions, sign, scorer.window)
-    scores = scorer.scores_at(codes, positions, sign)
-    annotated = [
-        ",".join(LABELS[kind] for kind in (DONOR, ACCEPTOR) if (position, kind) in strand.sites)
-        for position in positions.tolist()
-    ]
-    chances, base = scorer.probabilities(windows, scores, prevalence), scorer.base_probabilities(scores)
-    return Scored(contig, sign, positions, owners_of(strand, positions), annotated, chances, base)
+def _annotated(strand: Strand, positions: NDArray[np.int64]) -> list[str]:
+    """Donor, acceptor, both or nothing."""
+    kinds = [[kind for kind in (DONOR, ACCEPTOR) if (one, kind) in strand.sites] for one in positions.tolist()]
+    return [",".join(LABELS[kind] for kind in found) for found in kinds]
 
 
 @contextmanager
@@ -145,12 +133,12 @@ def _table(handle: IO[bytes]) -> Iterator[Callable[[Scored], None]]:
     handle.write(("\t".join((*FRONT, *COLUMNS)) + "\n").encode())
 
     def write(scored: Scored) -> None:
-        sign = "+" if scored.strand > 0 else "-"
+        sign = "+" if scored.sign > 0 else "-"
         lines = []
         for row, position in enumerate(scored.positions.tolist()):
-            values = [f"{value:.6g}" for value in (*scored.chances[row].tolist(), *scored.base[row].tolist())]
+            values = [f"{value:.6g}" for value in (*scored.probabilities[row].tolist(), *scored.base[row].tolist())]
             front = (scored.contig, str(position), sign, one_line(scored.owners[row]), scored.annotated[row])
-            lines.append("\t".join([*front, *values, LABELS[int(scored.chances[row].argmax())]]))
+            lines.append("\t".join([*front, *values, LABELS[int(scored.probabilities[row].argmax())]]))
         handle.write(("\n".join(lines) + "\n").encode())
 
     yield write
@@ -168,10 +156,10 @@ def _bedgraph(handle: IO[bytes]) -> Iterator[Callable[[Scored], None]]:
                 lines = [
                     f"{scored.contig}\t{position - 1}\t{position}\t{value:.6g}\n"
                     for position, value in zip(
-                        scored.positions.tolist(), scored.chances[:, column].tolist(), strict=True
+                        scored.positions.tolist(), scored.probabilities[:, column].tolist(), strict=True
                     )
                 ]
-                waiting[label, scored.strand].write("".join(lines).encode())
+                waiting[label, scored.sign].write("".join(lines).encode())
 
         yield write
         for (label, strand), lines in waiting.items():

@@ -32,7 +32,7 @@ from anelab.workloads.splice.windows import (
     T,
     Windows,
     has_motif,
-    known_motif,
+    readable_motif,
 )
 
 LEAST_INTRON = 20
@@ -269,7 +269,7 @@ class _Motifs:
     def add(self, windows: Windows) -> None:
         for kind in (DONOR, ACCEPTOR):
             sequence = windows.sequence[windows.label == kind]
-            sequence = sequence[known_motif(sequence, kind)]
+            sequence = sequence[readable_motif(sequence, kind)]
             alike = has_motif(sequence, kind)
             if kind == DONOR:
                 alike |= has_motif(sequence, kind, second=C)

@@ -149,7 +149,7 @@ def has_motif(sequence: Bytes, kind: int, second: int = T) -> NDArray[np.bool_]:
     return np.asarray((sequence[:, first] == letters[0]) & (sequence[:, first + 1] == letters[1]))
 
 
-def known_motif(sequence: Bytes, kind: int) -> NDArray[np.bool_]:
+def readable_motif(sequence: Bytes, kind: int) -> NDArray[np.bool_]:
     """Bool [n]: whether the two bases that `has_motif` looks at are A, C, G or T."""
     first = sequence.shape[1] // 2 + (1 if kind == DONOR else -2)
     return np.asarray(((sequence[:, first : first + 2] >= A) & (sequence[:, first : first + 2] <= T)).all(axis=1))
