@@ -1,6 +1,5 @@
 """The meta-layer: a base model's scores and the sequence to the chance of donor, acceptor and neither."""
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -22,8 +21,9 @@ BLEND_SCALE = 10.0
 ROWS_AT_ONCE = 512
 REGULAR = 1e-3
 """Of the logarithms of temperatures: few rows say little."""
-SHARES, LEAST_GAIN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 1e-4
-"""Of the sequence alone in the answer; and by how much a larger one must be better."""
+SHARES, SURE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 2.0
+"""Of the sequence alone in the answer; and by how many standard errors of the rows' losses one must be better than
+0."""
 
 
 class ScoreFeatures(nn.Module):
@@ -210,18 +210,22 @@ def calibrate(net: SpliceNet, sequence: Tensor, scores: Tensor, label: Tensor) -
         parts = zip(torch.split(sequence, ROWS_AT_ONCE), torch.split(scores, ROWS_AT_ONCE), strict=True)
         sides = [net.sides(*part) for part in parts]
     fused = torch.cat([one[0] for one in sides]).double()
-    alone = fused if sides[0][1] is None else torch.cat([one[1] for one in sides if one[1] is not None]).double()
-    best = math.inf
-    for share in SHARES if sides[0][1] is not None else SHARES[:1]:
-        loss, temperature = _fit_temperature(((1 - share) * fused + share * alone).clone(), label)
-        if loss < best - LEAST_GAIN:
-            best = loss
-            net.sequence_share.fill_(share)
-            net.temperature.copy_(temperature)
+    net.temperature.copy_(_fit_temperature(fused, label)[1])
+    net.sequence_share.zero_()
+    if sides[0][1] is None:
+        return
+    alone = torch.cat([one[1] for one in sides if one[1] is not None]).double()
+    fits = {share: _fit_temperature((1 - share) * fused + share * alone, label) for share in SHARES}
+    best = min(fits, key=lambda share: float(fits[share][0].mean()))
+    gain = fits[0.0][0] - fits[best][0]
+    if gain.mean() > SURE * gain.std() / len(gain) ** 0.5:
+        net.sequence_share.fill_(best)
+        net.temperature.copy_(fits[best][1])
 
 
-def _fit_temperature(logits: Tensor, label: Tensor) -> tuple[float, Tensor]:
-    """The loss, and a temperature of each class, float32 [3]."""
+def _fit_temperature(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of each row with a temperature of each class, and these, float32 [3]."""
+    logits = logits.clone()
     present = (torch.bincount(label, minlength=CLASSES) > 0).double()
     log_temperature = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
@@ -236,4 +240,5 @@ def _fit_temperature(logits: Tensor, label: Tensor) -> tuple[float, Tensor]:
         return found
 
     solver.step(loss)  # type: ignore[no-untyped-call]
-    return float(loss().detach()), (present * log_temperature.detach()).exp().float()
+    temperature = (present * log_temperature.detach()).exp()
+    return functional.cross_entropy(logits / temperature, label, reduction="none"), temperature.float()
