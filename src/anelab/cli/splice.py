@@ -31,6 +31,7 @@ MODEL_HELP = "A registered version, the folder of an export, or a file."
 BASE_MODEL_HELP = (
     "ONNX file of the base model with whose scores the model was trained. Repeat it for several, which are averaged."
 )
+BASE_RUN_HELP = "ONNX file of the base model. Repeat it for several, which are averaged."
 FASTA_HELP = "The genome that the variants are of."
 ANNOTATION_HELP = "Genes (GFF3 or GTF). Without it both strands are looked at."
 DISTANCE_HELP = "Bases on each side of a variant in which sites are looked for."
@@ -90,11 +91,12 @@ def score(
     timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Give each row or position the chances of donor, acceptor and neither, beside the base model's, and a verdict.
+    """Give each row or position the probabilities of donor, acceptor and neither, the base model's, and a verdict.
 
     A table's rows stay in their order, and labels are not needed; the base model's scores are, if the model was trained
     with some. Added columns: probability_donor, probability_acceptor, probability_neither, base_donor, base_acceptor,
-    base_neither, verdict (the class with the highest chance).
+    base_neither, verdict (the class with the highest probability). Of a genome, probabilities are those where as few
+    positions are sites as --prevalence says.
     """
     from anelab.inference.reads.outputs import files_of
     from anelab.inference.splice.genome_scores import GenomeScorer, is_bedgraph, score_genome
@@ -136,7 +138,7 @@ def score(
 def base_scores(
     ctx: typer.Context,
     inputs: Annotated[list[Path], typer.Argument(metavar="FASTA ANNOTATION", help=GENOME_HELP)],
-    base_model: Annotated[list[Path], typer.Option("--base-model", help=BASE_MODEL_HELP)],
+    base_model: Annotated[list[Path], typer.Option("--base-model", help=BASE_RUN_HELP)],
     out: Annotated[Path, typer.Option("--out", "-o", help="File for the table. .gz: compressed.")],
     timeout: Timeout = TIMEOUT_S,
 ) -> None:
@@ -169,7 +171,7 @@ def variants(
     vcf: Annotated[Path, typer.Argument(metavar="VCF", help="VCF or BCF, compressed or not.")],
     fasta: Annotated[list[Path], typer.Option(help=FASTA_HELP)],
     out: Annotated[Path, typer.Option("--out", "-o", help=EFFECTS_HELP)],
-    annotation: Annotated[list[Path] | None, typer.Option(help=ANNOTATION_HELP)] = None,
+    annotation: Annotated[list[Path] | None, typer.Option("--annotation", "--gtf", help=ANNOTATION_HELP)] = None,
     mask: Annotated[bool, typer.Option("--mask", help=MASK_HELP)] = False,
     distance: Annotated[int, typer.Option(help=DISTANCE_HELP, min=1, max=5000)] = 50,
     classes: Annotated[list[Path] | None, typer.Option(help=CLASSES_HELP)] = None,
