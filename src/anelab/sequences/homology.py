@@ -75,8 +75,11 @@ def linked(rows: int, hashes: Hashes, of: Groups, others: Groups | None = None) 
 
 def row_hashes(codes: Bytes) -> Hashes:
     """Uint64 [n]: of each row as a whole, whatever its letters; its reverse complement has the same."""
-    width = codes.shape[1]
-    found: Hashes = np.minimum(_rolling(codes, width)[:, 0], _rolling(reverse_complement(codes), width)[:, 0])
+    width, found = codes.shape[1], np.empty(len(codes), np.uint64)
+    for start in range(0, len(codes), ROWS_AT_ONCE):
+        some = codes[start : start + ROWS_AT_ONCE]
+        own, other = _rolling(some, width)[:, 0], _rolling(reverse_complement(some), width)[:, 0]
+        found[start : start + ROWS_AT_ONCE] = np.minimum(own, other)
     return found
 
 

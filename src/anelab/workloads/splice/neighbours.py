@@ -1,9 +1,10 @@
 """Scores beside a position: from the rows of a table that lie there."""
 
+from zlib import crc32
+
 import numpy as np
 from numpy.typing import NDArray
 
-from anelab.sequences.homology import row_hashes
 from anelab.sequences.nucleotides import PAD_CODE
 from anelab.workloads.splice.features import CENTER, LABELS, OFFSETS, SCORES
 from anelab.workloads.splice.windows import Windows
@@ -24,7 +25,8 @@ def with_neighbours(windows: Windows) -> tuple[Windows, int]:
     many rows at least one was found. Positions may count along the strand or along the contig: which of two rows comes
     first is read from their sequences, and so is which of several alleles at a position lies beside which. Rows with
     position 0 have no place."""
-    columns = (windows.gene, windows.chromosome, windows.strand, windows.position, row_hashes(windows.sequence))
+    digest = np.array([crc32(row) for row in np.ascontiguousarray(windows.sequence)], np.int64)
+    columns = (windows.gene, windows.chromosome, windows.strand, windows.position, digest)
     places, row, member = np.unique(
         np.stack([column.astype(np.int64) for column in columns], axis=1),
         axis=0,

@@ -115,10 +115,14 @@ class TableReader:
 
     def read(self, path: Path) -> Iterator[Windows]:
         """In parts. Raises AnelabError for the first row that is wrong."""
-        return (windows for _, windows in self.read_frames(path) if windows is not None)
+        return (windows for _, windows in self._read(path, frames=False) if windows is not None)
 
     def read_frames(self, path: Path) -> Iterator[tuple[pl.DataFrame, Windows | None]]:
         """Rows as they are in the table, with their windows; first a frame without rows, and None."""
+        return self._read(path, frames=True)
+
+    def _read(self, path: Path, frames: bool) -> Iterator[tuple[pl.DataFrame, Windows | None]]:
+        """`frames`: whether the rows of the table are asked for; else frames are empty."""
         schema: Schema | None = None
         waiting: list[tuple[pl.DataFrame, Windows]] = []
         for part in read_parts(path):
@@ -128,7 +132,7 @@ class TableReader:
                 yield part.frame, None
             self.rows += len(part.frame)
             if len(part.frame):
-                read = part.frame, self.windows(path, part, schema)
+                read = part.frame if frames else part.frame.clear(), self.windows(path, part, schema)
                 if joins_neighbours(schema):
                     waiting.append(read)
                 else:
@@ -137,9 +141,9 @@ class TableReader:
             windows, count = with_neighbours(joined([one for _, one in waiting]))
             self.facts["without neighbours"] -= count
             start = 0
-            for frame, _ in waiting:
-                yield frame, windows.take(np.arange(start, start + len(frame)))
-                start += len(frame)
+            for frame, one in waiting:
+                yield frame, windows.take(np.arange(start, start + len(one)))
+                start += len(one)
 
     def windows(self, path: Path, part: Part, schema: Schema) -> Windows:
         cells = {key: part.frame[name] for key, name in schema.columns.items()}
