@@ -387,6 +387,8 @@ def test_a_model_of_a_base_models_scores_runs_its_file(
     vcf = write_vcf(tmp_path / "in.vcf", [f"{one.contig}\t{at}\t.\t{ref}\tA\t.\t.\t."])
     done = variants(home, vcf, files, other, tmp_path / "out.tsv")
     assert (done.returncode, "name its ONNX file by --base-model" in done.stderr) == (1, True), done.stderr
+    default = variants(home, vcf, files, home / "models/splice/export", tmp_path / "out.tsv")
+    assert (default.returncode, "whose base model is simulated" in default.stderr) == (1, True), default.stderr
     base = base_model(tmp_path / "base.onnx")
     done = variants(home, vcf, files, other, tmp_path / "out.tsv", "--base-model", str(base))
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from anelab.sequences.nucleotides import Bytes
 from anelab.workloads.splice.config import BaseConfig
 from anelab.workloads.splice.features import LABELS, SCORES
 from anelab.workloads.splice.matrices import matrix_scores
-from anelab.workloads.splice.prepare import BASE
+from anelab.workloads.splice.prepare import BASE, SIMULATED_MODEL
 from anelab.workloads.splice.rules import base as base_chances
 from anelab.workloads.splice.workload import WORKLOAD
 
@@ -66,6 +66,11 @@ class Scorer:
         """The base model's at positions of a contig (its codes), from 1 on the forward strand, read on `strand`.
         Raises AnelabError if it is a model whose files were not given."""
         if self.base["source"] == "table":
+            if self.base_model is None and self.base["model"] == SIMULATED_MODEL:
+                raise AnelabError(
+                    f"{self.model.name} was trained on the default data, whose base model is simulated and scores no "
+                    "other sequence; train on your own: splice.data.source: [genome.fa, genes.gff3]"
+                )
             if self.base_model is None:
                 raise AnelabError(
                     f"{self.model.name} was trained with scores of {self.base['model']}, which is to give its scores "

@@ -28,6 +28,7 @@ CONTAMINATION = {
     "none": "there is no base model",
 }
 """By where its scores come from."""
+SIMULATED_MODEL = "a simulated one"
 SIMULATED = "the base model is simulated, and was trained on nothing"
 OTHER_LETTER = CODES[ord("N")]
 
@@ -82,7 +83,7 @@ def prepare(config: Config, files: Sequence[Path], out: Path) -> DataCard:
 def _base(config: Config, scores_from: str, matrices: Any) -> dict[str, Any]:
     base = config.data.base
     if config.data.simulated:
-        return {"channels": None, "context": 0, "matrices": matrices, "model": "a simulated one", "source": scores_from}
+        return {"channels": None, "context": 0, "matrices": matrices, "model": SIMULATED_MODEL, "source": scores_from}
     model = {"channels": base.channels_or_none(), "context": base.context, "model": base.model}
     return {"matrices": matrices, "source": scores_from, **model}
 
