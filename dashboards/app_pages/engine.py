@@ -5,6 +5,7 @@ import glossary
 import loading
 import streamlit as st
 
+from anelab.bench.estimate import PLACEMENT_RULE
 from anelab.bench.scenario import Scenario
 from anelab.tracking.reading import VersionRow
 from anelab.views import charts, details, engine
@@ -178,6 +179,12 @@ with st.container(border=True):
         components.table(estimated, "estimates", "Estimated times, not measured")
     else:
         st.caption("None for this choice.")
+    if len(placed := details.predicted_placements(results)):
+        st.subheader("Predicted placement, not observed")
+        st.caption(
+            f"Where Core ML's own rule would put the operators with compute units CPU_AND_NE. Source: {PLACEMENT_RULE}."
+        )
+        components.table(placed, "predicted", "Predicted placement, not observed")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")
     components.table(details.published(loading.published()), "published", "Cases published by others")

@@ -224,12 +224,16 @@ def test_core_ml_that_ends_its_process_costs_a_figure_and_no_more(
 def test_placement_is_printed_with_its_limits(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     if sys.platform != "darwin":
-        refused = anelab(tmp_path, "model", "placement", str(package))
+        predicted = anelab(tmp_path, "model", "placement", str(package))
+        assert predicted.returncode == 0 and predicted.stdout.startswith("PREDICTED, not observed")
+        assert "no plan by Core ML itself: Core ML runs on macOS only" in predicted.stdout
+        refused = anelab(tmp_path, "model", "placement", str(package), "--unit", "all")
         assert (refused.returncode, "Core ML runs on macOS only" in refused.stderr) == (1, True)
     monkeypatch.setattr(apple, "native", lambda: FakeApple(PLAN))
     done = anelab(tmp_path, "model", "placement", str(package))
     assert done.returncode == 0, done.stderr
     assert "NE: 2 operators (40.0%), 70.0% of the estimated cost" in done.stdout
     assert "not a trace of what ran" in done.stdout
+    assert "PREDICTED, not observed" in done.stdout and "not comparable: the plan has" in done.stdout
     wrong = anelab(tmp_path, "model", "placement", str(package), "--unit", "ane")
     assert "compute unit must be one of" in wrong.stderr

@@ -13,10 +13,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from anelab.bench.results.schema import Bound, Estimate
+from anelab.export.placement.predicted import OUTSIDE, SOURCE, package_placements, rows_of
+from anelab.export.placement.predicted import PredictedPlacement as PredictedPlacement
+from anelab.export.placement.rates import M4, Chip
 
 CLOSE = 2.0
 """Middles nearer than this ratio are too close to tell."""
+
+
+PLACEMENT_RULE = f"{SOURCE}; {OUTSIDE}"
+"""Where predicted placement comes from, and what it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,22 @@ SOURCES = [
 ]
 
 
-def estimate(file: str, rows: int, cost: Mapping[str, Any], precision: str = "fp16") -> Estimate:
-    """Of one function of a package, by its cost as the manifest has it."""
+def estimate(
+    file: str,
+    rows: int,
+    cost: Mapping[str, Any],
+    precision: str = "fp16",
+    placement: PredictedPlacement | None = None,
+) -> Estimate:
+    """Of one function of a package, by its cost as the manifest has it. If Core ML is predicted to keep all of it on
+    the CPU, a Neural Engine that would be faster is of no use."""
     moved = int(cost["weight_bytes"] + cost["activation_bytes"])
-    return _estimate(file, rows, int(cost["macs"]), moved, int(cost["operators"]), _bars(cost["static"], precision))
+    bars = _bars(cost["static"], precision)
+    if not bars and placement is not None and not placement.on_engine:
+        whose = f"{placement.chip}, {placement.system}"
+        bars = f"a test on a Mac is not worth it: Core ML is predicted to keep all of it on the CPU ({whose})"
+    found = _estimate(file, rows, int(cost["macs"]), moved, int(cost["operators"]), bars)
+    return found.model_copy(update={"placement": placement})
 
 
 def _bars(static: bool, precision: str) -> str:
@@ -104,29 +125,25 @@ def estimates(manifest: Mapping[str, Any]) -> list[Estimate]:
     for file, entry in manifest["files"].items():
         if (entry["format"], entry["variant"]) == ("coreml", "fp16") and "cost" in entry:
             for name, cost in entry["cost"].items():
-                rows = _rows(entry, name)
+                rows = rows_of(entry["functions"][name])
                 if rows not in found or entry["primary"]:
-                    found[rows] = estimate(file, rows, cost, entry["precision"])
+                    placed = entry.get("placement", {}).get(name)
+                    placement = TypeAdapter(PredictedPlacement).validate_python(placed) if placed else None
+                    found[rows] = estimate(file, rows, cost, entry["precision"], placement)
     return [found[rows] for rows in sorted(found)]
 
 
-def package_estimates(path: Path) -> list[Estimate]:
-    """Of any package, by its own program. Raises AnelabError if it is none."""
+def package_estimates(path: Path, chip: Chip = M4) -> list[Estimate]:
+    """Of any package, by its own program; placement is predicted for the chip. Raises AnelabError if it is none."""
     from anelab.export.cost import package_costs
     from anelab.export.mlpackage import describe_package
 
-    described = describe_package(path)
+    described, placements = describe_package(path), package_placements(path, chip)
     found = [
-        estimate(path.name, _rows(described, name), cost, described["precision"])
+        estimate(path.name, rows_of(described["functions"][name]), cost, described["precision"], placements[name])
         for name, cost in package_costs(path).items()
     ]
     return sorted(found, key=lambda one: one.rows)
-
-
-def _rows(entry: Mapping[str, Any], function: str) -> int:
-    """Of one call; 1 for inputs without a batch."""
-    shape = entry["functions"][function]["inputs"][0]["shape"]
-    return int(shape[0]) if shape else 1
 
 
 @dataclass(frozen=True)

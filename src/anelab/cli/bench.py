@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, print_json
+from anelab.cli.placements import Chip
 from anelab.cli.results import opened
 from anelab.errors import UsageError
 from anelab.texts import echo, echo_lines, notify, printable
@@ -299,19 +300,20 @@ def estimate(
         str | None,
         typer.Argument(metavar="PKG", help="A .mlpackage, or a registered one: mnist-coreml@champion."),
     ] = None,
+    chip: Chip = "M4",
     as_json: AsJson = False,
 ) -> None:
-    """Estimate whether a test of any Core ML package on a Mac is worth it, and list cases that others published.
-
-    The package need not be of anelab. Nothing is measured."""
+    """Estimate whether a test of any Core ML package on a Mac is worth it, predict where operators would run, and list
+    cases that others published. Nothing is measured."""
     from anelab.bench.estimate import package_estimates, published
+    from anelab.export.placement.rates import check_chip
     from anelab.inference.location import opened_package
     from anelab.views.tables import estimates_text, published_text, sources_text
 
     found = []
     if package is not None:
         with opened_package(ctx.obj.workspace, package) as path:
-            found = package_estimates(path)
+            found = package_estimates(path, check_chip(chip))
     if as_json:
         cases = [{**vars(case), "published_by_others": True} for case in published()]
         print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})

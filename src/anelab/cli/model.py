@@ -18,6 +18,7 @@ from anelab.cli.console import (
     print_json,
 )
 from anelab.cli.packages import OUT_HELP
+from anelab.cli.placements import Chip
 from anelab.errors import UsageError
 from anelab.interruption import TIMEOUT_S, watched
 from anelab.texts import echo, echo_lines, notify
@@ -194,19 +195,23 @@ def lint(
     from its documentation."""
     from anelab.cli.packages import read_rows
     from anelab.export.mlpackage import input_names
+    from anelab.export.placement.predicted import package_placements
     from anelab.export.readiness import inspect_package
     from anelab.inference.location import opened_package
+    from anelab.views.tables import placements_text
 
     with opened_package(ctx.obj.workspace, package) as path, watched(str(path), timeout):
         arrays = read_rows(rows, input_names(path)) if rows else None
         found = inspect_package(path, arrays, function)
+        predicted = package_placements(path)[found.function]
     if as_json:
-        print_json(found.as_json())
+        print_json({**found.as_json(), "predicted_placement": predicted.as_json()})
         return
     for (severity, rule, fix, source), group in found.by_rule().items():
         echo(f"{severity:7} {rule}: {fix} [{source}]")
         for finding in group:
             echo(f"        {finding.kind} {finding.operator} {finding.detail}")
+    echo_lines(placements_text({predicted.rows: predicted}))
     echo(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
     echo(found.verdict)
 
@@ -270,25 +275,31 @@ def placement(
     package: Package,
     unit: Annotated[str, typer.Option(help="cpu_only, cpu_and_ne, cpu_and_gpu or all.")] = "cpu_and_ne",
     function: Function = None,
+    chip: Chip = "M4",
     as_json: AsJson = False,
 ) -> None:
-    """Show where Core ML plans to run a package.
+    """Show where Core ML would run a package: Neural Engine, GPU or CPU.
 
-    Neural Engine, GPU or CPU, for every operator. Needs macOS 14.4 or later."""
+    For cpu_and_ne, on any host: a prediction by Core ML's own rule. On macOS 14.4 or later: Core ML's plan beside it,
+    and the operators at which the two differ."""
     from dataclasses import asdict
 
-    from anelab.export.apple import CoreMLRuntime, check_unit, native
+    from anelab.cli.placements import compare, plan_text
+    from anelab.export.apple import check_unit
+    from anelab.export.placement.rates import check_chip
     from anelab.inference.location import opened_package
+    from anelab.views.tables import placements_text
 
     check_unit(unit)
-    runtime = CoreMLRuntime(native())
     with opened_package(ctx.obj.workspace, package) as path:
-        found = runtime.placement(path, unit, function)
+        found = compare(path, unit, function, check_chip(chip))
     if as_json:
-        print_json({**asdict(found), "operator_share": found.operator_share})
+        plan = found.plan and {**asdict(found.plan), "operator_share": found.plan.operator_share}
+        predicted = found.predicted and found.predicted.as_json()
+        print_json({"differences": found.differences, "plan": plan, "predicted": predicted})
         return
-    for device, count in found.operators.items():
-        cost = f", {found.cost[device]:.1%} of the estimated cost" if found.cost else ""
-        echo(f"{device}: {count} operators ({found.operator_share.get(device, 0):.1%}){cost}")
-    echo(f"{found.switches} switches between devices; {found.supported_not_preferred} operators that the Neural")
-    echo("Engine could run are planned elsewhere. This is Core ML's plan, not a trace of what ran.")
+    if found.predicted is not None:
+        echo_lines(placements_text({found.predicted.rows: found.predicted}))
+    echo_lines(found.no_plan if found.plan is None else plan_text(found.plan))
+    for line in found.differences:
+        echo(f"  {line}")

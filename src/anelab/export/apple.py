@@ -163,6 +163,8 @@ class Placement:
     supported_not_preferred: int
     """Operators that the Neural Engine could run, planned elsewhere."""
     source: str = "compute_plan"
+    devices: tuple[tuple[str, str], ...] = ()
+    """Kind and planned device of every operator, in order."""
 
     @property
     def operator_share(self) -> dict[str, float]:
@@ -180,6 +182,7 @@ def placement_of(plan: Sequence[PlannedOperator]) -> Placement:
         cost={device: _share(operators, device, whole) for device in DEVICES} if whole else {},
         switches=sum(before != after for before, after in pairwise(order)),
         supported_not_preferred=sum("NE" in one.supported and one.preferred != "NE" for one in placed),
+        devices=tuple((one.kind, str(one.preferred)) for one in placed),
     )
 
 

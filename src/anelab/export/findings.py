@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-Severity = Literal["differs", "off", "unsafe", "slow"]
+Severity = Literal["differs", "off", "disputed", "unsafe", "slow"]
 """differs: Core ML was measured to compute something else than it documents, or to refuse the operator; off: keeps
-the operator off the Neural Engine; unsafe: 16 bits may break its numbers; slow: costs time."""
-SEVERITIES: tuple[Severity, ...] = ("differs", "off", "unsafe", "slow")
+the operator off the Neural Engine; disputed: one source says that it does, another took the operator; unsafe: 16 bits
+may break its numbers; slow: costs time."""
+SEVERITIES: tuple[Severity, ...] = ("differs", "off", "disputed", "unsafe", "slow")
 
 
 @dataclass(frozen=True)

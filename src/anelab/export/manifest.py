@@ -13,6 +13,7 @@ from anelab.export.cost import package_costs
 from anelab.export.formats import format_of
 from anelab.export.mlpackage import describe_package, package_content
 from anelab.export.onnx import operators, opset_of, parameters, signature
+from anelab.export.placement.predicted import package_placements
 from anelab.files import path_digest, path_size
 from anelab.learning.base import Array, Arrays, GoldenCase, Graph, Predictor, Split
 from anelab.learning.drift import describe_rows
@@ -72,7 +73,9 @@ def _of_onnx(path: Path) -> dict[str, Any]:
 
 
 def _of_package(path: Path) -> dict[str, Any]:
-    return {"content": package_content(path), "cost": package_costs(path), **describe_package(path)}
+    placements = {name: placement.as_json() for name, placement in package_placements(path).items()}
+    described = describe_package(path)
+    return {"content": package_content(path), "cost": package_costs(path), "placement": placements, **described}
 
 
 def _of_aimodel(path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 is "could", never "does": where operators ran is for Core ML to say, on a Mac.
 
 Every rule names its source. "Apple" is Apple's own guidance for its models; "ane-guide" is one author's
-measurements on an M1, so what it says is marked as single-source.
+measurements on an M1, so what it says is marked as single-source. What Core ML's compiler took or refused on an M4
+(`placement/support.py`) is the second source; where the two disagree, both are named.
 """
 
 import math
@@ -28,6 +29,8 @@ from anelab.export.mil.modes import (
     cuts_into_last_axis,
 )
 from anelab.export.mil.program import declared_type, load_package, static_shape
+from anelab.export.operations import package_operations
+from anelab.export.refusals import weighed
 from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays
 
@@ -105,6 +108,7 @@ def inspect_package(path: Path, arrays: Arrays | None = None, function: str | No
     name = next(name for name, item in package.program.functions.items() if item is program)
     operations = [one for one in _operations(program) if not _is_border(one)]
     findings = [found for one in operations for rule in (*DIFFERENCES, *RULES) for found in rule(one)]
+    findings = list(weighed(operations, findings, package_operations(path)[name], frozenset((GUIDE, OLD_LISTS))))
     findings += [found for variable in program.inputs.values() for found in _input_shape(variable)]
     if arrays is not None:
         findings += _range_findings(Evaluator(package, name, "fp32"), arrays)

@@ -115,6 +115,28 @@ def estimates(results: Results) -> pd.DataFrame:
     )
 
 
+def predicted_placements(results: Results) -> pd.DataFrame:
+    """Where Core ML would put the operators by its own rule, of the last result that has it. Nothing of it was
+    observed."""
+    having = [report for report in results.values() if any(one.placement for one in report.estimates)]
+    of_last = max(having, key=lambda report: report.measured_at).estimates if having else []
+    return pd.DataFrame(
+        [
+            {
+                "rows": one.rows,
+                "file": one.file,
+                "predicted": placed.devices,
+                "operators on the Neural Engine, predicted": f"{placed.on_engine} of {placed.operators}",
+                "Neural Engine from rows, predicted": placed.engine_from_rows,
+                "for": f"{placed.chip}, {placed.system}",
+                "why": "; ".join(placed.sentences()[1:]),
+            }
+            for one in of_last
+            if (placed := one.placement) is not None
+        ]
+    )
+
+
 def bound_text(bound: Bound) -> str:
     return f"{time_text(bound.low * 1e6)} to {time_text(bound.high * 1e6)}"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from anelab.bench.estimate import published
+from anelab.bench.estimate import PLACEMENT_RULE, published
 from anelab.bench.results.bundle import SAMPLES
 from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Report
@@ -126,7 +126,12 @@ def _distribution(store: Store, run_id: str, report: Report) -> list[Part]:
 def _estimates(results: engine.Results) -> list[Part]:
     estimated = details.estimates(results)
     text = ["From the package's operations and constants that others published; only a Mac can tell."]
-    return [Part("Estimates, not measured", text, estimated, estimate=True)] if len(estimated) else []
+    parts = [Part("Estimates, not measured", text, estimated, estimate=True)] if len(estimated) else []
+    placed = details.predicted_placements(results)
+    rule = [
+        f"Where Core ML's own rule would put the operators with compute units CPU_AND_NE. Source: {PLACEMENT_RULE}."
+    ]
+    return [*parts, *([Part("Predicted placement, not observed", rule, placed, estimate=True)] if len(placed) else [])]
 
 
 def _published() -> list[Part]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from anelab.bench.arms.placement import Placement
-from anelab.bench.estimate import Published
+from anelab.bench.estimate import PLACEMENT_RULE, PredictedPlacement, Published
 from anelab.bench.results.compare import Change, Differences
 from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
@@ -265,10 +265,25 @@ def estimates_text(found: Sequence[Estimate]) -> str:
         for one in found
     ]
     header = ("rows", "multiply-adds", "moved", "CPU, estimate", "Neural Engine, estimate", "likely", "")
-    return (
+    times = (
         f"ESTIMATE, not measured, of the Core ML package on a Mac's CPU and Neural Engine, from the best to the worst "
         f"published case\n{table(header, rows)}"
     )
+    placed = {one.rows: one.placement for one in found if one.placement is not None}
+    return f"{times}\n\n{placements_text(placed)}" if placed else times
+
+
+def placements_text(placed: Mapping[int, PredictedPlacement]) -> str:
+    """By rows a call."""
+    any_one = next(iter(placed.values()))
+    lines = [
+        f"PREDICTED, not observed: where Core ML would put the operators with compute units CPU_AND_NE, on an "
+        f"{any_one.chip} under {any_one.system}"
+    ]
+    for rows, one in placed.items():
+        first, *others = one.sentences()
+        lines += [f"  {rows} {'row' if rows == 1 else 'rows'} a call: {first}", *(f"    {text}" for text in others)]
+    return "\n".join([*lines, f"  source of the rule: {PLACEMENT_RULE}"])
 
 
 def sources_text(found: Sequence[Estimate]) -> str:

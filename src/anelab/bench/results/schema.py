@@ -13,6 +13,7 @@ from anelab.bench.arms.placement import UNAVAILABLE, Placement
 from anelab.bench.results.fields import ArmName, Count, Duration, FileName, Nanoseconds, NonNegative, Sha256
 from anelab.bench.results.subject import CLOSED, MAIN_FILES, Network, Subject
 from anelab.bench.scenario import Scenario
+from anelab.export.placement.predicted import PredictedPlacement
 
 MOST_RESAMPLES = 100_000
 MOST_SECONDS = 10 * 366 * 86400
@@ -242,6 +243,8 @@ class Estimate(Record):
     worth_a_test: bool
     advice: str
     sources: list[str]
+    placement: PredictedPlacement | None = None
+    """Null in results from before it was predicted."""
 
 
 class Report(Record):
