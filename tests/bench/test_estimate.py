@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from anelab.bench.estimate import estimates, package_estimates, published
+from anelab.bench.results.schema import Estimate
 from anelab.export.coreml import LADDER, Size
 from anelab.export.cost import package_costs
 from tests.export.mil.converting import converter_of
@@ -69,6 +70,23 @@ def test_every_batch_size_of_a_model_is_estimated_and_none_is_called_measured(ex
         assert one.winner == "CPU" and not one.worth_a_test
         assert "not worth it" in one.advice or "hardly worth it" in one.advice
         assert one.sources
+
+
+def test_placement_is_predicted_with_every_estimate_of_a_model(exported: object) -> None:
+    for one in estimates(exported.manifest):  # type: ignore[attr-defined]
+        assert one.placement is not None and one.placement.on_engine == 0
+        assert "predicted to keep all of it on the CPU (M4, macOS 27.0.1)" in one.advice
+        assert Estimate.model_validate(one.model_dump(mode="json")) == one
+
+
+def test_an_estimate_from_before_placement_was_predicted_is_written_as_it_was() -> None:
+    """Or its result would not match its id any more."""
+    before = {
+        "estimate": True, "file": "model.mlpackage", "rows": 1, "macs": 1, "bytes_moved": 2, "operators": 3,
+        "cpu_ms": {"low": 0.1, "high": 0.2}, "neural_engine_ms": {"low": 0.1, "high": 0.2}, "winner": "CPU",
+        "worth_a_test": False, "advice": "none", "sources": ["somebody"],
+    }  # fmt: skip
+    assert Estimate.model_validate(before).model_dump(mode="json") == before
 
 
 def test_a_float32_package_is_never_for_the_neural_engine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from anelab.bench.results.compare import crossover, level, pair
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import Report
 from anelab.bench.scenario import SINGLE, Scenario
+from anelab.export.placement.predicted import PredictedPlacement, Segment
 from anelab.views import charts, details, engine
 from anelab.views.formatting import DEVICE_COLOURS, device_of, named
 from tests.views.made import full, linux, mac, version
@@ -176,6 +177,17 @@ def test_what_was_not_timed_says_why(other: Result) -> None:
         list(frame["why"]) == ["it is not here", "hang while slice: no answer in 10 s"]
         or "hung" in frame["why"].iloc[1]
     )
+
+
+def test_predicted_placement_is_named_so_in_every_column_that_tells_a_device(other: Result) -> None:
+    report = other[0]
+    placed = PredictedPlacement("M4", 1, 4, 0, 0.1, 0.1, (Segment("CPU", 4),), 0, 31)
+    (estimate,) = report.estimates
+    made = report.model_copy(update={"estimates": [estimate.model_copy(update={"placement": placed})]})
+    frame = details.predicted_placements(named([made]))
+    assert list(frame["predicted"]) == ["CPU"] and list(frame["for"]) == ["M4, macOS 27.0.1"]
+    assert list(frame["Neural Engine from rows, predicted"]) == [31]
+    assert details.predicted_placements(named([report])).empty
 
 
 def test_estimates_and_published_cases_have_no_column_of_measurements(other: Result) -> None:

@@ -7,7 +7,15 @@ follow from the samples: `bench/results/summary.py` makes them, and an import ma
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from anelab.bench.arms.placement import UNAVAILABLE, Placement
 from anelab.bench.results.fields import ArmName, Count, Duration, FileName, Nanoseconds, NonNegative, Sha256
@@ -244,7 +252,13 @@ class Estimate(Record):
     advice: str
     sources: list[str]
     placement: PredictedPlacement | None = None
-    """Null in results from before it was predicted."""
+    """Not there in results from before it was predicted."""
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older results lack, so that they keep their id."""
+        found: dict[str, Any] = write(self)
+        return {name: value for name, value in found.items() if name != "placement" or value is not None}
 
 
 class Report(Record):
