@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from anelab.bench.estimate import estimates, package_estimates, published
@@ -87,6 +88,13 @@ def test_an_estimate_from_before_placement_was_predicted_is_written_as_it_was() 
         "worth_a_test": False, "advice": "none", "sources": ["somebody"],
     }  # fmt: skip
     assert Estimate.model_validate(before).model_dump(mode="json") == before
+
+
+@pytest.mark.parametrize("wrong", [{"cpu_ms": -1}, {"cost_ms": float("inf")}, {"rows": -1}, {"unknown": 1}])
+def test_a_placement_from_elsewhere_has_possible_numbers(wrong: dict[str, object], exported: object) -> None:
+    content = estimates(exported.manifest)[0].model_dump(mode="json")  # type: ignore[attr-defined]
+    with pytest.raises(ValidationError):
+        Estimate.model_validate({**content, "placement": {**content["placement"], **wrong}})
 
 
 def test_a_float32_package_is_never_for_the_neural_engine(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_eval_prints_saves_and_knows_the_modes(package: Path, tmp_path: Path) ->
 def test_lint_tells_operator_rule_source_fix_and_verdict(package: Path) -> None:
     done = run(package, "lint", str(package), "--input", str(package.with_name("rows.npz")))
     assert done.returncode == 0
-    assert "unsafe  log of zero: keep the operator in float32" in done.stdout
-    assert "[coremltools#2728]\n        log log_softmax" in done.stdout
+    assert "unsafe   log of zero: keep the operator in float32" in done.stdout
+    assert "[coremltools#2728]\n         log log_softmax" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("could run on the Neural Engine: all ")
     found = json.loads(run(package, "lint", str(package), "--json").stdout)
     assert (found["function"], found["ranges_checked"]) == ("main", False)

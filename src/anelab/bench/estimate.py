@@ -22,8 +22,6 @@ from anelab.export.placement.rates import M4, Chip
 
 CLOSE = 2.0
 """Middles nearer than this ratio are too close to tell."""
-
-
 PLACEMENT_RULE = f"{SOURCE}; {OUTSIDE}"
 """Where predicted placement comes from, and what it leaves out."""
 
@@ -122,13 +120,13 @@ def _advice(winner: str, cpu: Bound, engine: Bound) -> str:
 def estimates(manifest: Mapping[str, Any]) -> list[Estimate]:
     """Of a model's fp16 packages, every batch size that they have a function for, in order of rows."""
     found: dict[int, Estimate] = {}
+    placements = TypeAdapter(PredictedPlacement | None)
     for file, entry in manifest["files"].items():
         if (entry["format"], entry["variant"]) == ("coreml", "fp16") and "cost" in entry:
             for name, cost in entry["cost"].items():
                 rows = rows_of(entry["functions"][name])
                 if rows not in found or entry["primary"]:
-                    placed = entry.get("placement", {}).get(name)
-                    placement = TypeAdapter(PredictedPlacement).validate_python(placed) if placed else None
+                    placement = placements.validate_python(entry.get("placement", {}).get(name))
                     found[rows] = estimate(file, rows, cost, entry["precision"], placement)
     return [found[rows] for rows in sorted(found)]
 

@@ -208,9 +208,9 @@ def lint(
         print_json({**found.as_json(), "predicted_placement": predicted.as_json()})
         return
     for (severity, rule, fix, source), group in found.by_rule().items():
-        echo(f"{severity:7} {rule}: {fix} [{source}]")
+        echo(f"{severity:8} {rule}: {fix} [{source}]")
         for finding in group:
-            echo(f"        {finding.kind} {finding.operator} {finding.detail}")
+            echo(f"         {finding.kind} {finding.operator} {finding.detail}")
     echo_lines(placements_text({predicted.rows: predicted}))
     echo(", ".join(f"{count} {severity}" for severity, count in found.counts.items()))
     echo(found.verdict)

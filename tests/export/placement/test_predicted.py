@@ -18,6 +18,7 @@ from anelab.export.placement.predicted import (
     predict,
     predicted_devices,
 )
+from anelab.export.placement.rates import work_of
 
 
 def package(folder: Path, net: nn.Module, shape: tuple[int, ...], precision: str = "fp16") -> Path:
@@ -96,6 +97,20 @@ def test_a_plan_is_compared_operator_by_operator(large: Path) -> None:
     (line,) = plan_differences(operations, moved)
     assert line.endswith(f"predicted {devices[-1]}, planned GPU")
     assert plan_differences(operations, plan[1:])[0].startswith("not comparable")
+
+
+class Parts(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack(torch.split(x.transpose(1, 2) * 1.5, 8, dim=1), 1)
+
+
+def test_what_is_worked_on_counts_whatever_the_order_of_arguments(tmp_path: Path) -> None:
+    """A program lists its arguments in no order: a split's first may be its sizes."""
+    (operations,) = package_operations(package(tmp_path, Parts(), (1, 4, 16))).values()
+    work = {one.kind: work_of(one) for one in operations}
+    assert work["split"].bytes_moved == 2 * (64 + 32)
+    assert work["stack"].bytes_moved == 2 * (32 + 64)
+    assert work["transpose"].operations == 2 * 64
 
 
 def test_operators_have_the_sizes_and_numbers_of_the_program(large: Path) -> None:

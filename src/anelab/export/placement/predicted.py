@@ -17,6 +17,7 @@ from anelab.export.placement.support import LARGEST_SIDE, refusal, untested
 
 SYSTEM = "macOS 27.0.1"
 SOURCE = "751K/Apple-Neural-Engine-Microarchitecture-Study-M6, chapter 5 (MIT; M4, macOS 27.0.1; one author)"
+MOST_NUMBER = 1e18
 LEAST_SAVING_MS = 2 * SWITCH_MS
 """What a segment at an end of the program, or the whole of it, must save; one in the middle 0.375 ms."""
 OUTSIDE = "compute units ALL and the GPU are outside the rule"
@@ -50,6 +51,12 @@ class PredictedPlacement:
     limits: tuple[str, ...] = ()
     system: str = SYSTEM
     source: str = SOURCE
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that no prediction has: one may come with a result from elsewhere."""
+        counts = (self.rows, self.operators, self.on_engine, self.undecided, self.engine_from_rows or 0)
+        if not all(0 <= value <= MOST_NUMBER for value in (*counts, self.cpu_ms, self.cost_ms)):
+            raise ValueError(f"the numbers of a predicted placement go from 0 to {MOST_NUMBER:g}")
 
     @property
     def devices(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from anelab.errors import UsageError
-from anelab.export.operations import Operation
+from anelab.export.operations import Operation, Tensor
 from anelab.export.placement.segments import Estimate
 from anelab.export.placement.support import refusal
 
@@ -158,19 +158,14 @@ def _upsample(operation: Operation) -> Work:
     return Work("upsample_bilinear", operation.outputs[0].elements)
 
 
-def _norm(operation: Operation) -> Work:
-    """Of the input and the output only."""
-    return Work(ROOFLINE, 0, operation.inputs["x"][0].size_bytes + operation.outputs[0].size_bytes)
+def _one_way(operation: Operation) -> Work:
+    """One input and one output count: of norms without their parameters, of stack and split without the others."""
+    return Work(ROOFLINE, 0, _data(operation).size_bytes + operation.outputs[0].size_bytes)
 
 
-def _stack(operation: Operation) -> Work:
-    """One input counts."""
-    return Work(ROOFLINE, 0, operation.tensors[0].size_bytes + operation.outputs[0].size_bytes)
-
-
-def _split(operation: Operation) -> Work:
-    """One output counts."""
-    return Work(ROOFLINE, 0, operation.tensors[0].size_bytes + operation.outputs[0].size_bytes)
+def _data(operation: Operation) -> Tensor:
+    """What is worked on; the arguments of a program have no order."""
+    return (operation.inputs.get("x") or operation.inputs["values"])[0]
 
 
 def _pool(operation: Operation) -> Work:
@@ -187,7 +182,7 @@ def _product(operation: Operation) -> Work:
 def _transpose(operation: Operation) -> Work:
     axes = operation.numbers.get("perm", (0,))
     rate = "transpose" if axes[0] == 0 else "transpose of the first axis"
-    return Work(rate, 2 * operation.tensors[0].elements)
+    return Work(rate, 2 * _data(operation).elements)
 
 
 def _intensity(operations: float, *parts: int) -> float:
@@ -235,10 +230,10 @@ WORK: Mapping[str, Callable[[Operation], Work]] = {
     "transpose": _transpose,
     "gather": _gather,
     "upsample_bilinear": _upsample,
-    "layer_norm": _norm,
-    "batch_norm": _norm,
-    "stack": _stack,
-    "split": _split,
+    "layer_norm": _one_way,
+    "batch_norm": _one_way,
+    "stack": _one_way,
+    "split": _one_way,
     "avg_pool": _pool,
     "max_pool": _pool,
     "l2_pool": _pool,
