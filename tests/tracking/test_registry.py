@@ -127,7 +127,11 @@ def test_a_registered_package_is_evaluated_where_it_is_asked_for_by_name(home: P
 def test_parity_is_measured_again_on_this_host(home: Path) -> None:
     done = anelab(home, "model", "parity", "mnist", *SETTINGS, "--json")
     assert done.returncode == 0, done.stderr
-    found = {(one["file"], one["executor"]): one for one in json.loads(done.stdout)}
+    printed = json.loads(done.stdout)
+    found = {(one["file"], one["executor"]): one for one in printed["measured"]}
+    predicted = printed["predicted_arithmetic"]
+    assert predicted == read_json(home / "reports/mnist/readiness.json")["model.mlpackage"]["arithmetic"]
+    assert predicted["kind"] == "predicted" and 0 <= predicted["decisions_changed"] <= predicted["decisions"]
     report = read_json(home / "reports/mnist/parity.json")
     for (file, executor), one in found.items():
         assert one["max_absolute"] == pytest.approx(report[file][executor]["max_absolute"], abs=1e-6)
@@ -137,6 +141,8 @@ def test_parity_is_measured_again_on_this_host(home: Path) -> None:
     assert failed.returncode == 1
     assert "model.mlpackage            evaluator_fp16" in failed.stdout
     assert "allowed at most 1e-09" in failed.stdout
+    changed = f"{predicted['decisions_changed']} of {predicted['decisions']} decisions change"
+    assert f"predicted, by the Neural Engine's arithmetic (--mode ane): {changed}" in failed.stdout
 
 
 def test_registering_the_same_again_changes_nothing(home: Path) -> None:

@@ -133,7 +133,8 @@ def evaluate(
     mode: Annotated[
         str,
         typer.Option(
-            help="fp32: all in float32. fp16: in the types of the package. ane: fp16 with the ranges of an M1."
+            help="fp32: all in float32. fp16: in the types of the package. "
+            "ane: fp16 as the Neural Engine computes, as far as that was published."
         ),
     ] = "fp16",
     out: Annotated[Path | None, typer.Option("--out", "-o", help=OUT_HELP)] = None,
@@ -156,6 +157,7 @@ def evaluate(
         write_outputs,
     )
     from anelab.export.comparison import values_not_finite
+    from anelab.export.mil.engine.coverage import coverage_text
     from anelab.export.mil.modes import check_mode
     from anelab.export.mil.predictor import mil_predictor
     from anelab.export.mlpackage import input_names
@@ -167,7 +169,7 @@ def evaluate(
         predict = mil_predictor(path, chosen, timeout)
         outputs = predict(read_rows_of(path, rows, input_names(path)))
     if chosen == "ane":
-        notify("anelab: mode ane uses ranges that one author measured on an M1: a warning, not a proof")
+        notify(f"anelab: {coverage_text(predict.programs)}")
     for name, count in values_not_finite(outputs).items():
         notify(f"anelab: {count} of {outputs[name].size} values of {name} are NaN or infinite")
     if out is not None:
@@ -225,6 +227,7 @@ def blame(
         float, typer.Option(help="Largest error of an operator that is allowed: absolute up to 1, relative above.")
     ] = 5e-3,
     function: Function = None,
+    mode: Annotated[str, typer.Option(help="fp16, or ane: what the Neural Engine would break first.")] = "fp16",
     timeout: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
@@ -236,11 +239,13 @@ def blame(
 
     from anelab.cli.packages import read_rows
     from anelab.export.mil.blame import find_blame
+    from anelab.export.mil.modes import check_mode
     from anelab.export.mlpackage import input_names
     from anelab.inference.location import opened_package
 
+    chosen = check_mode(mode)
     with opened_package(ctx.obj.workspace, package) as path, watched(str(path), timeout):
-        found = find_blame(path, read_rows(rows, input_names(path)), tolerance, function)
+        found = find_blame(path, read_rows(rows, input_names(path)), tolerance, function, chosen)
     if as_json:
         print_json(asdict(found))
     else:
@@ -254,17 +259,23 @@ def parity(ctx: typer.Context, workload: Workload, as_json: AsJson = False) -> N
 
     By everything that runs them on this host: ONNX Runtime, the evaluator, and on macOS Core ML on every compute
     unit. Exit 1 if one is off."""
-    from anelab.stages.export import measure
+    from anelab.stages.export import measure, predicted_arithmetic
 
-    found = measure(ctx.obj.job(workload))
+    job = ctx.obj.job(workload)
+    found = measure(job)
+    test = job.workload.load(job.config, job.prepared, "test")
+    predicted = predicted_arithmetic(job, job.output("export"), test)
     if as_json:
-        print_json([one.as_json() for one in found])
+        arithmetic = None if predicted is None else predicted.as_json()
+        print_json({"measured": [one.as_json() for one in found], "predicted_arithmetic": arithmetic})
     else:
         echo(f"{'file':26} {'run by':20} {'max error':>10} {'agreement':>10}  verdict")
         for one in found:
             agreement = "" if one.parity.agreement is None else f"{one.parity.agreement:.6g}"
             verdict = "; ".join([*(one.broken or ["ok"]), *one.parity.remarks()])
             echo(f"{one.file:26} {one.executor:20} {one.parity.max_absolute:10.3g} {agreement:>10}  {verdict}")
+        if predicted is not None:
+            echo(f"predicted, by the Neural Engine's arithmetic (--mode ane): {predicted.text}")
     if any(one.broken for one in found):
         raise typer.Exit(1)
 

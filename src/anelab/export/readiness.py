@@ -8,30 +8,24 @@ measurements on an M1, so what it says is marked as single-source. What Core ML'
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from anelab.export.differences import DIFFERENCES
 from anelab.export.findings import SEVERITIES, Finding, Rule, finding, numbers, sizes_text
 from anelab.export.mil.blame import MASK_ADVICE
 from anelab.export.mil.evaluator import Evaluator
 from anelab.export.mil.modes import (
-    ANE_LARGEST_LOG,
-    ANE_LARGEST_SLICED,
-    ANE_LARGEST_SUM,
-    ANE_SOFTPLUS_CLIFF,
     MULTIPLIED,
-    cuts_into_last_axis,
 )
 from anelab.export.mil.program import declared_type, load_package, static_shape
 from anelab.export.operations import package_operations
+from anelab.export.ranges import HALF_LARGEST, range_findings
 from anelab.export.refusals import weighed
-from anelab.export.slabs import Bucket, in_slabs
 from anelab.learning.base import Arrays
 
 APPLE = "Apple, coreai-models: neural_engine_rules"
@@ -39,8 +33,6 @@ TYPED = "coremltools guide, typed execution"
 SHAPES = "coremltools#1764, #2370"
 RECURRENT_ISSUE = "coremltools#1780 (maintainer)"
 GUIDE = "ane-guide chapter 17 (M1, single-source)"
-LOG_SUM = "coremltools#2690"
-RANGES = "ane-guide chapter 3 (M1, single-source)"
 OLD_LISTS = "hollance/neural-engine (older models, single-source)"
 
 RECURRENT = frozenset({"lstm", "gru", "rnn", "while_loop", "cond", "make_list", "list_write", "list_read"})
@@ -48,7 +40,6 @@ INDEXED = frozenset({"gather", "gather_along_axis", "gather_nd", "scatter", "sca
 SORTED = frozenset({"argsort", "topk", "non_zero", "non_maximum_suppression", "one_hot", "cumsum", "classify"})
 SMOOTH = frozenset({2, 3})
 ALIGNED_BYTES = 64
-HALF_LARGEST = 65504.0
 LARGEST_RANK = 5
 LARGEST_SIDE, LARGEST_CHANNELS, LARGEST_ARGMAX = 16384, 65536, 2048
 LARGEST_KERNEL, LARGE_KERNEL = 13, 9
@@ -111,7 +102,7 @@ def inspect_package(path: Path, arrays: Arrays | None = None, function: str | No
     findings = list(weighed(operations, findings, package_operations(path)[name], frozenset((GUIDE, OLD_LISTS))))
     findings += [found for variable in program.inputs.values() for found in _input_shape(variable)]
     if arrays is not None:
-        findings += _range_findings(Evaluator(package, name, "fp32"), arrays)
+        findings += range_findings(Evaluator(package, name, "fp32"), arrays)
     off = {found.operator for found in findings if found.severity == "off"}
     count = sum(one.name in off for one in operations)
     return Readiness(name, len(operations), count, arrays is not None, findings)
@@ -273,43 +264,3 @@ RULES: tuple[Rule, ...] = (
     _kinds,
     _masks,
 )
-
-
-def _range_findings(evaluator: Evaluator, arrays: Arrays) -> list[Finding]:
-    """What the values of real rows come to, computed in float32."""
-    found: dict[tuple[str, str], Finding] = {}
-
-    def observe(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> None:
-        for one in _ranges(operation, arguments, outputs):
-            found.setdefault((one.operator, one.rule), one)
-
-    shapes = {port.name: port.shape for port in evaluator.inputs}
-    in_slabs([Bucket(lambda slab: evaluator(slab, observe), shapes)], evaluator.title)(arrays)
-    return list(found.values())
-
-
-def _ranges(operation: Any, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Iterator[Finding]:
-    floats = [one for one in outputs if isinstance(one, torch.Tensor) and one.is_floating_point() and one.numel()]
-    largest = float(torch.stack([one.abs().max() for one in floats]).max()) if floats else 0.0  # NaN stays NaN
-    kind, keep = operation.op_type, "keep the operator in float32 (export.coreml.fp32_operators), or scale its inputs"
-    if math.isnan(largest):
-        fix = "change the module or its inputs: no precision mends it"
-        yield finding(operation, "not a number", "unsafe", "gives NaN in float32 already", fix, "IEEE 754")
-    elif largest > HALF_LARGEST:
-        detail = f"reaches {largest:.6g}; 16 bits end at 65504"
-        yield finding(operation, "overflow", "unsafe", detail, keep, "IEEE 754")
-    elif kind in MULTIPLIED and largest >= ANE_LARGEST_SUM:
-        detail = f"reaches {largest:.6g}; sums from {ANE_LARGEST_SUM:g} on become infinity"
-        yield finding(operation, "large sum", "unsafe", detail, keep, RANGES)
-    elif cuts_into_last_axis(kind, arguments) and largest > ANE_LARGEST_SLICED:
-        detail = f"moves {largest:.6g}; slices inside the last axis overflow above {ANE_LARGEST_SLICED:g}"
-        yield finding(operation, "large slice", "unsafe", detail, "slice another axis", RANGES)
-    elif kind == "reduce_log_sum_exp" and floats and float(floats[0].max()) > ANE_LARGEST_LOG:
-        detail = f"reaches {float(floats[0].max()):.6g}; above {ANE_LARGEST_LOG:.4g} it gave 0"
-        yield finding(operation, "log of a sum", "unsafe", detail, "subtract the maximum before", LOG_SUM)
-    elif kind == "softplus" and float(arguments["x"].max()) > ANE_SOFTPLUS_CLIFF:
-        detail = f"gets {float(arguments['x'].max()):.6g}; above {ANE_SOFTPLUS_CLIFF} it gave 0"
-        yield finding(operation, "softplus", "unsafe", detail, "use relu or silu", f"coremltools#2687; {RANGES}")
-    elif kind == "log" and float(arguments["x"].min()) < 2.0**-24:
-        detail = f"gets {float(arguments['x'].min()):.6g}, which 16 bits hold as 0"
-        yield finding(operation, "log of zero", "unsafe", detail, keep, "coremltools#2728")

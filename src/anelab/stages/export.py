@@ -18,6 +18,7 @@ from anelab.tracking.receipt import Dataset
 if TYPE_CHECKING:
     from torch import nn
 
+    from anelab.export.arithmetic import PredictedArithmetic
     from anelab.export.artifacts import Source
     from anelab.export.executors import Executors
     from anelab.export.manifest import Artifact
@@ -50,7 +51,8 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         proof = _prove(job, source, artifacts, out, test)
         rows = {manifest["files"][one.file]["sha256"]: one.rows for one in proof if one.artifact.primary}
         write_test_rows(out / TEST_ROWS, split_digest(test), rows)
-        write_json(job.reports / "readiness.json", _readiness(out, test))
+        readiness = _readiness(job, out, test)
+        write_json(job.reports / "readiness.json", readiness)
     write_json(job.reports / "parity.json", _by_file(artifacts, proof))
     sizes = {f"size_bytes.{name}": float(item["size_bytes"]) for name, item in manifest["files"].items()}
     errors = {
@@ -58,8 +60,13 @@ def _run(job: Job, work: Path, key: str) -> Outcome:
         for one in proof
         if isfinite(one.parity.max_absolute)
     }
+    changed = {
+        f"predicted_engine_decisions_changed.{file}": float(found["arithmetic"]["decisions_changed"])
+        for file, found in readiness.items()
+        if found["arithmetic"]["decisions_changed"] is not None
+    }
     datasets = [Dataset(job.name, metadata["data_digest"], "test")]
-    return Outcome({**sizes, **errors}, datasets, reports=["parity.json", "readiness.json"])
+    return Outcome({**sizes, **errors, **changed}, datasets, reports=["parity.json", "readiness.json"])
 
 
 def _trained(job: Job) -> "tuple[nn.Module, str]":
@@ -151,14 +158,25 @@ def _prove(job: Job, source: "Source", artifacts: "list[Artifact]", out: Path, t
     return proof
 
 
-def _readiness(out: Path, test: Split) -> dict[str, Any]:
-    """What a Mac could do with the headline package, as far as the program and real rows tell."""
+def _readiness(job: Job, out: Path, test: Split) -> dict[str, Any]:
+    """What a Mac could do with the headline package, as far as the program and real rows tell, and what its Neural
+    Engine would change in the answers."""
     from anelab.export.readiness import inspect_package
 
-    if not (out / READINESS).exists():
+    found = predicted_arithmetic(job, out, test)
+    if found is None:
         return {}
     rows = {name: array[:RANGE_ROWS] for name, array in test.inputs["model"].items()}
-    return {READINESS: inspect_package(out / READINESS, rows).as_json()}
+    return {READINESS: {**inspect_package(out / READINESS, rows).as_json(), "arithmetic": found.as_json()}}
+
+
+def predicted_arithmetic(job: Job, folder: Path, test: Split) -> "PredictedArithmetic | None":
+    """None without the headline package."""
+    from anelab.export.arithmetic import predict_arithmetic
+
+    graph = next(graph for graph in job.workload.graphs(job.config) if graph.name == "model")
+    path = folder / READINESS
+    return predict_arithmetic(job.workload, job.config, path, graph, test) if path.exists() else None
 
 
 def _metadata(job: Job, key: str, debug: str) -> dict[str, str]:

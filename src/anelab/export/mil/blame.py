@@ -12,6 +12,7 @@ import torch
 from anelab.errors import UsageError
 from anelab.export.comparison import differing_values, shared_values
 from anelab.export.mil.evaluator import Evaluator
+from anelab.export.mil.modes import Mode
 from anelab.export.mil.operators import Value
 from anelab.export.mil.program import Package, infinite_constants, load_package
 from anelab.export.slabs import Bucket, in_slabs
@@ -88,8 +89,8 @@ class Blame:
         )
 
 
-def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | None = None) -> Blame:
-    """Run the rows of `arrays` in both modes; where the outputs differ most, compare operator by operator.
+def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | None = None, mode: Mode = "fp16") -> Blame:
+    """Run the rows of `arrays` in float32 and in `mode`; where the outputs differ most, compare operator by operator.
 
     Raises AnelabError if the package cannot be evaluated or does not take the arrays, UsageError if the tolerance
     is no positive number.
@@ -99,7 +100,7 @@ def find_blame(path: Path, arrays: Arrays, tolerance: float, function: str | Non
     package = load_package(path)
     worst: _Comparison | None = None
     seen = _NotFinite()
-    for comparison in _comparisons(package, function, arrays):
+    for comparison in _comparisons(package, function, arrays, mode):
         seen.add(comparison)
         if worst is None or comparison.output_error > worst.output_error:
             worst = comparison
@@ -133,7 +134,7 @@ class _NotFinite:
         return dict(self.differing), dict(self.shared), self.source, tuple(sorted(suspects))
 
 
-def _comparisons(package: Package, function: str | None, arrays: Arrays) -> Iterator["_Comparison"]:
+def _comparisons(package: Package, function: str | None, arrays: Arrays, mode: Mode) -> Iterator["_Comparison"]:
     """One for each slab of rows that the function takes at once."""
     exact = Evaluator(package, function, "fp32")
     slabs: list[Arrays] = []
@@ -146,7 +147,7 @@ def _comparisons(package: Package, function: str | None, arrays: Arrays) -> Iter
     left = len(next(iter(arrays.values())))
     for slab in slabs:
         size = len(next(iter(slab.values())))
-        yield _Comparison(package, function, exact, slab, filled=max(0, size - left))
+        yield _Comparison(package, function, mode, exact, slab, filled=max(0, size - left))
         left -= size
 
 
@@ -179,13 +180,14 @@ def _producers(operation: Any) -> list[str]:
 
 
 class _Comparison:
-    """One slab of rows, in float32 once and in 16 bits as often as it takes."""
+    """One slab of rows, in float32 once and in a mode of 16 bits as often as it takes."""
 
     def __init__(
-        self, package: Package, function: str | None, evaluator: Evaluator, arrays: Arrays, filled: int
+        self, package: Package, function: str | None, mode: Mode, evaluator: Evaluator, arrays: Arrays, filled: int
     ) -> None:
         """`filled` rows at the end are copies that filled the slab up."""
-        self.package, self.function, self.arrays, self.filled = package, function, arrays, filled
+        self.package, self.function, self.mode = package, function, mode
+        self.arrays, self.filled = arrays, filled
         self.exact = _Recorder()
         self.wanted = _numbers(evaluator(arrays, self.exact))
         self.found, self.halves = self._rounded(frozenset())
@@ -194,7 +196,7 @@ class _Comparison:
     def _rounded(self, wide: frozenset[str]) -> tuple[Arrays, _Recorder]:
         """The outputs, and what every operator gave, if those in `wide` stay float32."""
         recorder = _Recorder()
-        return _numbers(Evaluator(self.package, self.function, "fp16", wide)(self.arrays, recorder)), recorder
+        return _numbers(Evaluator(self.package, self.function, self.mode, wide)(self.arrays, recorder)), recorder
 
     def _error(self, found: Arrays) -> float:
         """The largest of an output, relative above one. 0 of a package that gives labels only."""

@@ -16,8 +16,9 @@ import torch
 
 from anelab.errors import AnelabError
 from anelab.export.features import declared_inputs
+from anelab.export.mil.engine.choice import Computation, on_engine
 from anelab.export.mil.labels import class_names
-from anelab.export.mil.modes import Finish, Mode, ane_input, ane_range, finish
+from anelab.export.mil.modes import Finish, Mode, ane_range, finish
 from anelab.export.mil.operators import Operator, Value, as_tensor
 from anelab.export.mil.ports import Port, port_of
 from anelab.export.mil.program import Package, declared_type, load_package, static_shape
@@ -36,10 +37,12 @@ Observer = Callable[[Any, Mapping[str, Any], Sequence[Value]], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One operator, ready to be called. `wired` are (parameter, variable or variables, converter)."""
+    """One operator, ready to be called. `wired` are (parameter, variable or variables, converter). `exact`: in mode
+    ane, that its outputs are the Neural Engine's own."""
 
     operation: Any
     run: Callable[..., Any]
+    exact: bool
     fixed: Mapping[str, Any]
     wired: tuple[tuple[str, str | tuple[str, ...], Callable[[Value], Any]], ...]
     outputs: tuple[tuple[str, Finish], ...]
@@ -115,8 +118,7 @@ class Evaluator:
         if misfit := port.misfit(array):
             raise AnelabError(f"{self._where}: input {port.name} {misfit}; it takes {self._takes()}")
         array = array.astype(np.float32 if port.is_float else np.int32)
-        value = finish(port.dtype, self.mode)(as_tensor(array))
-        return ane_input(value) if self.mode == "ane" else value
+        return finish(port.dtype, "fp32" if self.mode == "fp32" else "fp16")(as_tensor(array))
 
     @property
     def _where(self) -> str:
@@ -133,8 +135,9 @@ class Evaluator:
 
 
 def _largest_value(program: Any) -> int:
-    """Bytes of the largest variable; an axis of any size counts as 1."""
-    return max((_bytes_of(variable) for operation in program.operations for variable in operation.outputs), default=1)
+    """Bytes of the largest variable that is computed; an axis of any size counts as 1."""
+    computed = (operation for operation in program.operations if operation.op_type != "const")
+    return max((_bytes_of(variable) for operation in computed for variable in operation.outputs), default=1)
 
 
 def _bytes_of(variable: Any) -> int:
@@ -204,7 +207,7 @@ class Block:
             reason = str(error).partition("\n")[0]
             raise AnelabError(f"{self.where}: operator {operation.op_type} {operation.name} failed: {reason}") from None
         results = result if isinstance(result, tuple) else (result,)
-        if self.mode == "ane":
+        if self.mode == "ane" and not step.exact:
             results = tuple(ane_range(operation.op_type, arguments, one) for one in results)
         return arguments, results
 
@@ -248,8 +251,12 @@ class Block:
         blocks = None
         if known.takes_blocks:
             blocks = tuple(Block(block, constants, self.mode, self.wide, self.where) for block in operation.blocks)
-        outputs = tuple((item.name, finish(declared_type(item), self.mode)) for item in operation.outputs)
-        return Step(operation, known.run, fixed, tuple(wired), outputs, blocks, dead)
+        found = Computation(known.run, exact=False)
+        if self.mode == "ane" and operation.name not in self.wide:
+            found = on_engine(operation, known.run)
+        mode = "fp16" if found.exact else self.mode
+        outputs = tuple((item.name, finish(declared_type(item), mode)) for item in operation.outputs)
+        return Step(operation, found.run, found.exact, fixed, tuple(wired), outputs, blocks, dead)
 
     def _source(self, variable: Any, reader: Any) -> str:
         """Where `reader` finds the variable: what a wide operation gave goes to another one as it was."""

@@ -2,8 +2,10 @@
 
 fp32  semantics: float32 throughout, over the weights as the package stores them.
 fp16  every output rounded to its declared type; sums are wide, as on Apple's hardware.
-ane   fp16, and the Neural Engine's range behaviour as reported. Mostly single-source: measured on an M1 by one
-      author (sbryngelson/ane-guide, chapter 3), so it warns of ranges and proves nothing.
+ane   what is declared 16 bits as the Neural Engine computes it, as far as that was published: sums of products, add,
+      sub and mul bit for bit (an M4 and an M6, `engine/`), functions from tables nearly so, every output rounded with
+      ties away from zero. Other operators: 16 bits, with the ranges that one author measured on an M1
+      (sbryngelson/ane-guide, chapter 3), which warn and prove nothing.
 """
 
 import math
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from anelab.errors import UsageError
+from anelab.export.mil.engine.half import to_half
 
 Mode = Literal["fp32", "fp16", "ane"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -60,7 +63,7 @@ def _rounded(value: Tensor) -> Tensor:
 def finish(declared: str, mode: Mode) -> Finish:
     """What to do with an output of the declared MIL type."""
     if declared == "fp16" and mode != "fp32":
-        return _rounded
+        return to_half if mode == "ane" else _rounded
     if declared in ("fp16", "fp32"):
         return _as_float
     target = INTEGERS.get(declared, torch.int32)
@@ -68,10 +71,11 @@ def finish(declared: str, mode: Mode) -> Finish:
 
 
 def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
-    """An output as the Neural Engine's range would have it; `inputs` are the operator's own."""
+    """An output as the Neural Engine's range would have it; `inputs` are the operator's own. For operators whose
+    arithmetic is not known bit for bit."""
     if not value.is_floating_point():
         return value
-    value = torch.where(value.isnan(), 0.0, value)  # indeterminate forms give +0
+    value = _determinate(value, inputs)
     if kind in MULTIPLIED:
         value = torch.where(value.abs() >= ANE_LARGEST_SUM, value.sign() * math.inf, value)
     elif cuts_into_last_axis(kind, inputs):
@@ -86,14 +90,18 @@ def ane_range(kind: str, inputs: Mapping[str, Any], value: Tensor) -> Tensor:
     return value
 
 
+def _determinate(value: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    """Indeterminate forms give +0: what is NaN without a NaN among the inputs."""
+    lost = value.isnan()
+    for given in inputs.values():
+        if isinstance(given, Tensor) and given.is_floating_point():
+            lost = lost & ~given.isnan().any()
+    return torch.where(lost, 0.0, value)
+
+
 def cuts_into_last_axis(kind: str, inputs: Mapping[str, Any]) -> bool:
     """Whether it is a slice that begins elsewhere than at the border of the last axis."""
     if kind not in ("slice_by_index", "slice_by_size") or not inputs["begin"]:
         return False
     mask = inputs.get("begin_mask")
     return bool(inputs["begin"][-1] != 0 and not (mask and mask[-1]))
-
-
-def ane_input(value: Tensor) -> Tensor:
-    """NaN arrives as infinity."""
-    return torch.where(value.isnan(), math.inf, value) if value.is_floating_point() else value

@@ -18,6 +18,7 @@ class PackagePredictor:
 
     def __init__(self, path: Path, mode: Mode, timeout_s: float | None) -> None:
         package = load_package(path)
+        self.programs = list(package.program.functions.values())
         functions = [_Function(Evaluator(package, name, mode), timeout_s) for name in package.functions]
         self.classes = {name: classes for one in functions for name, classes in one.evaluator.classes.items()}
         self._predict = in_slabs([one.bucket() for one in functions], functions[0].evaluator.title)

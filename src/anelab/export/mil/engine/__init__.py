@@ -1,0 +1,1 @@
+"""The Neural Engine's arithmetic, operator by operator, for `--mode ane`."""
