@@ -1,8 +1,8 @@
-"""Sums of products as operators that many calls at once go through: what those compute depends on the values, so
-torch is told how to put the calls into one."""
+"""Sums of products as operators of torch: how they are computed depends on the values, so torch is told how to put
+many calls into one. By `torch.library.Library`, for its decorators import compilers, which takes a second."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,34 @@ from anelab.export.mil.engine.sums import sums
 PATCHES_AT_ONCE = 1 << 22
 """Numbers of a convolution's patches that are held at once."""
 OPERATIONS = ("add", "sub", "mul")
+LIBRARY = torch.library.Library("anelab_engine", "DEF")  # type: ignore[no-untyped-call]
 
 
-@torch.library.custom_op("anelab::engine_linear", mutates_args=())
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _enter(schema: str, run: Callable[..., Tensor], many: Callable[..., tuple[Tensor, int]]) -> Any:
+    """The operator of torch; `many` makes many calls at once of it, as torch.library.register_vmap wants it."""
+    name = LIBRARY.define(schema)  # type: ignore[no-untyped-call]
+    LIBRARY.impl(name, run, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    torch.library.register_vmap(f"anelab_engine::{name}", many, lib=LIBRARY)
+    return getattr(torch.ops.anelab_engine, name)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x [..., terms], weight [outputs, terms], bias [outputs]"""
     found = sums(weight, x.reshape(-1, x.shape[-1]).T, bias) if x.numel() else x.new_zeros(len(weight), 0)
     return found.T.reshape(*x.shape[:-1], len(weight)).contiguous()
 
 
-@linear.register_vmap
-def _(info: Any, axes: Sequence[int | None], x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-    return linear(_in_front(x, axes[0]), *_constants(axes[1:], weight, bias)), 0
+def _linear_calls(
+    info: Any, axes: Sequence[int | None], x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, int]:
+    _check_constants(axes[1:])
+    return linear(_in_front(x, axes[0]), weight, bias), 0
 
 
-@torch.library.custom_op("anelab::engine_conv", mutates_args=())
-def conv(
+linear = _enter("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor", _linear, _linear_calls)
+
+
+def _conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, strides: Sequence[int], dilations: Sequence[int], groups: int
 ) -> Tensor:
     """x [batch, channels, *spatial], padded; weight [outputs, channels / groups, *kernel], bias [outputs]. Terms by
@@ -67,21 +79,26 @@ def _convolved(
     return found.reshape(len(weight), len(x), *sizes).transpose(0, 1).contiguous()
 
 
-@conv.register_vmap
-def _(
+def _conv_calls(
     info: Any, axes: Sequence[int | None], x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any
 ) -> tuple[Tensor, int]:
+    _check_constants(axes[1:3])
     x = _in_front(x, axes[0])
-    found = conv(x.flatten(0, 1), *_constants(axes[1:3], weight, bias), *rest)
-    return found.unflatten(0, x.shape[:2]), 0
+    found = conv(x.flatten(0, 1), weight, bias, *rest)
+    return found.reshape(*x.shape[:2], *found.shape[1:]), 0
 
 
-@torch.library.custom_op("anelab::engine_matmul", mutates_args=())
-def matmul(x: Tensor, y: Tensor) -> Tensor:
+conv = _enter(
+    "conv(Tensor x, Tensor weight, Tensor? bias, int[] strides, int[] dilations, int groups) -> Tensor",
+    _conv,
+    _conv_calls,
+)
+
+
+def _matmul(x: Tensor, y: Tensor) -> Tensor:
     """x [..., rows, terms], y [..., terms, columns]; axes in front are broadcast."""
     if y.dim() == 2:
-        found: Tensor = linear(x, y.T, None)
-        return found
+        return _linear(x, y.T, None)
     axes = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     left, right = x.expand(*axes, *x.shape[-2:]), y.expand(*axes, *y.shape[-2:])
     pairs = zip(left.flatten(0, -3), right.flatten(0, -3), strict=True)
@@ -89,13 +106,14 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack(parts).reshape(*axes, x.shape[-2], y.shape[-1])
 
 
-@matmul.register_vmap
-def _(info: Any, axes: Sequence[int | None], x: Tensor, y: Tensor) -> tuple[Tensor, int]:
+def _matmul_calls(info: Any, axes: Sequence[int | None], x: Tensor, y: Tensor) -> tuple[Tensor, int]:
     return matmul(*_aligned(x, y, axes)), 0
 
 
-@torch.library.custom_op("anelab::engine_elementwise", mutates_args=())
-def elementwise(kind: str, x: Tensor, y: Tensor) -> Tensor:
+matmul = _enter("matmul(Tensor x, Tensor y) -> Tensor", _matmul, _matmul_calls)
+
+
+def _elementwise(kind: str, x: Tensor, y: Tensor) -> Tensor:
     """One of `OPERATIONS`, rounded as the engine rounds."""
     if kind not in OPERATIONS:
         raise ValueError(f"{kind} is none of {', '.join(OPERATIONS)}")
@@ -106,9 +124,11 @@ def elementwise(kind: str, x: Tensor, y: Tensor) -> Tensor:
     return to_half(found)
 
 
-@elementwise.register_vmap
-def _(info: Any, axes: Sequence[int | None], kind: str, x: Tensor, y: Tensor) -> tuple[Tensor, int]:
+def _elementwise_calls(info: Any, axes: Sequence[int | None], kind: str, x: Tensor, y: Tensor) -> tuple[Tensor, int]:
     return elementwise(kind, *_aligned(x, y, axes[1:])), 0
+
+
+elementwise = _enter("elementwise(str kind, Tensor x, Tensor y) -> Tensor", _elementwise, _elementwise_calls)
 
 
 def _in_front(x: Tensor, axis: int | None) -> Tensor:
@@ -117,11 +137,10 @@ def _in_front(x: Tensor, axis: int | None) -> Tensor:
     return x.movedim(axis, 0)
 
 
-def _constants(axes: Sequence[int | None], *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Raises RuntimeError if one differs between the calls, which then are made one by one."""
+def _check_constants(axes: Sequence[int | None]) -> None:
+    """Raises RuntimeError if weights differ between the calls, which then are made one by one."""
     if any(axis is not None for axis in axes):
         raise RuntimeError("weights differ between the calls")
-    return tensors
 
 
 def _aligned(x: Tensor, y: Tensor, axes: Sequence[int | None]) -> tuple[Tensor, Tensor]:
