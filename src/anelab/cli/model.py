@@ -183,7 +183,9 @@ def evaluate(
 @COMMANDS.command(epilog=f"Example: anelab model lint mnist-coreml@champion --input rows.npz. {EVERYWHERE}")
 def lint(
     ctx: typer.Context,
-    package: Package,
+    package: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A .mlpackage, an .onnx file, or a registered model of either.")
+    ],
     rows: Annotated[
         Path | None, typer.Option("--input", help=f"Real rows (.npz, .npy), to check the ranges of values. {IMAGES}")
     ] = None,
@@ -194,15 +196,26 @@ def lint(
     """List what keeps any Core ML package off the Neural Engine.
 
     The package need not be of anelab. Also lists what 16 bits would break, and where Core ML was measured to differ
-    from its documentation."""
+    from its documentation. Of an ONNX file: what ONNX Runtime's Core ML provider would leave to the CPU, and the number
+    of partitions it would take."""
+    from anelab.cli.onnx_lint import lint_onnx, linted_file, print_onnx
     from anelab.cli.packages import read_rows
+    from anelab.export.formats import format_of
     from anelab.export.mlpackage import input_names
     from anelab.export.placement.predicted import package_placements
     from anelab.export.readiness import inspect_package
-    from anelab.inference.location import opened_package
+    from anelab.inference.location import located
     from anelab.views.tables import placements_text
 
-    with opened_package(ctx.obj.workspace, package) as path, watched(str(path), timeout):
+    with located(ctx.obj.workspace, package) as place, watched(package, timeout):
+        path = linted_file(place, {"--input": rows, "--function": function})
+        if format_of(path) == "onnx":
+            reports = lint_onnx(path)
+            if as_json:
+                print_json({title: report.as_json() for title, report in reports.items()})
+            else:
+                print_onnx(reports)
+            return
         arrays = read_rows(rows, input_names(path)) if rows else None
         found = inspect_package(path, arrays, function)
         predicted = package_placements(path)[found.function]

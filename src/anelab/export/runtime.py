@@ -1,5 +1,6 @@
 """ONNX Runtime: sessions on a named execution provider, and the CPU's as a predictor."""
 
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -171,6 +172,22 @@ def _dtype(item: Any, path: Path) -> str:
     if kind not in DTYPES:
         raise AnelabError(f"{path}: {item.name} is {item.type}; only arrays of numbers are taken")
     return DTYPES[kind]
+
+
+def simplified(model: bytes) -> bytes:
+    """An ONNX model after what ONNX Runtime does before it asks any provider: constants are computed, what does nothing
+    is removed. As it is where ONNX Runtime cannot load it alone."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory(prefix="anelab-onnx-") as scratch:
+        path = Path(scratch, "model.onnx")
+        options.optimized_model_filepath = str(path)
+        try:
+            onnxruntime.InferenceSession(model, options, providers=[CPU])
+            return path.read_bytes()
+        except Exception:  # onnxruntime's have no common base: weights in other files, operators that it lacks
+            return model
 
 
 def providers() -> list[str]:

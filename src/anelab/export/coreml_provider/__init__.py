@@ -1,0 +1,1 @@
+"""What ONNX Runtime's Core ML provider would take of an ONNX file."""
