@@ -99,6 +99,7 @@ WINGS = {
     "results": {"arms"},
     "machine": {"results"},
     "measuring": {"arms", "results", "machine"},
+    "single_file": {"arms", "results", "machine", "measuring"},
 }
 """Of bench/."""
 

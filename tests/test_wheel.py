@@ -76,6 +76,9 @@ def test_it_predicts_and_looks_after_itself_in_an_empty_folder(run: Run, python:
     assert examined.returncode == 0, examined.stdout + examined.stderr
     assert "params.yaml: none in" in examined.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "out.npz", "rows.npy"]
+    timed = run("bench", "run", "model.onnx", "--arm", "ort-cpu")
+    assert timed.returncode == 0 and "ort-cpu:fp32" in timed.stdout, timed.stderr
+    assert len(list(tmp_path.glob("model-*.bench.zip"))) == 1
     refused = run("train", "mnist")
     assert (refused.returncode, "run anelab inside a clone of the project" in refused.stderr) == (2, True)
 

@@ -206,3 +206,11 @@ def dvc_md5(path: Path) -> str:
 def _ignored(part: str) -> bool:
     """What .dvcignore leaves out."""
     return part == "__pycache__" or part.startswith(".")
+
+
+def linked(source: Path | str, target: Path | str) -> None:
+    """The same file at another place, which must only be read; a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

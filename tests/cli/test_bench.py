@@ -270,9 +270,9 @@ def test_what_names_nothing_to_time_is_answered_with_what_could(target: str, pro
     assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
 
 
-def test_a_single_file_has_no_rows_to_be_timed_with(home: Path) -> None:
-    done = anelab(home, "bench", "run", str(home / "models/mnist/export/model.onnx"))
-    assert (done.returncode, "is a single file, which has no example rows" in done.stderr) == (2, True)
+def test_what_is_for_files_only_is_refused_of_other_models(home: Path) -> None:
+    done = anelab(home, "bench", "run", "mnist", "--shape", "input=1,1,28,28")
+    assert (done.returncode, "--shape: for a single file only" in done.stderr) == (2, True)
 
 
 def test_the_folder_of_an_export_is_timed_into_a_bundle(home: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anelab.cli.bench_options import Arms, InputFile, New, Old, Ranges, Result, Shapes, Target, Thorough, Url
 from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, print_json
 from anelab.cli.placements import Chip
 from anelab.cli.results import opened
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
 
-TARGET_HELP = "A workload, a registered version (mnist-coreml@champion, mnist-onnx/3), or the folder of an export."
-Target = Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP)]
-ARM_HELP = "An arm to time, as kind[/option][:variant]. Repeat it for more. See `anelab bench arms`."
-Arms = Annotated[list[str] | None, typer.Option("--arm", help=ARM_HELP)]
-Thorough = Annotated[
-    bool, typer.Option("--thorough", help="Time every arm in every scenario. Takes minutes to an hour.")
-]
-RESULT_HELP = (
-    "A bench.json, a bundle, a workload (its last result here), WORKLOAD:ID of a result in the store, or a registered "
-    "version (its newest result)."
-)
-Result = Annotated[str, typer.Argument(metavar="RESULT", help=RESULT_HELP)]
-Old = Annotated[str, typer.Argument(metavar="OLD", help=RESULT_HELP)]
-New = Annotated[str, typer.Argument(metavar="NEW", help="The newer result, named in the same way.")]
-URL_HELP = "Address of a served model for the arm http: http://host:port/v2/models/NAME."
-Url = Annotated[str | None, typer.Option(help=URL_HELP)]
-
 
 @COMMANDS.command(
     short_help="Time a workload's model, or a registered version.",
@@ -49,16 +33,27 @@ def run(
     arm: Arms = None,
     thorough: Thorough = False,
     url: Url = None,
+    rows: InputFile = None,
+    shape: Shapes = None,
+    value_range: Ranges = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a model on this machine.
 
     A workload: its exported files, by the arms of params.yaml; this is the stage that DVC runs. A registered version:
-    by every arm that this machine has; the result is attached to the version. A folder: the result becomes a bundle."""
+    by every arm that this machine has; the result is attached to the version. A folder or a file: the result becomes a
+    bundle. A file needs no project: it is timed on random inputs, or on yours."""
+    from anelab.cli.bench_file import FileCalls, is_file, run_file
     from anelab.cli.bench_targets import run_target
 
-    report = run_target(ctx.obj, target, arm or [], thorough, url)
-    _print(ctx.obj, report, as_json)
+    calls = FileCalls(rows, tuple(shape or ()), tuple(value_range or ()))
+    if is_file(target):
+        report = run_file(target, calls, arm or [], thorough, url)
+    else:
+        calls.check_unused()
+        report = run_target(ctx.obj, target, arm or [], thorough, url)
+    if report is not None:
+        _print(ctx.obj, report, as_json)
 
 
 def _print(common: "Common", report: "Report", as_json: bool) -> None:

@@ -85,12 +85,6 @@ def _run_folder(common: Common, target: str, arms: list[str], thorough: bool, ur
     from anelab.stages.version import measured_folder
 
     with located(common.workspace, target) as place:
-        if place.single is not None:
-            raise UsageError(
-                f"{target}: is a single file, which has no example rows to time and to judge its answers by; give a "
-                f"workload ({', '.join(workloads.names())}), a registered version such as mnist-onnx@champion, or the "
-                "folder of an export"
-            )
         if damaged := damaged_files(place.folder, place.manifest):
             raise AnelabError(f"{target}: {', '.join(damaged)}: not what {MANIFEST} lists; export the model again")
         workload = workloads.check(str(place.manifest["metadata"].get("workload")))

@@ -64,7 +64,7 @@ def open_session(path: Path, plan: SessionPlan) -> Any:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     chosen = [(plan.provider, dict(plan.options))] + ([(CPU, {})] if plan.provider != CPU else [])
     opening = watched(f"{path}: ONNX Runtime, which opens it,", plan.timeout_s)
-    with _errors_of(path, "load it"), warnings.catch_warnings(), opening:
+    with errors_of(path, "load it"), warnings.catch_warnings(), opening:
         warnings.simplefilter("ignore")
         session = onnxruntime.InferenceSession(path, options, providers=chosen)
     if session.get_providers()[0] != plan.provider:
@@ -73,7 +73,7 @@ def open_session(path: Path, plan: SessionPlan) -> Any:
 
 
 @contextmanager
-def _errors_of(path: Path, doing: str) -> Iterator[None]:
+def errors_of(path: Path, doing: str) -> Iterator[None]:
     """Whatever ONNX Runtime raises, as an AnelabError that names the file."""
     try:
         yield
@@ -111,7 +111,7 @@ def session_predictor(
         options = onnxruntime.RunOptions()
         options.log_severity_level = SILENT
         running = watched(f"{path}: the model", timeout_s, lambda: setattr(options, "terminate", True))
-        with _errors_of(path, "run it on these rows"), running:
+        with errors_of(path, "run it on these rows"), running:
             answers = dict(zip(outputs, session.run(outputs, dict(arrays), options), strict=True))
         _check_answers(path, answers, len(arrays[next(iter(shapes))]))
         return answers
@@ -147,14 +147,14 @@ def _check_answers(path: Path, answers: Mapping[str, Any], rows: int) -> None:
 
 def session_ports(session: Any, path: Path) -> tuple[list[PortFacts], list[PortFacts]]:
     """Name, NumPy dtype and shape of every input and output. Raises AnelabError for what is no array of numbers."""
-    with _errors_of(path, "tell its inputs and outputs"):
+    with errors_of(path, "tell its inputs and outputs"):
         sides = [[(item.name, _dtype(item, path), _shape(item)) for item in side] for side in _sides(session)]
     return sides[0], sides[1]
 
 
 def session_metadata(session: Any, path: Path) -> dict[str, str]:
     """What the model says of itself. Raises AnelabError if that is no text."""
-    with _errors_of(path, "tell its metadata"):
+    with errors_of(path, "tell its metadata"):
         return dict(session.get_modelmeta().custom_metadata_map)
 
 

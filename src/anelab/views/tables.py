@@ -111,8 +111,9 @@ def _parts(report: Report, versions: Sequence[TimedVersion]) -> Iterator[str]:
 
 
 def _metric_of(report: Report) -> str:
-    """What the column of `ArmResult.quality` is called."""
-    return f"{report.metric.partition(':')[2]}, examples"
+    """What the column of `ArmResult.quality` is called; a file alone has no metric."""
+    name = report.metric.partition(":")[2]
+    return f"{name}, examples" if name else ""
 
 
 def _cell_row(report: Report, cell: Scenario, name: str, arm: ArmResult) -> Row:

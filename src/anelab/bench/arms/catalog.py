@@ -43,9 +43,9 @@ def _option(arm: type[Arm], option: str | None, text: str) -> str:
 
 def kinds() -> dict[str, type[Arm]]:
     """Every kind of arm, by name."""
-    from anelab.bench.arms import coreml, onnx, python
+    from anelab.bench.arms import coreml, exported, onnx, python
 
-    found: list[type[Arm]] = [*onnx.ARMS, *coreml.ARMS, *python.ARMS]
+    found: list[type[Arm]] = [*onnx.ARMS, *coreml.ARMS, *python.ARMS, *exported.ARMS]
     return {arm.kind: arm for arm in found}
 
 

@@ -39,6 +39,8 @@ class Subject:
     url: str | None = None
     apple: str = "anelab.export.apple:native"
     """module:function that makes the Core ML adapter."""
+    whole_calls: bool = False
+    """Whether each row is a whole call, whatever the first axes of the inputs mean: of a file that nobody described."""
 
     @classmethod
     def of(cls, workload: str, config: "WorkloadConfig", folder: Path, **more: Any) -> "Subject":
@@ -53,6 +55,15 @@ class Subject:
     def manifest(self) -> dict[str, Any]:
         content: dict[str, Any] = read_manifest(self.folder)
         return content
+
+    def feed(self, rows: Split, graph: str) -> Arrays:
+        """The arrays of one call of these rows. Raises UnavailableError if they are several whole calls."""
+        arrays = rows.inputs[graph]
+        if not self.whole_calls:
+            return arrays
+        if len(rows) != 1:
+            raise UnavailableError("a file is timed in calls of the shape that --shape says, not in batches of them")
+        return {name: array[0, ...] for name, array in arrays.items()}
 
     def variants(self, format: str) -> list[str]:
         """The variants of the model itself in that format."""

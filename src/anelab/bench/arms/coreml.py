@@ -70,7 +70,7 @@ class CoreML(Arm):
         def prepare(rows: Split) -> Call:
             if len(rows) not in loaded:
                 loaded[len(rows)] = runtime.load(*self._of_size(subject, len(rows)))
-            given = {name: _array(array) for name, array in rows.inputs[self.graph].items()}
+            given = {name: _array(array) for name, array in subject.feed(rows, self.graph).items()}
             return partial(loaded[len(rows)].model.predict, given)
 
         def read(found: dict[str, Any]) -> Arrays:
@@ -141,7 +141,7 @@ class CoreMLEvaluator(Arm):
         started = time.perf_counter_ns()
         predict = mil_predictor(subject.folder / subject.file("coreml", self.variant))
         load_ns = time.perf_counter_ns() - started
-        return Opened(lambda rows: partial(predict, rows.inputs[self.graph]), lambda found: dict(found), load_ns)
+        return Opened(lambda rows: partial(predict, subject.feed(rows, self.graph)), lambda found: dict(found), load_ns)
 
 
 ARMS = (CoreML, CoreMLEvaluator)

@@ -68,7 +68,8 @@ class OnnxArm(Arm):
         outputs = [item.name for item in first.get_outputs()]
 
         def prepare(rows: Split) -> Call:
-            feed = {name: np.ascontiguousarray(rows.inputs[self.graph][name]) for name in inputs}
+            given = subject.feed(rows, self.graph)
+            feed = {name: np.ascontiguousarray(given[name]) for name in inputs}
             return partial(session_for(len(rows)).run, outputs, feed)
 
         def read(found: list[Any]) -> Arrays:

@@ -85,6 +85,7 @@ def _answer(command: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[
 class Worker:
     def __init__(self, arm: Arm, subject: Subject) -> None:
         self.arm, self.subject = arm, subject
+        self.whole = subject.whole_calls
         self.rows = read_examples(subject.folder / EXAMPLES).split
         self.prepared: dict[int, list[Call]] = {}
         self.turns: dict[int, Iterator[Call]] = {}
@@ -119,7 +120,8 @@ class Worker:
         for start in range(0, total, batch):
             call = self.opened.prepare(self.rows.take(np.arange(start, start + batch) % total))
             self.kept.append(call)  # Core ML lets go of inputs after the call, and crashes if nobody else has them
-            parts.append(self.opened.read(call()))
+            found = self.opened.read(call())
+            parts.append({name: np.asarray(each)[None] for name, each in found.items()} if self.whole else found)
         return {name: np.concatenate([part[name] for part in parts])[:total] for name in parts[0]}
 
     def calls(self, batch: int) -> list[Call]:

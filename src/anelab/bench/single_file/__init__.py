@@ -1,0 +1,1 @@
+"""A benchmark of one model file, of no workload and no registry."""
