@@ -26,6 +26,12 @@ page = st.navigation(
             help="Where the Neural Engine beats the CPU, by how much, and with what certainty.",
         ),
         st.Page(
+            "app_pages/chips.py",
+            title="Chips",
+            icon=":material/public:",
+            help="What others measured: Neural Engine, GPU and CPU by chip, model and batch, with sources.",
+        ),
+        st.Page(
             "app_pages/compare.py",
             title="Compare",
             icon=":material/compare_arrows:",

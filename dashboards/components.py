@@ -73,6 +73,12 @@ def choose_workload() -> str:
     return pick("Workload", there, "workload")
 
 
+def link_to_chips() -> None:
+    """Where a result of one's own is missing."""
+    label = "What others measured: Neural Engine, GPU and CPU by chip"
+    st.page_link("app_pages/chips.py", label=label, icon=":material/public:")
+
+
 def pick(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """One of some; the first unless the URL names another."""
     _warn_of_unknown(label, options, key)

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from anelab.bench.estimate import Published
-from anelab.bench.estimate import published as published_cases
+from anelab.bench.estimate import PublishedPair, published_pairs
+from anelab.bench.published import collection
+from anelab.bench.published.records import Published
 from anelab.bench.results import compare
 from anelab.bench.results.bundle import SAMPLES
 from anelab.bench.results.samples import read_samples
@@ -187,5 +188,22 @@ def pairs(run_id: str, against: str) -> list[Comparison]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
+def pairs_of_others() -> list[PublishedPair]:
+    return published_pairs()
+
+
+@st.cache_resource(show_spinner=False, ttl=FRESH, max_entries=1)
 def published() -> list[Published]:
-    return published_cases()
+    """What others measured, with what this workspace adds."""
+    return collection.published(workspace().reports("published"))
+
+
+def model_sizes() -> dict[str, int]:
+    """Multiply-adds of a row, by workload with its size in words; of those whose newest result tells it."""
+    found = {}
+    for workload in workloads():
+        for report in latest_reports(workload):
+            if report.estimates:
+                macs = report.estimates[0].macs // max(1, report.estimates[0].rows)
+                found[f"{workload} ({macs / 1e6:.2f} M multiply-adds)"] = macs
+    return found

@@ -96,6 +96,7 @@ ALLOWED = {
 }
 WINGS = {
     "arms": set(),
+    "published": {"results"},
     "results": {"arms"},
     "machine": {"results"},
     "measuring": {"arms", "results", "machine"},

@@ -60,7 +60,7 @@ def run(python: Path, tmp_path: Path) -> Run:
 def test_the_wheel_has_the_dashboard_and_the_templates(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     pages = {f"anelab/{path.relative_to(ROOT)}" for path in (ROOT / "dashboards").rglob("*.py")}
-    assert pages | {"anelab/dashboards/.streamlit/config.toml", "anelab/bench/published.json"} <= set(names)
+    assert pages | {"anelab/dashboards/.streamlit/config.toml", "anelab/bench/published/results.json"} <= set(names)
     assert "anelab/templates/workload.py.txt" in names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 

@@ -35,6 +35,7 @@ else:
 if not runs:
     text = f"There is no benchmark of {workload} in this store. Run `anelab bench run {workload}`."
     st.info(text, title="Not measured yet")
+    components.link_to_chips()
     st.stop()
 THOROUGH = f"`anelab bench run {workload} --thorough`"
 found = components.readable(runs)
@@ -62,6 +63,7 @@ for host, report in results.items():
     for text in report.warnings:
         st.caption(f":material/warning: {components.escaped(f'{host}: {text}')}")
 if not engine.has_neural_engine(every.values()):
+    components.link_to_chips()
     st.info(
         "No arm on a Neural Engine was timed, so nothing is claimed about it. Below are the arms that were timed, "
         "and apart from them an estimate and cases that others published. To measure on a Mac, run "
@@ -187,5 +189,5 @@ with st.container(border=True):
         components.table(placed, "predicted", "Predicted placement, not observed")
     st.subheader("Published by others")
     st.caption("Cases in which others measured both sides, on their models and machines.")
-    components.table(details.published(loading.published()), "published", "Cases published by others")
+    components.table(details.published_pairs(loading.pairs_of_others()), "published", "Cases published by others")
 glossary.explain("NE", "arm", "speed-up", "verdict", "noise", "placement", "parity", "steady", "kept up")

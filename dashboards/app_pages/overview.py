@@ -58,8 +58,11 @@ def stages(
 
 
 if not loading.workloads():
+    components.link_to_chips()
     components.choose_workload()  # tells what to run, and ends the page
 for workload in loading.workloads():
     with st.container(border=True), components.errors_as_messages():
         show(workload)
+if not any(engine.has_neural_engine(loading.latest_reports(one)) for one in loading.workloads()):
+    components.link_to_chips()
 glossary.explain("champion", "gate", "arm", "noise")

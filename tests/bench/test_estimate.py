@@ -6,24 +6,24 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from anelab.bench.estimate import estimates, package_estimates, published
+from anelab.bench.estimate import estimates, package_estimates, published_pairs
 from anelab.bench.results.schema import Estimate
 from anelab.export.coreml import LADDER, Size
 from anelab.export.cost import package_costs
 from tests.export.mil.converting import converter_of
 
 
-@pytest.mark.parametrize("case", [case for case in published() if case.estimate], ids=lambda case: case.model)
+@pytest.mark.parametrize("case", [case for case in published_pairs() if case.estimate], ids=lambda case: case.model)
 def test_the_estimate_gets_the_published_winner_right(case: object) -> None:
     assert case.estimate.winner == case.winner  # type: ignore[attr-defined]
 
 
 def test_published_cases_have_sources_and_both_sides() -> None:
-    cases = published()
+    cases = published_pairs()
     assert len(cases) >= 8
     assert {case.winner for case in cases} == {"CPU", "NE"}
     for case in cases:
-        assert case.source and case.device and case.cpu_ms > 0 and case.neural_engine_ms > 0
+        assert case.source and case.chip and case.cpu_ms > 0 and case.neural_engine_ms > 0
         assert (case.macs is None) or case.size_source
     assert sum(case.estimate is not None for case in cases) >= 6
 

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 PAGES = {
     "": "Overview",
     "engine": "Neural Engine vs CPU",
+    "chips": "Chips",
     "compare": "Compare",
     "pareto": "Pareto",
     "history": "History",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from anelab.bench.arms.placement import Placement
-from anelab.bench.estimate import published
+from anelab.bench.estimate import published_pairs
 from anelab.bench.results.compare import crossover, level, pair
 from anelab.bench.results.samples import Slice
 from anelab.bench.results.schema import Report
@@ -194,7 +194,7 @@ def test_estimates_and_published_cases_have_no_column_of_measurements(other: Res
     columns = set(details.estimates(named([other[0]])).columns)
     assert {"CPU, estimate", "Neural Engine, estimate"} <= columns
     assert not columns & set(engine.percentiles(named([other[0]]), SINGLE).columns)
-    assert len(details.published(published())) == len(published())
+    assert len(details.published_pairs(published_pairs())) == len(published_pairs())
 
 
 def test_two_arms_of_one_result_are_paired_from_the_samples(apple: Result) -> None:

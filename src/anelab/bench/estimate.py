@@ -5,16 +5,15 @@ what others published of different chips and runtimes; a side's estimate is the 
 compared by the geometric middles of theirs.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from anelab.bench.published.collection import packed, pairs
 from anelab.bench.results.schema import Bound, Estimate
 from anelab.export.placement.predicted import OUTSIDE, SOURCE, package_placements, rows_of
 from anelab.export.placement.predicted import PredictedPlacement as PredictedPlacement
@@ -145,11 +144,11 @@ def package_estimates(path: Path, chip: Chip = M4) -> list[Estimate]:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPair:
     """A case in which others measured both sides."""
 
     model: str
-    device: str
+    chip: str
     cpu_ms: float
     neural_engine_ms: float
     macs: int | None
@@ -170,6 +169,19 @@ class Published:
         return _estimate(self.model, 1, self.macs or 0, self.weight_bytes or 0, 0, _bars(self.static, "fp16"))
 
 
-def published() -> list[Published]:
-    content = json.loads(files("anelab.bench").joinpath("published.json").read_text(encoding="utf-8"))
-    return [Published(**case) for case in content["cases"]]
+def published_pairs() -> list[PublishedPair]:
+    """Of the published figures that come with anelab, those of one source that have both sides."""
+    return [
+        PublishedPair(
+            model=cpu.model,
+            chip=cpu.chip,
+            cpu_ms=cpu.call_ms or 0.0,
+            neural_engine_ms=engine.call_ms or 0.0,
+            macs=cpu.macs,
+            weight_bytes=cpu.weight_bytes,
+            static=cpu.static,
+            source=cpu.source,
+            size_source=cpu.size_source,
+        )
+        for cpu, engine in pairs(packed())
+    ]

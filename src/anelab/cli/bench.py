@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anelab.cli import published
 from anelab.cli.bench_options import Arms, InputFile, New, Old, Ranges, Result, Shapes, Target, Thorough, Url
 from anelab.cli.console import EVERYWHERE, AsJson, Workload, commands, print_json
 from anelab.cli.placements import Chip
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from anelab.cli.console import Common
 
 COMMANDS = commands("Time models, compare results, carry them between machines.", "bench")
+COMMANDS.add_typer(published.COMMANDS, name="published")
 
 
 @COMMANDS.command(
@@ -300,7 +302,7 @@ def estimate(
 ) -> None:
     """Estimate whether a test of any Core ML package on a Mac is worth it, predict where operators would run, and list
     cases that others published. Nothing is measured."""
-    from anelab.bench.estimate import package_estimates, published
+    from anelab.bench.estimate import package_estimates, published_pairs
     from anelab.export.placement.rates import check_chip
     from anelab.inference.location import opened_package
     from anelab.views.tables import estimates_text, published_text, sources_text
@@ -310,11 +312,11 @@ def estimate(
         with opened_package(ctx.obj.workspace, package) as path:
             found = package_estimates(path, check_chip(chip))
     if as_json:
-        cases = [{**vars(case), "published_by_others": True} for case in published()]
+        cases = [{**vars(case), "published_by_others": True} for case in published_pairs()]
         print_json({"estimates": [one.model_dump(mode="json") for one in found], "published": cases})
         return
     own = [estimates_text(found), sources_text(found)] if found else []
-    echo_lines("\n\n".join([*own, published_text(published())]))
+    echo_lines("\n\n".join([*own, published_text(published_pairs())]))
 
 
 @COMMANDS.command(epilog=f"Example: anelab bench schema > bench.schema.json. {EVERYWHERE}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from anelab.bench.estimate import Published
+from anelab.bench.estimate import PublishedPair
 from anelab.bench.results.schema import ArmResult, Bound, Report
 from anelab.bench.scenario import SINGLE
 from anelab.views.engine import Results, chosen
@@ -141,13 +141,13 @@ def bound_text(bound: Bound) -> str:
     return f"{time_text(bound.low * 1e6)} to {time_text(bound.high * 1e6)}"
 
 
-def published(cases: Sequence[Published]) -> pd.DataFrame:
+def published_pairs(cases: Sequence[PublishedPair]) -> pd.DataFrame:
     """Cases in which others measured both sides."""
     return pd.DataFrame(
         [
             {
                 "model": case.model,
-                "device": case.device,
+                "chip": case.chip,
                 "CPU (ms)": case.cpu_ms,
                 "Neural Engine path (ms)": case.neural_engine_ms,
                 "faster": case.winner,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from anelab.bench.estimate import PLACEMENT_RULE, published
+from anelab.bench.estimate import PLACEMENT_RULE, published_pairs
 from anelab.bench.results.bundle import SAMPLES
 from anelab.bench.results.samples import read_samples
 from anelab.bench.results.schema import Report
@@ -135,7 +135,7 @@ def _estimates(results: engine.Results) -> list[Part]:
 
 
 def _published() -> list[Part]:
-    cases = details.published(published())
+    cases = details.published_pairs(published_pairs())
     text = ["Cases in which others measured both sides, on their models and machines."]
     return [Part("Published by others", text, cases, level=2)]
 

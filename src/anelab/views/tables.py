@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from anelab.bench.arms.placement import Placement
-from anelab.bench.estimate import PLACEMENT_RULE, PredictedPlacement, Published
+from anelab.bench.estimate import PLACEMENT_RULE, PredictedPlacement, PublishedPair
+from anelab.bench.published.records import Published
 from anelab.bench.results.compare import Change, Differences
 from anelab.bench.results.metrics import Median
 from anelab.bench.results.schema import ArmResult, Bound, Comparison, Estimate, Report
@@ -295,11 +296,11 @@ def _bound(bound: Bound) -> str:
     return f"{duration(bound.low * 1e6)} to {duration(bound.high * 1e6)}"
 
 
-def published_text(cases: Sequence[Published]) -> str:
+def published_text(cases: Sequence[PublishedPair]) -> str:
     rows: list[Row] = [
         (
             case.model,
-            case.device,
+            case.chip,
             duration(case.cpu_ms * 1e6),
             duration(case.neural_engine_ms * 1e6),
             case.winner,
@@ -308,5 +309,21 @@ def published_text(cases: Sequence[Published]) -> str:
         )
         for case in cases
     ]
-    header = ("PUBLISHED BY OTHERS", "device", "CPU", "NE path", "faster", "estimate says", "source")
+    header = ("PUBLISHED BY OTHERS", "chip", "CPU", "NE path", "faster", "estimate says", "source")
     return table(header, rows)
+
+
+def published_figures_text(records: Sequence[Published]) -> str:
+    rows: list[Row] = [
+        (
+            one.chip,
+            one.model,
+            "" if one.batch is None else str(one.batch),
+            one.units,
+            f"{'less than ' if one.upper_bound else ''}{one.value:g} {one.metric}",
+            "" if one.interval is None else f"[{one.interval[0]:.4g}, {one.interval[1]:.4g}] items/s",
+            one.source,
+        )
+        for one in records
+    ]
+    return table(("PUBLISHED BY OTHERS", "model", "batch", "units", "figure", "95 % interval", "source"), rows)
