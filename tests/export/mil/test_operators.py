@@ -1,5 +1,6 @@
 """Operators against coremltools' own value inference, on arrays and shapes that Hypothesis draws."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from anelab.export.mil.table import OPERATORS
 from anelab.export.toolkit import toolkit
+from tests.conftest import ROOT
 
 
 def drawn(shape: tuple[int, ...], seed: int) -> Any:
@@ -405,3 +407,42 @@ def test_quantised_values_come_back_within_half_a_step() -> None:
     scales = np.float32([0.5, 0.25])
     (rows,) = ours("dequantize", input=np.int8([[2, 4], [2, 4]]), scale=scales, axis=0)
     assert rows.tolist() == [[1, 2], [0.5, 1]]
+
+
+@settings(max_examples=8, deadline=None)
+@given(x=values(1, 3))
+def test_tangents_and_fillings(x: Any) -> None:
+    agree("tan", 5e-5, x=x / np.float32(9))
+    (filled,) = ours("fill_like", ref_tensor=x, value=2.5)
+    assert filled.shape == x.shape and (filled == 2.5).all()
+
+
+@settings(max_examples=8, deadline=None)
+@given(x=values(2, 3), data=st.data())
+def test_either_of_two_truths(x: Any, data: Any) -> None:
+    y = data.draw(floats(*x.shape))
+    assert np.array_equal(ours("logical_or", x=x > 0, y=y > 0)[0], (x > 0) | (y > 0))
+
+
+@pytest.mark.parametrize("sizes", [(6, 4), (3, 8), (5, 3)])
+def test_the_nearest_pixel(sizes: tuple[int, int]) -> None:
+    x = drawn((1, 2, 3, 4), 1)
+    (found,) = ours("resize_nearest_neighbor", x=x, target_size_height=sizes[0], target_size_width=sizes[1])
+    wanted = torch.nn.functional.interpolate(torch.from_numpy(x), size=sizes, mode="nearest")
+    assert np.array_equal(found, wanted.numpy())
+
+
+def test_the_page_lists_every_operator() -> None:
+    text = (ROOT / "docs/evaluator-operators.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`([a-z0-9_]+)`", text.partition("|---|")[2].partition("\n\n")[0])
+    assert sorted(listed) == sorted(OPERATORS)
+    assert f"has {len(OPERATORS)} operators" in text
+
+
+def test_palettes_of_sparse_weights() -> None:
+    """As coremltools defines it: indices of the weights that are kept, looked up in their palette."""
+    mask = np.array([[1, 0, 1], [0, 1, 1]], np.uint8)
+    indices, palette = np.array([1, 0, 1, 1], np.uint8), np.float32([-2, 3]).reshape(1, 1, 2, 1)
+    kept, found = ours("constexpr_lut_to_sparse", indices_mask=mask, indices_nonzero_data=indices, lut=palette)
+    assert np.array_equal(kept, mask.astype(bool))
+    assert found.tolist() == [3, -2, 3, 3]

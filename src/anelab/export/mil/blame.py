@@ -189,6 +189,7 @@ class _Comparison:
         self.package, self.function, self.mode = package, function, mode
         self.arrays, self.filled = arrays, filled
         self.exact = _Recorder()
+        evaluator.reset_states()
         self.wanted = _numbers(evaluator(arrays, self.exact))
         self.found, self.halves = self._rounded(frozenset())
         self.output_error = self._error(self.found)

@@ -7,7 +7,6 @@ and each value is dropped after its last use. Running it is then a loop over cal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from anelab.export.mil.labels import class_names
 from anelab.export.mil.modes import Finish, Mode, ane_range, finish
 from anelab.export.mil.operators import Operator, Value, as_tensor
 from anelab.export.mil.ports import Port, port_of
-from anelab.export.mil.program import Package, declared_type, load_package, static_shape
+from anelab.export.mil.program import Package, declared_type, largest_value, load_package, reads_of
+from anelab.export.mil.states import states_of
 from anelab.export.mil.table import OPERATORS
 from anelab.interruption import check_not_ended
 from anelab.learning.base import Array, Arrays
@@ -70,13 +70,15 @@ class Evaluator:
         program = self.package.function(function)
         self.name = next(name for name, item in self.package.program.functions.items() if item is program)
         declared = declared_inputs(self.package.spec.description, self.name)
-        self.inputs = tuple(port_of(one, declared.get(one.name)) for one in program.inputs.values())
+        self.states = states_of(program)
+        given = [one for one in program.inputs.values() if one.name not in self.states]
+        self.inputs = tuple(port_of(one, declared.get(one.name)) for one in given)
         self.outputs = tuple(port_of(variable) for variable in program.outputs)
         self.classes = class_names(program)
         self._constants: Values = {}
         where = f"{self.package.path.name}, function {self.name}"
         self._block = Block(program, self._constants, mode, wide, where)
-        self.calls_at_once = max(1, min(MOST_CALLS, MOST_STACKED_BYTES // _largest_value(program)))
+        self.calls_at_once = max(1, min(MOST_CALLS, MOST_STACKED_BYTES // largest_value(program)))
 
     @torch.inference_mode()
     def __call__(self, arrays: Arrays, observe: Observer | None = None) -> dict[str, np.ndarray[Any, Any]]:
@@ -87,7 +89,7 @@ class Evaluator:
         if unknown := set(arrays) - {port.name for port in self.inputs}:
             raise AnelabError(f"{self._where}: has no input {', '.join(sorted(unknown))}; it takes {self._takes()}")
         given = {port.name: self._accepted(port, self._given(port, arrays)) for port in self.inputs}
-        found = self._block.run(self._constants | given, observe)
+        found = self._block.run(self._constants | self.states | given, observe)
         return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
 
     @torch.inference_mode()
@@ -95,7 +97,10 @@ class Evaluator:
         """Many calls at once: arrays and outputs have one axis more, the calls, in front. None where an operator
         decides by values, which may differ between calls, or where a single call would fail.
 
-        Sums are those of larger products, so a value may differ from a single call's in its last bit."""
+        Sums are those of larger products, so a value may differ from a single call's in its last bit. None too with
+        states, for then each call needs the one before."""
+        if self.states:
+            return None
         try:
             given = [torch.stack([self._accepted(port, call) for call in arrays[port.name]]) for port in self.inputs]
             with warnings.catch_warnings():
@@ -104,6 +109,11 @@ class Evaluator:
         except (AnelabError, RuntimeError, ValueError, TypeError, LookupError):
             return None
         return {port.name: _as_array(value) for port, value in zip(self.outputs, found, strict=True)}
+
+    def reset_states(self) -> None:
+        """To zero, as Core ML makes a new state. Calls in between go on with what the one before left."""
+        for state in self.states.values():
+            state.value = torch.zeros_like(state.value)
 
     def _run_stacked(self, *given: torch.Tensor) -> tuple[Value, ...]:
         inputs = {port.name: value for port, value in zip(self.inputs, given, strict=True)}
@@ -132,19 +142,6 @@ class Evaluator:
 
     def _takes(self) -> str:
         return ", ".join(map(str, self.inputs))
-
-
-def _largest_value(program: Any) -> int:
-    """Bytes of the largest variable that is computed; an axis of any size counts as 1."""
-    computed = (operation for operation in program.operations if operation.op_type != "const")
-    return max((_bytes_of(variable) for operation in computed for variable in operation.outputs), default=1)
-
-
-def _bytes_of(variable: Any) -> int:
-    try:
-        return 4 * prod(size or 1 for size in static_shape(variable))
-    except ValueError:  # a list has no shape
-        return 1
 
 
 def _as_array(value: Value) -> np.ndarray[Any, Any]:
@@ -220,7 +217,7 @@ class Block:
                 running.append(operation)
         last = {item.name: number for number, operation in enumerate(running) for item in operation.outputs}
         made_here = set(last) - set(self.outputs)
-        last |= {name: number for number, operation in enumerate(running) for name in _reads(operation)}
+        last |= {name: number for number, operation in enumerate(running) for name in reads_of(operation)}
         dead: dict[int, list[str]] = {}
         for name in made_here:
             dead.setdefault(last[name], []).append(name)
@@ -310,17 +307,3 @@ def _constant(variable: Any) -> Value:
 
 def _numeric(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind not in "USO"
-
-
-def _reads(operation: Any) -> set[str]:
-    """Every variable that the operation or its blocks use."""
-    names = set()
-    for given in operation.inputs.values():
-        for variable in given if isinstance(given, list | tuple) else [given]:
-            if variable is not None:
-                names.add(variable.name)
-    for block in operation.blocks:
-        names |= {variable.name for variable in block.outputs}
-        for inner in block.operations:
-            names |= _reads(inner)
-    return names

@@ -28,6 +28,13 @@ class Operator:
     takes_blocks: bool
 
 
+class State:
+    """A tensor that operators read and replace."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+
 ENTERED: dict[str, Operator] = {}
 
 
@@ -49,7 +56,7 @@ def operator(*names: str) -> Callable[[F], F]:
 
 
 def _converter(hint: Any) -> Callable[[Value], Any]:
-    bare = next((part for part in (Ints, Tensor, int, float, bool, str) if hint in (part, part | None)), None)
+    bare = next((part for part in (Ints, Tensor, State, int, float, bool, str) if hint in (part, part | None)), None)
     return _CONVERTERS.get(bare, _tensors)
 
 
@@ -86,6 +93,7 @@ def _text(value: Value) -> str:
 _CONVERTERS: dict[Any, Callable[[Value], Any]] = {
     Ints: _ints,
     Tensor: as_tensor,
+    State: lambda value: value,
     int: int,
     float: float,
     bool: bool,

@@ -22,8 +22,12 @@ class PackagePredictor:
         functions = [_Function(Evaluator(package, name, mode), timeout_s) for name in package.functions]
         self.classes = {name: classes for one in functions for name, classes in one.evaluator.classes.items()}
         self._predict = in_slabs([one.bucket() for one in functions], functions[0].evaluator.title)
+        self._functions = functions
 
     def __call__(self, arrays: Arrays) -> Arrays:
+        """States are zero before the first of the calls that it takes, and go on from call to call."""
+        for function in self._functions:
+            function.evaluator.reset_states()
         return self._predict(arrays)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,30 @@ def declared_type(variable: Any) -> str:
 def static_shape(variable: Any) -> tuple[int | None, ...]:
     """None is an axis of any size."""
     return tuple(int(size) if isinstance(size, int) or hasattr(size, "item") else None for size in variable.shape)
+
+
+def largest_value(program: Any) -> int:
+    """Bytes of the largest variable that is computed; an axis of any size counts as 1."""
+    computed = (operation for operation in program.operations if operation.op_type != "const")
+    return max((_bytes_of(variable) for operation in computed for variable in operation.outputs), default=1)
+
+
+def _bytes_of(variable: Any) -> int:
+    try:
+        return 4 * prod(size or 1 for size in static_shape(variable))
+    except ValueError:  # a list has no shape
+        return 1
+
+
+def reads_of(operation: Any) -> set[str]:
+    """Every variable that the operation or its blocks use."""
+    names = set()
+    for given in operation.inputs.values():
+        for variable in given if isinstance(given, list | tuple) else [given]:
+            if variable is not None:
+                names.add(variable.name)
+    for block in operation.blocks:
+        names |= {variable.name for variable in block.outputs}
+        for inner in block.operations:
+            names |= reads_of(inner)
+    return names

@@ -1,7 +1,9 @@
-"""Recurrent layers. Gates in MIL's order: input, forget, output, cell.
+"""Recurrent layers. Gates in MIL's order: input, forget, output, cell; of `gru`: reset, output, update.
 
-`gru` is not here: coremltools' documentation contradicts itself on where the reset gate goes, and converts
-torch's GRU to a loop or unrolls it, so that nothing tells which is meant.
+coremltools' documentation of `gru` contradicts its own test, which Apple runs against Core ML
+(ops/tests/iOS14/test_recurrent.py of apple/coremltools): the reset gate comes before the product. What `reset_after`
+does (iOS 18) is documented only. Of a layer that goes backwards alone, outputs come in the order in which they are
+computed, as that file has it; those of both directions come in the order of the input.
 """
 
 from collections.abc import Callable
@@ -24,13 +26,13 @@ Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 def _over_time(x: Tensor, state: tuple[Tensor, ...], step: Step, backwards: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Hidden states of all times in the order of `x` (time, batch, features), and the last state."""
+    """Hidden states (time, batch, features) in the order in which they are computed, and the last state."""
     times = range(x.shape[0])
     hidden: list[Tensor] = []
     for time in reversed(times) if backwards else times:
         state = step(x[time], state)
         hidden.append(state[0])
-    return torch.stack(hidden[::-1] if backwards else hidden), state
+    return torch.stack(hidden), state
 
 
 def _last(states: Tensor, state: Tensor, output_sequence: bool) -> Tensor:
@@ -98,7 +100,7 @@ def lstm(
         for start, weights, backwards in zip(starts, (ahead, back), (False, True), strict=True)
     )
     h, c = torch.cat([h, hb], -1), torch.cat([c, cb], -1)
-    return _last(torch.cat([first, second], -1), h, output_sequence), h, c
+    return _last(torch.cat([first, second.flip(0)], -1), h, output_sequence), h, c
 
 
 @operator()
@@ -117,4 +119,35 @@ def rnn(
     states, (h,) = _over_time(
         scores, (initial_h,), lambda now, state: (output(now + state[0] @ weight_hh.T),), direction == "reverse"
     )
+    return _last(states, h, output_sequence), h
+
+
+@operator()
+def gru(
+    x: Tensor,
+    initial_h: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None = None,
+    direction: str = "forward",
+    output_sequence: bool = False,
+    recurrent_activation: str = "sigmoid",
+    activation: str = "tanh",
+    reset_after: bool = False,
+    input_bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """x (time, batch, features)"""
+    gate, output = ACTIVATIONS[recurrent_activation], ACTIVATIONS[activation]
+    scores = x @ weight_ih.T if input_bias is None else x @ weight_ih.T + input_bias
+    weight_r, weight_o, weight_z = weight_hh.chunk(3)
+    bias_r, bias_o, bias_z = (bias if bias is not None else weight_hh.new_zeros(len(weight_hh))).chunk(3)
+
+    def step(now: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (h,) = state
+        r, o, z = now.chunk(3, -1)
+        r, z = gate(r + h @ weight_r.T + bias_r), gate(z + h @ weight_z.T + bias_z)
+        o = o + (r * (h @ weight_o.T + bias_o) if reset_after else (r * h) @ weight_o.T + bias_o)
+        return ((1 - z) * output(o) + z * h,)
+
+    states, (h,) = _over_time(scores, (initial_h,), step, direction == "reverse")
     return _last(states, h, output_sequence), h

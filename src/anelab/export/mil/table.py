@@ -18,6 +18,7 @@ FAMILIES = (
     "recurrent",
     "reduction",
     "shape",
+    "states",
 )
 for _family in FAMILIES:
     import_module(f"anelab.export.mil.{_family}")
